@@ -1,0 +1,81 @@
+"""What a result cost: every stage it needs, reused ones included, against one training on all the data."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """The cost of one stage.
+
+    Attributes:
+        stage: name of the stage (``scoring``, ``training``, ...).
+        samples_forward: samples passed through a network, each counted once per pass.
+        samples_backward: samples of which a gradient was taken.
+        flops: ``(samples_forward + 2 * samples_backward) * flops_per_forward`` of the stage's network.
+        seconds: wall-clock seconds, the sum over interrupted and resumed parts.
+        device_seconds: seconds times devices; None when not measured.
+        peak_memory_bytes: peak device memory; None when not measured (CPU).
+        reused: the stage was found finished in the store.
+        pruning: the stage exists only to decide which samples are kept (false for the final training).
+    """
+
+    stage: str
+    samples_forward: int
+    samples_backward: int
+    flops: float
+    seconds: float
+    device_seconds: float | None = None
+    peak_memory_bytes: int | None = None
+    reused: bool = False
+    pruning: bool = True
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], *, reused: bool) -> "StageCost":
+        """Restore what :meth:`to_json` gave."""
+        return cls(**{**values, "reused": reused})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
+@dataclass
+class Ledger:
+    """All stages of one result.
+
+    Args:
+        full_flops: what one training of the final model on all N samples with the final recipe takes.
+    """
+
+    full_flops: float
+    stages: list[StageCost] = field(default_factory=list)
+
+    def add(self, cost: StageCost) -> None:
+        """Book one stage."""
+        self.stages.append(cost)
+
+    @property
+    def cost_vs_full(self) -> float:
+        """Cost of everything this result needs in units of one full training; below 1, pruning paid at once."""
+        return sum(stage.flops for stage in self.stages) / self.full_flops
+
+    @property
+    def cost_vs_full_amortized(self) -> float:
+        """The same without the stages that only decide the mask: the limit of reusing the mask without end."""
+        return sum(stage.flops for stage in self.stages if not stage.pruning) / self.full_flops
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the ``ledger`` block of run.json."""
+        return {
+            "stages": [stage.to_json() for stage in self.stages],
+            "total_seconds": sum(stage.seconds for stage in self.stages),
+            "cost_vs_full": self.cost_vs_full,
+            "cost_vs_full_amortized": self.cost_vs_full_amortized,
+        }
+
+
+def training_flops(num_samples: int, num_epochs: int, flops_per_forward: float) -> float:
+    """Return the operations of a training: each sample of each epoch once forward and once (twice the work) backward."""
+    return 3.0 * num_samples * num_epochs * flops_per_forward

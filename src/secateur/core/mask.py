@@ -1,0 +1,146 @@
+"""The Mask: which samples of the pool are kept. What every pruning method makes."""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Subset
+
+from secateur.core.errors import ConfigError, DataError
+from secateur.core.ids import check_sample_ids, rows_of
+from secateur.core.parquet import read_table, write_table
+from secateur.core.tables import check_fingerprint
+
+
+def check_pruning_ratio(pruning_ratio: float) -> None:
+    """Raise :class:`ConfigError` unless the ratio is a number in ``[0, 1)``."""
+    if isinstance(pruning_ratio, bool) or not isinstance(pruning_ratio, int | float) or math.isnan(pruning_ratio):
+        raise ConfigError(f"pruning_ratio must be a number in [0, 1), got {pruning_ratio!r}.")
+    if 0 <= pruning_ratio < 1:
+        return
+    hint = ""
+    if 1 < pruning_ratio < 100:
+        hint = f" Did you mean {pruning_ratio / 100:g}?"
+    elif pruning_ratio == 1:
+        hint = " It is the fraction removed, and 1.0 would keep nothing."
+    raise ConfigError(f"pruning_ratio must be in [0, 1), got {pruning_ratio:g}.{hint}")
+
+
+def keep_count(num_samples: int, pruning_ratio: float) -> int:
+    """Return how many samples a pruning ratio keeps: ``round(num_samples * (1 - pruning_ratio))``.
+
+    Args:
+        num_samples: size of the pool, at least 1.
+        pruning_ratio: fraction *removed*, in ``[0, 1)``.
+
+    Raises:
+        ConfigError: the ratio is outside ``[0, 1)``, or nothing would be kept.
+
+    Example:
+        >>> keep_count(50_000, 0.9)
+        5000
+    """
+    check_pruning_ratio(pruning_ratio)
+    count = round(num_samples * (1 - pruning_ratio))
+    if count < 1:
+        raise ConfigError(f"pruning_ratio={pruning_ratio:g} would keep 0 of {num_samples} samples.")
+    return count
+
+
+@dataclass(frozen=True)
+class Mask:
+    """The kept samples of a pool.
+
+    Attributes:
+        sample_id: int64 ``[N]``, every sample of the pool, strictly increasing.
+        keep: bool ``[N]``.
+        fingerprint: the pool's fingerprint, or ``""`` when unknown.
+        metadata: what made the mask (JSON values; never a time, a host or a path).
+
+    Raises:
+        DataError: shapes differ, ids are unsorted, or nothing is kept.
+    """
+
+    sample_id: Tensor
+    keep: Tensor
+    fingerprint: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_sample_ids(self.sample_id)
+        if self.keep.shape != self.sample_id.shape or self.keep.dtype != torch.bool:
+            raise DataError(
+                f"keep must be a bool tensor of shape [{len(self.sample_id)}], got {list(self.keep.shape)}."
+            )
+        if not bool(self.keep.any()):
+            raise DataError("The mask keeps no sample at all.")
+
+    @classmethod
+    def from_rows(cls, sample_id: Tensor, rows: Tensor, **kwargs: Any) -> "Mask":
+        """Make a mask over the pool ``sample_id [N]`` that keeps the pool positions ``rows [num_keep]``."""
+        keep = torch.zeros(len(sample_id), dtype=torch.bool)
+        keep[rows] = True
+        return cls(sample_id, keep, **kwargs)
+
+    @classmethod
+    def from_kept_ids(cls, sample_id: Tensor, kept: Tensor, **kwargs: Any) -> "Mask":
+        """Make a mask over the pool ``sample_id [N]`` that keeps the ids ``kept [num_keep]``."""
+        return cls.from_rows(sample_id, rows_of(kept, sample_id), **kwargs)
+
+    def __len__(self) -> int:
+        return len(self.sample_id)
+
+    @property
+    def num_kept(self) -> int:
+        """Number of kept samples."""
+        return int(self.keep.sum())
+
+    @property
+    def kept_ids(self) -> Tensor:
+        """Ids of the kept samples, int64 ``[num_kept]``, increasing."""
+        return self.sample_id[self.keep]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the content alone (which ids are kept), whatever made it."""
+        return hashlib.sha256(np.ascontiguousarray(self.kept_ids.numpy(), dtype="<i8").tobytes()).hexdigest()
+
+    def subset(self, dataset: Dataset[Any]) -> Subset[Any]:
+        """Return the kept part of a data set whose rows are the ``sample_id`` (your own training split).
+
+        Raises:
+            DataError: the data set is shorter than the largest kept id.
+        """
+        length = len(dataset)  # type: ignore[arg-type]
+        if length <= int(self.kept_ids[-1]):
+            raise DataError(f"The data set has {length} rows, but the mask keeps sample_id {int(self.kept_ids[-1])}.")
+        return Subset(dataset, self.kept_ids.tolist())
+
+    def save(self, path: Path | str) -> Path:
+        """Write the mask as Parquet; equal masks give equal bytes."""
+        header = {
+            "kind": "mask",
+            "schema": 1,
+            "fingerprint": self.fingerprint,
+            "made_by": dict(self.metadata),
+        }
+        return write_table(path, {"sample_id": self.sample_id.numpy(), "keep": self.keep.numpy()}, header)
+
+    @classmethod
+    def load(cls, path: Path | str, fingerprint: str | None = None) -> "Mask":
+        """Read a mask; with ``fingerprint`` refuse one that was made for another pool.
+
+        Raises:
+            FingerprintError: the mask belongs to another data set or pool.
+        """
+        table, header = read_table(path, "mask")
+        check_fingerprint(header["fingerprint"], fingerprint, path)
+        sample_id = torch.from_numpy(table["sample_id"].to_numpy().copy())
+        keep = torch.from_numpy(table["keep"].to_numpy().copy())
+        return cls(sample_id, keep, fingerprint=header["fingerprint"], metadata=header["made_by"])

@@ -1,0 +1,53 @@
+"""Reading and writing the project's Parquet tables: one JSON header under the key ``secateur``."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from secateur.core.errors import DataError
+
+METADATA_KEY = b"secateur"
+
+
+def write_table(path: Path | str, columns: Mapping[str, Any], header: Mapping[str, Any]) -> Path:
+    """Write columns (NumPy arrays of equal length) with a JSON header; equal content gives equal bytes.
+
+    The file appears under its name only when it is complete.
+    """
+    path = Path(path)
+    metadata = {METADATA_KEY: json.dumps(dict(header), sort_keys=True).encode()}
+    table = pa.table(dict(columns)).replace_schema_metadata(metadata)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    pq.write_table(table, temporary, compression="zstd")
+    os.replace(temporary, path)
+    return path
+
+
+def read_table(path: Path | str, kind: str) -> tuple[pa.Table, dict[str, Any]]:
+    """Read a table written by :func:`write_table` and its header.
+
+    Args:
+        path: Parquet file.
+        kind: the expected ``kind`` in the header, ``"scores"`` or ``"mask"``.
+
+    Raises:
+        DataError: the file is missing, is not Parquet, or holds another kind of table.
+    """
+    path = Path(path)
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError as error:
+        raise DataError(f"No {kind} table at {path}.") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path} is not a readable Parquet file.") from error
+    raw = (table.schema.metadata or {}).get(METADATA_KEY)
+    header = json.loads(raw) if raw else {}
+    if header.get("kind") != kind:
+        raise DataError(f"{path} is not a {kind} table written by Secateur (found kind={header.get('kind')!r}).")
+    return table, header

@@ -1,0 +1,134 @@
+"""run.json, schema 1: what was run, what came out, what it cost. The source of truth of every report."""
+
+import copy
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from secateur.core.errors import DataError
+from secateur.core.files import read_json, write_json
+
+SCHEMA = 1
+FILE_NAME = "run.json"
+
+# Keys may be added in later versions, never renamed; what was not measured is null.
+TEMPLATE: dict[str, Any] = {
+    "schema": SCHEMA,
+    "status": "running",
+    "run_key": None,
+    "name": None,
+    "label": None,
+    "command": None,
+    "seed": None,
+    "score_seed": None,
+    "select_on": None,
+    "config": None,
+    "provenance": {},
+    "started": None,
+    "finished": None,
+    "error": None,
+    "warnings": [],
+    "artifacts": {},
+    "data": dict.fromkeys(
+        (
+            "name",
+            "class_names",
+            "num_train",
+            "num_validation",
+            "num_test",
+            "num_classes",
+            "fingerprint",
+            "num_flipped",
+        )
+    ),
+    "models": dict.fromkeys(("scoring", "final")),
+    "pruning": dict.fromkeys(
+        (
+            *(
+                "method",
+                "score",
+                "extrapolation",
+                "selection",
+                "variant",
+                "pruning_ratio",
+                "realized_pruning_ratio",
+            ),
+            *(
+                "keep_fraction",
+                "num_total",
+                "num_kept",
+                "num_groups",
+                "num_groups_kept",
+                "num_zero_vote_groups",
+            ),
+            *("class_counts", "observed_share", "flipped_share_kept", "flipped_share_pruned", "mask_sha256"),
+        )
+    ),
+    "transfer": dict.fromkeys(("source", "downstream", "finetune")),
+    "extrapolation": {},
+    "metrics": dict.fromkeys(
+        (
+            *("test_accuracy", "test_accuracy_best", "validation_accuracy", "worst_class_accuracy"),
+            *("linear_probe_accuracy", "finetune_accuracy", "source_accuracy", "robust_accuracy"),
+        )
+    ),
+    "comparison": {},
+    "ledger": {"stages": [], "total_seconds": None, "cost_vs_full": None, "cost_vs_full_amortized": None},
+}
+
+
+def new_record(**values: Any) -> dict[str, Any]:
+    """Return a record with every key of the schema; the ones not given are null or empty.
+
+    Raises:
+        KeyError: a key is not in the schema.
+    """
+    record = copy.deepcopy(TEMPLATE)
+    for key, value in values.items():
+        if key not in record:
+            raise KeyError(f"run.json has no key {key!r}")
+        record[key] = value
+    record["started"] = now()
+    return record
+
+
+def now() -> str:
+    """Return the time as ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def save_record(run_dir: Path, record: dict[str, Any]) -> Path:
+    """Write run.json atomically."""
+    return write_json(run_dir / FILE_NAME, record)
+
+
+def load_record(run_dir: Path) -> dict[str, Any]:
+    """Read run.json.
+
+    Raises:
+        DataError: it is missing, is not JSON, or has another schema.
+    """
+    path = run_dir / FILE_NAME
+    try:
+        record: dict[str, Any] = read_json(path)
+    except FileNotFoundError as error:
+        raise DataError(f"No run record at {path}.") from error
+    except ValueError as error:
+        raise DataError(f"{path} is not readable JSON; it may be truncated.") from error
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+        raise DataError(f"{path} is not a run record of schema {SCHEMA}.")
+    return record
+
+
+def is_finished(run_dir: Path) -> bool:
+    """Whether a finished record lies in the folder."""
+    try:
+        return bool(load_record(run_dir)["status"] == "finished")
+    except DataError:
+        return False
+
+
+def one_line(error: BaseException) -> str:
+    """Return an exception's message as one line."""
+    return re.sub(r"\s+", " ", str(error)).strip() or type(error).__name__

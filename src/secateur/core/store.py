@@ -1,0 +1,156 @@
+"""Every expensive stage is computed once: ``store/<stage>/<key>/``, finished by a rename.
+
+A stage in progress is ``<key>.partial/``, kept when its process dies so that the next one resumes from the
+checkpoint in it. A file lock (flock, freed by the kernel even after SIGKILL) keeps two processes from computing
+the same stage; the lock is an optimization, the rename is the truth.
+"""
+
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from secateur.core.errors import StoreError
+from secateur.core.files import read_json, write_json
+from secateur.core.hashing import content_key
+
+FINISHED = "stage.json"
+WAIT_MESSAGE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """A finished stage: its folder, whether it was found finished, and what its computation returned."""
+
+    path: Path
+    reused: bool
+    summary: dict[str, Any]
+
+
+def stage_key(stage: str, version: int, config: Any, fingerprint: str, upstream: list[str] | None = None) -> str:
+    """Return the key of a stage, 16 hex digits.
+
+    Args:
+        stage: name of the stage.
+        version: the stage's ``VERSION``, raised by a commit that changes its results.
+        config: JSON value with everything the stage reads.
+        fingerprint: the pool's fingerprint.
+        upstream: keys of the stages it builds on.
+    """
+    parts = {
+        "stage": stage,
+        "version": version,
+        "config": config,
+        "pool": fingerprint,
+        "upstream": upstream or [],
+    }
+    return content_key(parts, 16)
+
+
+class Store:
+    """The folder of finished stages.
+
+    Args:
+        root: the store's folder.
+        say: called with a line of text when a stage has to be waited for.
+    """
+
+    def __init__(self, root: Path, say: Callable[[str], None] = lambda line: None) -> None:
+        self.root = root
+        self.say = say
+
+    def get(
+        self, stage: str, key: str, compute: Callable[[Path], dict[str, Any]], *, recompute: bool = False
+    ) -> StageResult:
+        """Return a finished stage, computing it in its ``.partial`` folder if nobody has.
+
+        Args:
+            stage: name of the stage.
+            key: its :func:`stage_key`.
+            compute: fills the folder it is given and returns a JSON summary; it is called again on the same
+                folder when an earlier attempt was killed, and should resume from what lies there.
+            recompute: ignore a finished one and compute it anew.
+        """
+        final = self.root / stage / key
+        if self._finished(final) and not recompute:
+            return self._result(final, reused=True)
+        with locked(final.with_name(f"{key}.lock"), f"stage {stage} {key}", self.say):
+            if self._finished(final) and not recompute:
+                return self._result(final, reused=True)
+            partial = final.with_name(f"{key}.partial")
+            partial.mkdir(parents=True, exist_ok=True)
+            write_json(partial / FINISHED, compute(partial))
+            self._publish(partial, final)
+            return self._result(final, reused=False)
+
+    def _finished(self, final: Path) -> bool:
+        return (final / FINISHED).is_file()
+
+    def _result(self, final: Path, *, reused: bool) -> StageResult:
+        try:
+            return StageResult(final, reused, read_json(final / FINISHED))
+        except ValueError as error:
+            raise StoreError(
+                f"{final} is damaged ({FINISHED} cannot be read). Delete the folder and run again."
+            ) from error
+
+    def _publish(self, partial: Path, final: Path) -> None:
+        """Rename the partial folder into place; an older one is moved away first and then removed."""
+        discarded = final.with_name(f"{final.name}.discarded.{os.getpid()}")
+        if final.exists():
+            os.rename(final, discarded)
+        os.rename(partial, final)
+        shutil.rmtree(discarded, ignore_errors=True)
+
+
+@contextmanager
+def locked(path: Path, what: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold a file lock; wait for it without limit, but say who holds it (at once, then every minute).
+
+    Raises:
+        StoreError: the file system has no file locks.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, fallback_to_soft=False)
+    holder = path.with_suffix(".holder")
+    try:
+        _acquire(lock, holder, what, say)
+    except OSError as error:
+        raise StoreError(
+            f"No file lock at {path}: {error}. `secateur doctor` says what this file system can do."
+        ) from error
+    try:
+        write_json(holder, {"host": socket.gethostname(), "pid": os.getpid(), "job": os.environ.get("SLURM_JOB_ID")})
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _acquire(lock: FileLock, holder: Path, what: str, say: Callable[[str], None]) -> None:
+    started, said = time.monotonic(), -WAIT_MESSAGE_SECONDS
+    while True:
+        try:
+            lock.acquire(timeout=1.0)
+            return
+        except Timeout:
+            waited = time.monotonic() - started
+            if waited - said >= WAIT_MESSAGE_SECONDS:
+                said = waited
+                say(f"waiting for {what}, held by {_describe(holder)} ({waited:.0f} s so far)")
+
+
+def _describe(holder: Path) -> str:
+    try:
+        who = read_json(holder)
+    except (OSError, ValueError):
+        return "another process"
+    job = f", Slurm job {who['job']}" if who.get("job") else ""
+    return f"process {who['pid']} on {who['host']}{job}"
