@@ -1,0 +1,1 @@
+"""Floor 1: from a ScoreTable to a Mask that keeps an exact number of samples."""
