@@ -1,0 +1,1 @@
+"""Floor 2: backbones that expose features(x) and their head."""
