@@ -1,0 +1,37 @@
+# Two commands do everything on a machine that has only Python and pip: make demo, make test.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO ?=
+
+.PHONY: demo test test-fast lint types bench clean
+
+$(READY): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: $(READY)  ## prune the digits five ways, retrain, say whether it paid (DEMO="data=parquet data.root=DIR" for other data)
+	$(BIN)/secateur run sweeps=demo/digits $(DEMO)
+
+test: $(READY)  ## the whole suite, on one thread per process
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --doctest-modules src tests
+
+test-fast: $(READY)  ## without the end-to-end tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --doctest-modules src tests -m "not slow"
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+bench: $(READY)  ## ratios measured in one run each; minutes
+	$(BIN)/python benchmarks/resident_loader.py
+	$(BIN)/python benchmarks/recording_overhead.py
+
+clean:
+	rm -rf $(VENV) outputs/runs outputs/store outputs/reports outputs/hydra outputs/sweeps

@@ -1,0 +1,13 @@
+"""The console of every command: terminal width on a terminal, wide lines elsewhere."""
+
+import sys
+
+from rich.console import Console
+
+WIDTH_OF_FILES = 120
+
+
+def make_console() -> Console:
+    """Return a console on standard output that neither highlights numbers nor wraps what goes to a file."""
+    terminal = sys.stdout.isatty()
+    return Console(highlight=False, soft_wrap=not terminal, width=None if terminal else WIDTH_OF_FILES)

@@ -1,0 +1,49 @@
+"""Errors as one line, with the closest match for what was misspelt."""
+
+import difflib
+import re
+from collections.abc import Iterable
+
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf.errors import OmegaConfBaseException
+
+from secateur.core.errors import SecateurError
+from secateur.core.record import one_line
+
+BAD_INPUT = (SecateurError, HydraException, OmegaConfBaseException)
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the closest known word, or the choices when none is close."""
+    words = sorted(known)
+    close = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f" (choose from {', '.join(words)})" if words and len(words) <= 30 else ""
+
+
+def message(error: BaseException, known_keys: Iterable[str] = ()) -> str:
+    """Return one line for an error of the configuration or of a run.
+
+    Args:
+        error: what was raised.
+        known_keys: all keys and groups of the default configuration, for suggestions.
+    """
+    if isinstance(error, SecateurError):
+        return one_line(error)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, option = str(error.missing_cfg_file).rpartition("/")
+        if group:
+            return f"{group} has no option {option!r}{suggestion(option, error.options or [])}"
+        return f"no configuration {option!r}"
+    text = str(error)
+    key = re.search(r"(?:Could not override|Could not find match for|Key) '([^']+)'", text)
+    if key:
+        name = key[1].split("@")[0]
+        return f"unknown key {name!r}{suggestion(name, known_keys)}"
+    first = text.strip().splitlines()[0]
+    if first.startswith("Ambiguous value"):
+        return f"{first}: add -m to sweep over it"
+    if first.startswith("Error parsing override"):
+        return f"{first}: overrides are key=value"
+    return first

@@ -1,0 +1,63 @@
+"""The one program: ``secateur COMMAND ...``."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+from secateur import __version__
+
+USAGE = """\
+usage: secateur COMMAND [ARGUMENTS]
+
+  run [OVERRIDES]     prune a data set, retrain, and say whether it paid   secateur run score=tdds pruning_ratio=0.5
+                      -m sweeps over comma-separated values                secateur run -m ratio=r30,r50 seed=0,1,2
+                      sweeps=PAPER/TABLE runs a sweep file                 secateur run sweeps=demo/digits
+  report PATH...      tables and figures from finished runs                secateur report outputs/runs/demo
+  doctor              what works on this machine
+
+secateur COMMAND --help says more. Version """
+
+
+def _run(arguments: list[str]) -> int:
+    from secateur.cli.run import run
+
+    return run(arguments)
+
+
+def _report(arguments: list[str]) -> int:
+    from secateur.cli.report import report
+
+    return report(arguments)
+
+
+def _doctor(arguments: list[str]) -> int:
+    from secateur.cli.doctor import doctor
+
+    return doctor(arguments)
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {"run": _run, "report": _report, "doctor": _doctor}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Dispatch to a command.
+
+    Returns:
+        0; 1 when a run failed; 2 for bad input; 130 when interrupted.
+    """
+    command, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if command in ("-h", "--help", "help"):
+        sys.stdout.write(f"{USAGE}{__version__}\n")
+        return 0
+    if command in ("-V", "--version"):
+        sys.stdout.write(f"secateur {__version__}\n")
+        return 0
+    if command not in COMMANDS:
+        from secateur.cli.errors import suggestion
+
+        sys.stderr.write(f"secateur: error: no command {command!r}{suggestion(command, COMMANDS)}\n")
+        return 2
+    try:
+        return COMMANDS[command](rest)
+    except KeyboardInterrupt:
+        sys.stderr.write("secateur: interrupted; run the same command again to go on from the last epoch\n")
+        return 130

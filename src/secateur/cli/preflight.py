@@ -1,0 +1,117 @@
+"""Composing and checking every configuration a command asks for, before Hydra creates a folder or starts a job."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from secateur.core.errors import ConfigError
+from secateur.pipeline.paths import CONF, SWEEPS
+from secateur.pipeline.validate import validate
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse Hydra's own flags; the rest are overrides."""
+    parsed: argparse.Namespace = get_args_parser().parse_args(list(arguments))
+    return parsed
+
+
+def search_path(parsed: argparse.Namespace) -> str:
+    """Return the override that makes sweeps/ (and the user's ``--config-dir``) visible as groups."""
+    folders = [str(SWEEPS.parent)]
+    if parsed.config_dir:
+        folders.append(str(Path(parsed.config_dir).resolve()))
+    return f"hydra.searchpath=[{','.join('file://' + folder for folder in folders)}]"
+
+
+def preflight(parsed: argparse.Namespace) -> bool:
+    """Check every configuration of the command; each value of a sweep is composed once, not every combination.
+
+    Returns:
+        Whether the command is a sweep.
+
+    Raises:
+        ConfigError: a configuration cannot work.
+    """
+    if parsed.config_dir and not Path(parsed.config_dir).is_dir():
+        raise ConfigError(f"--config-dir {parsed.config_dir} is not a folder.")
+    with initialize_config_dir(version_base="1.3", config_dir=str(_config_dir(parsed))):
+        overrides = [search_path(parsed), *parsed.overrides]
+        swept = _swept(parsed, overrides)
+        plain = [text for text in overrides if _key(text) not in swept]
+        for combination in _combinations(swept):
+            validate(compose(_config_name(parsed), [*plain, *combination]))
+    GlobalHydra.instance().clear()
+    return bool(swept) or parsed.multirun
+
+
+def known_keys(parsed: argparse.Namespace) -> list[str]:
+    """Return all keys and groups of the default configuration, for suggestions."""
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+            cfg = compose("config", [search_path(parsed)])
+    finally:
+        GlobalHydra.instance().clear()
+    groups = [path.name for path in CONF.iterdir() if path.is_dir()]
+    return sorted({*groups, "sweeps", *_flat(cfg)})
+
+
+def _config_dir(parsed: argparse.Namespace) -> Path:
+    return Path(parsed.config_path).resolve() if parsed.config_path else CONF
+
+
+def _config_name(parsed: argparse.Namespace) -> str:
+    return parsed.config_name or "config"
+
+
+def _key(override: str) -> str:
+    return override.split("=", 1)[0]
+
+
+def _swept(parsed: argparse.Namespace, overrides: list[str]) -> dict[str, list[str]]:
+    """Return the values of every swept key as overrides, from ``hydra.sweeper.params`` and the command line."""
+    cfg = compose(_config_name(parsed), [t for t in overrides if not _is_sweep(t)], return_hydra_config=True)
+    if not (parsed.multirun or cfg.hydra.mode == RunMode.MULTIRUN):
+        compose(_config_name(parsed), overrides)  # a comma list without -m is an error that Hydra words well
+        return {}
+    given = {_key(text): text for text in overrides if _is_sweep(text)}
+    fixed = {_key(text) for text in overrides} - set(given)
+    params = cfg.hydra.sweeper.params or {}
+    in_file = {str(key): f"{key}={value}" for key, value in params.items() if key not in fixed}
+    return {key: _values(text) for key, text in {**in_file, **given}.items()}
+
+
+def _values(text: str) -> list[str]:
+    """Return ``["a=1", "a=2"]`` for ``"a=1,2"``."""
+    batches = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides([text]), None)
+    return [override for combination in batches[0] for override in combination]
+
+
+def _is_sweep(text: str) -> bool:
+    override = OverridesParser.create().parse_overrides([text])[0]
+    return bool(override.is_sweep_override())
+
+
+def _combinations(swept: dict[str, list[str]]) -> Iterator[list[str]]:
+    """Yield the first value of every key, then each further value with the first of all others."""
+    first = {key: values[0] for key, values in swept.items()}
+    yield list(first.values())
+    for key, value in chain.from_iterable(((key, v) for v in values[1:]) for key, values in swept.items()):
+        yield list({**first, key: value}.values())
+
+
+def _flat(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
+    for key in map(str, cfg):
+        yield f"{prefix}{key}"
+        node = cfg._get_node(key)
+        if isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
+            yield from _flat(node, f"{prefix}{key}.")

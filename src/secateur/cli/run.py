@@ -1,0 +1,141 @@
+"""``secateur run``: one experiment, or many with ``-m`` or ``sweeps=``."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra import main as hydra_main
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from secateur.cli.console import make_console
+from secateur.cli.errors import BAD_INPUT, message
+from secateur.cli.preflight import known_keys, parse, preflight, search_path
+from secateur.cli.summary import outcome_line, print_summary
+from secateur.core.errors import SecateurError
+from secateur.pipeline.paths import CONF
+from secateur.pipeline.run import execute
+from secateur.pipeline.validate import validate
+
+_ARGV: list[str] | None = None  # the command as typed; None in a process that a launcher started
+_FULL_ERROR: str | None = None
+_FINISHED: list[Path] = []  # run folders of this process's jobs
+_FAILED: list[str] = []
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Check everything, run every job, print what came out.
+
+    Returns:
+        0 when all jobs finished, 2 when the input was bad, 1 when a job failed for another reason.
+    """
+    global _ARGV, _FULL_ERROR
+    parsed = parse(arguments)
+    console = make_console()
+    _ARGV, _FULL_ERROR = list(sys.argv), os.environ.get("HYDRA_FULL_ERROR")
+    _FINISHED.clear()
+    _FAILED.clear()
+    _make_importable(parsed.config_dir)
+    try:
+        if _only_shows(parsed):
+            sys.argv = ["secateur run", *arguments]
+            hydra_main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
+            return 0
+        preflight(parsed)
+        _hand_to_hydra([*_hydra_arguments(arguments, parsed.config_dir), search_path(parsed)])
+    except BAD_INPUT as error:
+        if _FULL_ERROR == "1":
+            raise
+        sys.stderr.write(f"secateur: error: {message(error, known_keys(parsed))}\n")
+        return 2
+    finally:
+        sys.argv = _ARGV
+        _ARGV = None
+    print_summary(_FINISHED, _FAILED, console)
+    return 2 if _FAILED else 0
+
+
+def task(cfg: DictConfig) -> None:
+    """Run one job; Hydra calls this, in this process or in one that a launcher started."""
+    _restore_environment()
+    console = make_console()
+    sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    overrides = " ".join(HydraConfig.get().overrides.task)
+    if sweep:
+        console.print(f"[bold]#{HydraConfig.get().job.num}[/] {overrides}")
+    try:
+        validate(cfg)
+        outcome = execute(cfg, console)
+    except SecateurError as error:
+        sys.stderr.write(f"secateur: error: {message(error)}{f' [{overrides}]' if sweep else ''}\n")
+        _FAILED.append(overrides if sweep else "")
+        if _ARGV is None:  # a launcher's process: the launcher must learn of it
+            raise
+        return
+    _FINISHED.append(outcome.run_dir)
+    console.print(outcome_line(outcome))
+
+
+def _hand_to_hydra(arguments: list[str]) -> None:
+    """Call Hydra in this process so that its errors are raised and not printed."""
+    with _environment("HYDRA_FULL_ERROR", "1"), _environment("SECATEUR_PID", str(os.getpid())):
+        sys.argv = ["secateur run", *arguments]
+        hydra_main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
+
+
+def _restore_environment() -> None:
+    """Put argv and Hydra's switch back, so that nothing started by the job inherits ours."""
+    if _ARGV is not None:
+        sys.argv = list(_ARGV)
+        _set("HYDRA_FULL_ERROR", _FULL_ERROR)
+
+
+def _only_shows(parsed: object) -> bool:
+    """Whether Hydra is only asked to show something: help, the composed configuration, completion."""
+    flags = ("help", "hydra_help", "cfg", "info", "shell_completion")
+    return any(getattr(parsed, flag, None) for flag in flags)
+
+
+def _hydra_arguments(arguments: Sequence[str], config_dir: str | None) -> list[str]:
+    """Drop ``--config-dir``: it is part of the search path that preflight used."""
+    if config_dir is None:
+        return list(arguments)
+    kept, skip = [], False
+    for argument in arguments:
+        if skip:
+            skip = False
+        elif argument in ("--config-dir", "-cd"):
+            skip = True
+        elif not argument.startswith("--config-dir="):
+            kept.append(argument)
+    return kept
+
+
+def _make_importable(config_dir: str | None) -> None:
+    """Let ``_target_`` name modules in the working folder, and beside or in the user's ``--config-dir``."""
+    folders = [Path.cwd()]
+    if config_dir:
+        folders += [Path(config_dir).resolve().parent, Path(config_dir).resolve()]
+    for folder in folders:
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        _set(name, before)
+
+
+def _set(name: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value

@@ -1,0 +1,1 @@
+"""Floor 1: groups of source samples: labels, k-means, TURTLE."""

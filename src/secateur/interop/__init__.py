@@ -1,0 +1,1 @@
+"""Floor 1: foreign score and mask files."""

@@ -1,0 +1,1 @@
+"""Floor 1: label mapping, feature mapping and group rankings for transfer learning."""

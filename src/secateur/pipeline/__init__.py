@@ -1,0 +1,1 @@
+"""Floor 4: stages, and the methods that string them together."""

@@ -1,0 +1,72 @@
+"""What every stage of one run shares."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+
+from secateur.core.ledger import Ledger, training_flops
+from secateur.core.store import Store
+from secateur.data.prepare import PreparedData
+from secateur.models.backbone import Backbone
+from secateur.pipeline.config import Config, build
+from secateur.pipeline.flops import flops_per_forward
+from secateur.training.fit import TrainerSettings
+from secateur.training.recipe import Recipe
+
+
+@dataclass
+class Context:
+    """One run in progress.
+
+    Attributes:
+        config: the canonical configuration.
+        data: the prepared data set.
+        store: finished stages.
+        console: where progress and messages go.
+        warnings: collected for run.json.
+        ledger: cost of the stages this result needs.
+    """
+
+    config: Config
+    data: PreparedData
+    store: Store
+    console: Console
+    warnings: list[str] = field(default_factory=list)
+    ledger: Ledger = field(init=False)
+
+    def __post_init__(self) -> None:
+        flops = flops_per_forward(self.model("retrain_model"), self.data.image_shape)
+        self.ledger = Ledger(training_flops(self.num_total, self.trainer.max_epochs, flops))
+
+    @property
+    def num_total(self) -> int:
+        """Size of the pool."""
+        return len(self.data.pool)
+
+    @property
+    def trainer(self) -> TrainerSettings:
+        """The ``trainer:`` node."""
+        return TrainerSettings(**self.config["trainer"])
+
+    @property
+    def recompute(self) -> bool:
+        """Whether everything in the store is to be ignored."""
+        return bool(self.config["force"] == "all")
+
+    def recipe(self, node: Config) -> Recipe:
+        """Build a recipe."""
+        recipe: Recipe = build(node)
+        return recipe
+
+    def model(self, node: str) -> Backbone:
+        """Build the network of ``model`` or ``retrain_model`` for this data."""
+        factory: Any = build(self.config[node])
+        model: Backbone = factory(num_classes=self.data.num_classes, in_channels=self.data.image_shape[0])
+        return model
+
+    def warn(self, message: str) -> None:
+        """Show a warning and keep it for the record."""
+        if message not in self.warnings:
+            self.warnings.append(message)
+            self.console.print(f"[yellow]warning:[/] {message}", highlight=False)

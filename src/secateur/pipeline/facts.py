@@ -1,0 +1,79 @@
+"""The blocks of run.json that describe the data, the models and what was pruned."""
+
+from typing import Any
+
+import torch
+
+from secateur.data.prepare import PreparedData
+from secateur.pipeline.config import Config
+from secateur.pipeline.context import Context
+from secateur.pipeline.methods.base import Pruned
+
+
+def choice(config: Config, node: str) -> str | None:
+    """Return the option a group was set to: the last module of its ``_target_``, or None when unused."""
+    value = config.get(node)
+    return None if value is None else str(value["_target_"]).rsplit(".", 2)[-2]
+
+
+def model_name(node: Config) -> str:
+    """Return a model's name: its architecture, its factory function, or the module of its class."""
+    _, module, target = node["_target_"].rsplit(".", 2)
+    return str(node.get("architecture") or (target if target.islower() else module))
+
+
+def label_of(config: Config) -> str:
+    """Return the name a method has in tables: the method, or its scorer and whatever is not a default."""
+    method = choice(config, "method") or ""
+    if config["score"] is None:
+        return method
+    parts = [choice(config, "score") or method]
+    if (selection := choice(config, "selection")) not in (None, "top"):
+        parts.append(str(selection))
+    if config["variant"] != "reference":
+        parts.append(config["variant"])
+    return " + ".join(parts)
+
+
+def data_facts(data: PreparedData) -> dict[str, Any]:
+    """Return the ``data`` block."""
+    return {
+        "name": data.name,
+        "class_names": data.class_names,
+        "num_train": len(data.pool),
+        "num_validation": len(data.validation),
+        "num_test": len(data.test),
+        "num_classes": data.num_classes,
+        "fingerprint": data.fingerprint,
+        "num_flipped": int(data.flipped.sum()),
+    }
+
+
+def pruning_facts(context: Context, pruned: Pruned) -> dict[str, Any]:
+    """Return the ``pruning`` block, and warn about classes that the mask empties."""
+    config, mask, data = context.config, pruned.mask, context.data
+    counts = torch.bincount(data.labels[mask.kept_ids], minlength=data.num_classes)
+    before = torch.bincount(data.labels[data.pool], minlength=data.num_classes)
+    for label in ((counts == 0) & (before > 0)).nonzero().flatten().tolist():
+        context.warn(f"The mask keeps no sample of class {data.class_names[label]!r}; it had {int(before[label])}.")
+    kept_fraction = mask.num_kept / len(mask)
+    realized = pruned.realized_pruning_ratio
+    noisy = bool(data.flipped.any())
+    return {
+        **{key: choice(config, key) for key in ("method", "score", "selection")},
+        "variant": config["variant"],
+        "pruning_ratio": config["pruning_ratio"],
+        "realized_pruning_ratio": 1 - kept_fraction if realized is None else realized,
+        "keep_fraction": kept_fraction,
+        "num_total": len(mask),
+        "num_kept": mask.num_kept,
+        "class_counts": counts.tolist(),
+        "observed_share": float(pruned.scores.observed[mask.keep].float().mean()) if pruned.scores else None,
+        "flipped_share_kept": float(data.flipped[mask.keep].float().mean()) if noisy else None,
+        "flipped_share_pruned": _share(data.flipped[~mask.keep]) if noisy else None,
+        "mask_sha256": mask.sha256,
+    }
+
+
+def _share(values: torch.Tensor) -> float | None:
+    return float(values.float().mean()) if len(values) else None

@@ -1,0 +1,1 @@
+"""One file per method: each answers which samples are kept."""

@@ -1,0 +1,40 @@
+"""What every method is: from a run's context to a mask, and to a trained network when choosing trains it."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from secateur.core.mask import Mask
+from secateur.core.tables import ScoreTable
+from secateur.pipeline.context import Context
+from secateur.pipeline.training import Trained
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What a method ends with.
+
+    Attributes:
+        mask: the kept samples.
+        scores: the table the mask was selected from, if there is one.
+        trained: the final training, when the method prunes while training; None: train on the mask.
+        realized_pruning_ratio: share of the sample visits left out, for methods that prune per epoch.
+    """
+
+    mask: Mask
+    scores: ScoreTable | None = None
+    trained: Trained | None = None
+    realized_pruning_ratio: float | None = None
+
+
+class Method(Protocol):
+    """A method; ``reads`` names the optional parts of the configuration it depends on.
+
+    They are ``pruning_ratio``, ``score_seed``, ``score``, ``selection``, ``variant`` and ``scoring``: a part that a
+    method does not read is set to null in its record and does not enter its key.
+    """
+
+    reads: ClassVar[frozenset[str]]
+
+    def prune(self, context: Context) -> Pruned:
+        """Decide which samples are kept, computing or reusing the stages this takes."""
+        ...

@@ -1,0 +1,25 @@
+"""The reference line: train on the whole pool."""
+
+from typing import ClassVar
+
+import torch
+
+from secateur.core.mask import Mask
+from secateur.pipeline.context import Context
+from secateur.pipeline.methods.base import Pruned
+
+
+class FullData:
+    """Keeps everything; the pruning ratio is not read."""
+
+    reads: ClassVar[frozenset[str]] = frozenset()
+
+    def prune(self, context: Context) -> Pruned:
+        """Keep the whole pool."""
+        return Pruned(full_mask(context))
+
+
+def full_mask(context: Context) -> Mask:
+    """Return the mask that keeps every sample of the pool."""
+    keep = torch.ones(context.num_total, dtype=torch.bool)
+    return Mask(context.data.pool, keep, context.data.fingerprint, {"method": "full"})

@@ -1,0 +1,34 @@
+"""Leave out easy samples at random in every epoch, and rescale the others so that the gradient stays unbiased."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from secateur.core.mask import keep_count
+from secateur.core.seeds import stream_seed
+from secateur.dynamic.infobatch import InfoBatch
+from secateur.pipeline.context import Context
+from secateur.pipeline.methods.base import Pruned
+from secateur.pipeline.methods.dynamic import train_and_prune
+
+
+@dataclass(frozen=True)
+class InfoBatchMethod:
+    """Trains with :class:`~secateur.dynamic.infobatch.InfoBatch`; the static mask keeps the highest last losses.
+
+    ``pruning_ratio`` is the share left out *of the samples below the mean loss*, so far less than that is saved:
+    see ``realized_pruning_ratio`` in the record.
+
+    Args:
+        anneal: share of the epochs, at the end, that see the full data.
+    """
+
+    reads: ClassVar[frozenset[str]] = frozenset({"pruning_ratio", "score_seed"})
+    anneal: float = 0.125
+
+    def prune(self, context: Context) -> Pruned:
+        """Train on the epochs that the losses choose."""
+        config, num_total = context.config, context.num_total
+        num_keep = keep_count(num_total, config["pruning_ratio"])
+        seed = stream_seed(config["score_seed"], "infobatch")
+        policy = InfoBatch(num_total, config["pruning_ratio"], context.trainer.max_epochs, seed, self.anneal)
+        return train_and_prune(context, policy, num_keep)

@@ -1,0 +1,26 @@
+"""The baseline every method must beat: a uniformly random subset."""
+
+from typing import ClassVar
+
+from secateur.core.mask import Mask, keep_count
+from secateur.core.seeds import permutation
+from secateur.pipeline.context import Context
+from secateur.pipeline.methods.base import Pruned
+
+
+class RandomSubset:
+    """Keeps a uniformly random subset, drawn by ``score_seed``; a higher ratio keeps a subset of a lower one's."""
+
+    reads: ClassVar[frozenset[str]] = frozenset({"pruning_ratio", "score_seed"})
+
+    def prune(self, context: Context) -> Pruned:
+        """Draw the subset."""
+        return Pruned(random_mask(context, keep_count(context.num_total, context.config["pruning_ratio"])))
+
+
+def random_mask(context: Context, num_keep: int) -> Mask:
+    """Return a random mask over the pool that keeps ``num_keep`` samples."""
+    config, data = context.config, context.data
+    rows = permutation(context.num_total, config["score_seed"], "random-subset")[:num_keep]
+    metadata = {"method": "random", **{key: config[key] for key in ("pruning_ratio", "score_seed")}}
+    return Mask.from_rows(data.pool, rows, fingerprint=data.fingerprint, metadata=metadata)

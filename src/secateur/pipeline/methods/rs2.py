@@ -1,0 +1,31 @@
+"""A new random subset in every epoch."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from secateur.core.mask import keep_count
+from secateur.core.seeds import stream_seed
+from secateur.dynamic.rs2 import RS2
+from secateur.pipeline.context import Context
+from secateur.pipeline.methods.base import Pruned
+from secateur.pipeline.methods.dynamic import train_and_prune
+
+
+@dataclass(frozen=True)
+class RS2Method:
+    """Trains with :class:`~secateur.dynamic.rs2.RS2`; the static mask is the last epoch's subset.
+
+    Args:
+        replacement: draw the epochs' subsets independently of each other.
+    """
+
+    reads: ClassVar[frozenset[str]] = frozenset({"pruning_ratio", "score_seed"})
+    replacement: bool = False
+
+    def prune(self, context: Context) -> Pruned:
+        """Train on a subset per epoch."""
+        config, num_total = context.config, context.num_total
+        num_keep = keep_count(num_total, config["pruning_ratio"])
+        seed = stream_seed(config["score_seed"], "rs2")
+        policy = RS2(num_total, num_keep, context.trainer.max_epochs, seed, self.replacement)
+        return train_and_prune(context, policy, num_keep)

@@ -1,0 +1,139 @@
+"""One experiment from configuration to run.json: prune, train, compare, record."""
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from secateur.core.errors import SecateurError
+from secateur.core.files import link_or_copy, write_text
+from secateur.core.hashing import canonical_json, file_sha256
+from secateur.core.record import is_finished, new_record, now, one_line, save_record
+from secateur.core.store import Store, locked
+from secateur.data.prepare import PreparedData, prepare
+from secateur.pipeline import scoring, training
+from secateur.pipeline.comparison import compare
+from secateur.pipeline.config import Config, build, canonical, resolve, run_key
+from secateur.pipeline.context import Context
+from secateur.pipeline.facts import data_facts, label_of, model_name, pruning_facts
+from secateur.pipeline.methods.base import Pruned
+from secateur.pipeline.paths import runs_folder, store_folder
+from secateur.pipeline.training import Trained, train_on_mask
+from secateur.tracking.provenance import provenance
+from secateur.training.fit import TrainerSettings, cpu_threads
+
+VERSIONS = {"scoring": scoring.VERSION, "training": training.VERSION}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one call of :func:`execute` left: the run's folder, and whether it had been there already."""
+
+    run_dir: Path
+    reused: bool
+
+
+def execute(cfg: DictConfig, console: Console) -> Outcome:
+    """Run one composed configuration, or find it finished.
+
+    Raises:
+        SecateurError: the run failed; a record with status ``failed`` and the reason has been written.
+    """
+    config = canonical(resolve(cfg))
+    folder = runs_folder(config["paths"]["output_dir"], config["name"])
+    with _failing_into(folder, config):
+        data = _prepared(canonical_json(config["data"]))
+    run_dir = folder / run_key(config, data.fingerprint, VERSIONS)
+    settings = TrainerSettings(**config["trainer"])
+    with locked(run_dir / "run.lock", f"run {run_dir.name}", console.print), cpu_threads(settings.num_threads):
+        if is_finished(run_dir) and not config["force"]:
+            return Outcome(run_dir, reused=True)
+        with _recording(run_dir, config, data) as record:
+            store = Store(store_folder(config["paths"]["output_dir"]), console.print)
+            _run(Context(config, data, store, console), run_dir, record)
+    return Outcome(run_dir, reused=False)
+
+
+@lru_cache(maxsize=1)
+def _prepared(data_node: str) -> PreparedData:
+    """Prepare a data set; the jobs of a sweep in one process share the last one."""
+    return prepare(build(json.loads(data_node)))
+
+
+def _run(context: Context, run_dir: Path, record: dict[str, Any]) -> None:
+    """Prune, train, and fill the record."""
+    record["warnings"] = context.warnings
+    pruned: Pruned = build(context.config["method"]).prune(context)
+    record["pruning"].update(pruning_facts(context, pruned))
+    trained = pruned.trained or train_on_mask(context, pruned.mask)
+    context.ledger.add(trained.cost)
+    record["metrics"].update(trained.metrics)
+    record["ledger"] = context.ledger.to_json()
+    record["comparison"] = compare(context, pruned.mask)
+    record["artifacts"] = _write_artifacts(run_dir, pruned, trained)
+
+
+def _write_artifacts(run_dir: Path, pruned: Pruned, trained: Trained) -> dict[str, str]:
+    """Put tables, metrics and weights into the run's folder; return their hashes."""
+    paths = [pruned.mask.save(run_dir / "mask.parquet")]
+    if pruned.scores is not None:
+        paths.append(pruned.scores.save(run_dir / "scores.parquet"))
+    for source, target in (
+        ("metrics.csv", "metrics.csv"),
+        ("model.safetensors", "checkpoints/last.safetensors"),
+    ):
+        paths.append(link_or_copy(trained.path / source, run_dir / target))
+    return {path.relative_to(run_dir).as_posix(): file_sha256(path) for path in paths}
+
+
+@contextmanager
+def _recording(run_dir: Path, config: Config, data: PreparedData) -> Iterator[dict[str, Any]]:
+    """Keep run.json: ``running`` while the block runs, then ``finished``, ``failed`` or ``interrupted``."""
+    record = _begin(run_dir.name, config)
+    record["data"].update(data_facts(data))
+    record["models"] = {"scoring": model_name(config["model"]), "final": model_name(config["retrain_model"])}
+    if config["scoring"] is None:
+        record["models"]["scoring"] = None
+    write_text(run_dir / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
+    save_record(run_dir, record)
+    try:
+        yield record
+    except BaseException as error:
+        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        save_record(run_dir, {**record, "status": status, "error": one_line(error), "finished": now()})
+        raise
+    save_record(run_dir, {**record, "status": "finished", "finished": now()})
+
+
+@contextmanager
+def _failing_into(folder: Path, config: Config) -> Iterator[None]:
+    """Record a failure that happens before the pool, and with it the run's key, is known."""
+    try:
+        yield
+    except SecateurError as error:
+        key = run_key(config, "unreadable", VERSIONS)
+        record = _begin(key, config)
+        save_record(folder / key, {**record, "status": "failed", "error": one_line(error), "finished": now()})
+        raise
+
+
+def _begin(key: str, config: Config) -> dict[str, Any]:
+    return new_record(
+        run_key=key,
+        name=config["name"],
+        label=label_of(config),
+        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        seed=config["seed"],
+        score_seed=config["score_seed"],
+        select_on="last",
+        config=config,
+        provenance=provenance(TrainerSettings(**config["trainer"]).device),
+    )

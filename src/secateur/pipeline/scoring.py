@@ -1,0 +1,141 @@
+"""Stage ``scoring``: one training of the measuring network records every standard scorer at once."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from secateur.core.errors import ConfigError
+from secateur.core.ledger import StageCost, training_flops
+from secateur.core.seeds import stream_seed
+from secateur.core.store import stage_key
+from secateur.core.tables import ScoreTable
+from secateur.data.order import Shuffled
+from secateur.pipeline.config import Config, build, data_key, numerics_key
+from secateur.pipeline.context import Context
+from secateur.pipeline.flops import flops_per_forward
+from secateur.pipeline.paths import CONF
+from secateur.scores.base import Score
+from secateur.training.fit import finish_folder, fit
+from secateur.training.metrics import EpochMetrics
+from secateur.training.progress import ProgressBar
+from secateur.training.recorder import ScoreRecorder
+
+VERSION = 1
+
+
+def standard_scores(num_epochs: int) -> dict[str, Config]:
+    """Return the shipped scorers, with their default settings, that a training of this length can feed."""
+    nodes = {path.stem: OmegaConf.to_container(OmegaConf.load(path)) for path in sorted(CONF.glob("score/*.yaml"))}
+    return {name: node for name, node in nodes.items() if build(node).epochs_needed <= num_epochs}  # type: ignore[arg-type,misc]
+
+
+def observed_scores(context: Context) -> ScoreTable:
+    """Return the scores of the whole pool by ``score=``, averaged over its networks; books what they cost.
+
+    The stage's key does not depend on which standard scorer is asked for: all of them are recorded by one training.
+    A scorer with other settings, or one of the user's own, has a stage of its own.
+    """
+    node = context.config["score"]
+    standard = standard_scores(context.config["scoring"]["max_epochs"])
+    name = next((known for known, settings in standard.items() if settings == node), None)
+    scorers = standard if name else {"score": node}
+    networks = build(node).num_networks
+    tables = [_network_scores(context, scorers, name or "score", number) for number in range(networks)]
+    if networks == 1:
+        return tables[0]
+    mean = torch.stack([table.score for table in tables]).double().mean(dim=0)
+    first = tables[0]
+    return ScoreTable(
+        *(
+            first.sample_id,
+            first.label,
+            mean,
+            first.observed,
+            first.columns,
+            first.fingerprint,
+            first.metadata,
+        )
+    )
+
+
+def _network_scores(context: Context, scorers: dict[str, Config], name: str, network: int) -> ScoreTable:
+    """Return one network's table. Networks after the first train no longer than their scorer reads."""
+    config = context.config
+    stop = config["scoring"]["max_epochs"] if network == 0 else _epochs_read(config)
+    reads = {
+        **{key: config[key] for key in ("model", "paradigm", "scoring", "score_seed")},
+        **{"data": data_key(config), "numerics": numerics_key(config)},
+        **{"scorers": scorers, "network": network, "stop": stop},
+    }
+    result = context.store.get(
+        "scoring",
+        stage_key("scoring", VERSION, reads, context.data.fingerprint),
+        lambda folder: _score(context, folder, scorers, network, stop),
+        recompute=context.recompute,
+    )
+    context.ledger.add(StageCost.from_json(result.summary["cost"], reused=result.reused))
+    return ScoreTable.load(result.path / "scores" / f"{name}.parquet", context.data.fingerprint)
+
+
+def _epochs_read(config: Config) -> int:
+    score = build(config["score"])
+    score.setup(1, config["scoring"]["max_epochs"])
+    if not hasattr(score, "read_epoch"):
+        raise ConfigError(f"{type(score).__name__} has several networks and must say its read_epoch.")
+    return int(score.read_epoch) + 1
+
+
+def _score(context: Context, folder: Path, scorers: dict[str, Config], network: int, stop: int) -> dict[str, Any]:
+    """Train the measuring network in ``folder`` (resuming what lies there) and write every table."""
+    config, data, settings = context.config, context.data, context.trainer
+    recipe, score_seed = context.recipe(config["scoring"]["optim"]), config["score_seed"]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(score_seed, "scoring-model", network))
+        model = context.model("model")
+    seed = stream_seed(score_seed, "scoring-training", network)
+    loader = data.train_loader(Shuffled(data.pool, seed), recipe.batch_size, seed, device=settings.device)
+    num_epochs = config["scoring"]["max_epochs"]
+    module = build(config["paradigm"])(model, recipe, num_epochs=num_epochs, seed=seed)
+    recorder = _recorder(context, scorers, num_epochs)
+    metrics = EpochMetrics({}, data.num_classes)
+    title = "scoring" if network == 0 else f"scoring, network {network}"
+    callbacks = [metrics, recorder, ProgressBar(title, context.console)]
+    trainer = fit(module, loader, settings, folder, callbacks, max_epochs=stop)
+    recorder.finish(trainer, module)
+    for name, table in recorder.compute().items():
+        table.save(folder / "scores" / f"{name}.parquet")
+    finish_folder(folder, model, metrics)
+    return {"cost": _cost(context, metrics, recorder.forward_samples, settings.device).to_json()}
+
+
+def _recorder(context: Context, scorers: dict[str, Config], num_epochs: int) -> ScoreRecorder:
+    """Build the recorder; the scorers' lengths are those of the schedule, also when the training stops earlier."""
+    data, scores = context.data, {name: build(node) for name, node in scorers.items()}
+    wrong = [name for name, score in scores.items() if not isinstance(score, Score)]
+    if wrong:
+        raise ConfigError(f"score={wrong[0]} is not a secateur.scores.base.Score.")
+    return ScoreRecorder(
+        scores,
+        sample_ids=data.pool,
+        num_epochs=num_epochs,
+        record=context.config["scoring"]["record"],
+        eval_loader=lambda: data.eval_loader(data.pool, 512, device=context.trainer.device),
+        fingerprint=data.fingerprint,
+        metadata={name: {"score": node} for name, node in scorers.items()},
+    )
+
+
+def _cost(context: Context, metrics: EpochMetrics, forward_only: int, device: torch.device) -> StageCost:
+    flops = flops_per_forward(context.model("model"), context.data.image_shape)
+    trained = metrics.num_samples
+    return StageCost(
+        stage="scoring",
+        samples_forward=trained + forward_only,
+        samples_backward=trained,
+        flops=training_flops(trained, 1, flops) + forward_only * flops,
+        seconds=metrics.seconds,
+        device_seconds=metrics.seconds,
+        peak_memory_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+    )

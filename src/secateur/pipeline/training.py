@@ -1,0 +1,151 @@
+"""Stage ``training``: the final network, trained on the kept samples. Keyed by what is kept, not by who chose it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from secateur.core.ledger import StageCost, training_flops
+from secateur.core.mask import Mask
+from secateur.core.seeds import stream_seed
+from secateur.core.store import StageResult, stage_key
+from secateur.data.order import Shuffled
+from secateur.pipeline.config import build, data_key, numerics_key
+from secateur.pipeline.context import Context
+from secateur.pipeline.flops import flops_per_forward
+from secateur.training.fit import finish_folder, fit
+from secateur.training.metrics import EpochMetrics
+from secateur.training.progress import ProgressBar
+from secateur.training.sampling import Sampling
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished final training: its metrics, its cost and its folder in the store."""
+
+    metrics: dict[str, float | None]
+    cost: StageCost
+    path: Path
+    summary: dict[str, Any]
+
+
+def train_on_mask(context: Context, mask: Mask) -> Trained:
+    """Train the final model on the kept samples of a mask, or find it trained in the store."""
+    key = stage_key("training", VERSION, _reads(context), context.data.fingerprint, [mask.sha256])
+    title = f"training on {mask.num_kept} of {len(mask)}"
+    return _finish(
+        context.store.get(
+            "training",
+            key,
+            lambda folder: _train(context, folder, title, kept=mask.kept_ids),
+            recompute=bool(context.config["force"]),
+        )
+    )
+
+
+def train_with_policy(context: Context, sampling: Sampling) -> Trained:
+    """Train the final model with a dynamic policy; keyed by the method, its ratio and ``score_seed``."""
+    chosen = {key: context.config[key] for key in ("method", "pruning_ratio", "score_seed")}
+    key = stage_key("dynamic_training", VERSION, {**_reads(context), **chosen}, context.data.fingerprint)
+    return _finish(
+        context.store.get(
+            "dynamic_training",
+            key,
+            lambda folder: _train(context, folder, "training on a subset per epoch", sampling=sampling),
+            recompute=bool(context.config["force"]),
+        )
+    )
+
+
+def _reads(context: Context) -> dict[str, Any]:
+    config = context.config
+    nodes = {key: config[key] for key in ("retrain_model", "final_paradigm", "optim", "seed")}
+    length = {key: config["trainer"][key] for key in ("max_epochs", "evaluate_every")}
+    return {**nodes, **length, "numerics": numerics_key(config), "data": data_key(config)}
+
+
+def _train(
+    context: Context,
+    folder: Path,
+    title: str,
+    *,
+    kept: Tensor | None = None,
+    sampling: Sampling | None = None,
+) -> dict[str, Any]:
+    """Train in ``folder`` (resuming what lies there), write weights and metrics, return the stage's summary."""
+    config, data, settings = context.config, context.data, context.trainer
+    recipe = context.recipe(config["optim"])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(config["seed"], "final-model"))
+        model = context.model("retrain_model")
+    seed = stream_seed(config["seed"], "final-training")
+    order = sampling or Shuffled(context.data.pool if kept is None else kept, seed)
+    loader = data.train_loader(order, recipe.batch_size, seed, device=settings.device)
+    make_module = build(config["final_paradigm"])
+    module = make_module(model, recipe, num_epochs=settings.max_epochs, seed=seed, sampling=sampling)
+    metrics = EpochMetrics(_loaders(context), data.num_classes, settings.evaluate_every)
+    callbacks = [metrics, *([sampling] if sampling else []), ProgressBar(title, context.console)]
+    fit(
+        *(module, loader, settings, folder, callbacks),
+        max_epochs=settings.max_epochs,
+        reload_every_epoch=sampling is not None,
+    )
+    finish_folder(folder, model, metrics)
+    if sampling is not None:
+        _save_static_mask(context, sampling, folder)
+    return _summary(context, metrics, settings.device, sampling)
+
+
+def _loaders(context: Context) -> dict[str, Any]:
+    """Return makers of the evaluation loaders of the splits there are."""
+    data, device = context.data, context.trainer.device
+    splits = ["validation"] if len(data.validation) else []
+    return {split: lambda split=split: data.eval_loader(split, 512, device=device) for split in (*splits, "test")}
+
+
+def _save_static_mask(context: Context, sampling: Sampling, folder: Path) -> None:
+    """Write the final static subset that the policy ends with."""
+    from_rows = Mask.from_rows(
+        context.data.pool,
+        sampling.policy.static_rows(sampling.num_keep),
+        fingerprint=context.data.fingerprint,
+        metadata={"method": context.config["method"], "pruning_ratio": context.config["pruning_ratio"]},
+    )
+    from_rows.save(folder / "mask.parquet")
+
+
+def _summary(
+    context: Context, metrics: EpochMetrics, device: torch.device, sampling: Sampling | None
+) -> dict[str, Any]:
+    test = metrics.last["test"]
+    validation = metrics.last.get("validation")
+    flops = flops_per_forward(context.model("retrain_model"), context.data.image_shape)
+    cost = StageCost(
+        stage="training",
+        samples_forward=metrics.num_samples,
+        samples_backward=metrics.num_samples,
+        flops=training_flops(metrics.num_samples, 1, flops),
+        seconds=metrics.seconds,
+        device_seconds=metrics.seconds,
+        peak_memory_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+        pruning=False,
+    )
+    return {
+        "metrics": {
+            "test_accuracy": test.accuracy,
+            "test_accuracy_best": metrics.best("test"),
+            "validation_accuracy": validation.accuracy if validation else None,
+            "worst_class_accuracy": test.worst_class_accuracy,
+        },
+        "realized_pruning_ratio": sampling.policy.realized_pruning_ratio if sampling else None,
+        "cost": cost.to_json(),
+    }
+
+
+def _finish(result: StageResult) -> Trained:
+    cost = StageCost.from_json(result.summary["cost"], reused=result.reused)
+    return Trained(result.summary["metrics"], cost, result.path, result.summary)

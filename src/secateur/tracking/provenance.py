@@ -1,0 +1,66 @@
+"""Where a result comes from: versions, code, machine."""
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = (
+    *(
+        "secateur",
+        "torch",
+        "torchvision",
+        "pytorch-lightning",
+        "hydra-core",
+        "omegaconf",
+        "numpy",
+        "scikit-learn",
+    ),
+    *("pyarrow", "torch-geometric", "timm"),
+)
+
+
+def provenance(device: torch.device) -> dict[str, Any]:
+    """Return versions, git state, platform, threads and device, as the record's ``provenance`` block."""
+    return {
+        "python": sys.version.split()[0],
+        "packages": {name: _version(name) for name in PACKAGES},
+        "git": _git(),
+        "platform": platform.platform(),
+        "host": platform.node(),
+        "cpu_count": os.cpu_count(),
+        "num_threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git() -> dict[str, Any] | None:
+    """Return commit and dirtiness of the repository the package is run from; None for an installed wheel."""
+    root = Path(__file__).resolve().parents[3]
+    if not (root / ".git").exists():
+        return None
+    try:
+        commit = _run("git", "rev-parse", "HEAD", cwd=root)
+        dirty = bool(_run("git", "status", "--porcelain", "--untracked-files=no", cwd=root))
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return {"commit": commit, "dirty": dirty}
+
+
+def _run(*command: str, cwd: Path) -> str:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=True, timeout=10)
+    return done.stdout.strip()

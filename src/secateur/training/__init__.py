@@ -1,0 +1,1 @@
+"""Floor 3: LightningModules, callbacks, evaluation passes and the Trainer factory."""

@@ -1,0 +1,102 @@
+"""The LightningModule of supervised classification: what measures (scoring) and what is finally trained."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from secateur.core.errors import NumericalError
+from secateur.core.seeds import stream_seed
+from secateur.data.batch import Batch
+from secateur.models.backbone import Backbone
+from secateur.training.recipe import Recipe
+from secateur.training.sampling import Sampling
+
+
+class Classifier(pl.LightningModule):
+    """Cross-entropy training of a backbone by a recipe.
+
+    Everything random is a function of (seed, epoch), so a resumed training equals an undisturbed one.
+    ``training_step`` returns ``loss``, ``logits [B, C]`` and ``features [B, D]`` (detached), which is what a
+    :class:`~secateur.training.recorder.ScoreRecorder` reads.
+
+    Args:
+        model: the network.
+        recipe: optimizer and schedule (the ``optim=`` node).
+        num_epochs: length of the schedule; the Trainer may stop earlier, never later.
+        seed: seed of dropout and other in-model randomness.
+        sampling: loss weights and loss feedback of dynamic pruning; None for plain training.
+    """
+
+    def __init__(
+        self, model: Backbone, recipe: Recipe, num_epochs: int, seed: int, sampling: Sampling | None = None
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.recipe = recipe
+        self.num_epochs = num_epochs
+        self.seed = seed
+        self.sampling = sampling
+        self._losses: list[Tensor] = []
+        self._batch_sizes: list[int] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits ``[B, C]`` for images ``[B, channels, H, W]``."""
+        logits: Tensor = self.model(x)
+        return logits
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Build the recipe's optimizer; the schedule is applied at every step by hand, statelessly."""
+        return self.recipe.build_optimizer(self.model)
+
+    def on_train_epoch_start(self) -> None:
+        """Forget the last epoch's losses and reseed in-model randomness for this epoch."""
+        self._losses, self._batch_sizes = [], []
+        torch.manual_seed(stream_seed(self.seed, "in-model", self.current_epoch, self.global_rank))
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Set learning rate and momentum for this step from the progress of the run."""
+        (optimizer,) = self.trainer.optimizers
+        steps = max(int(self.trainer.num_training_batches), 1)
+        step = (self.current_epoch + batch_idx / steps) * steps
+        self.recipe.apply_schedule(optimizer, step, self.num_epochs * steps, steps)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Compute the (weighted) loss of one batch."""
+        features = self.model.features(batch.x)
+        logits = self.model.head(features)
+        losses = F.cross_entropy(logits, batch.y, reduction="none", label_smoothing=self.recipe.label_smoothing)
+        loss = losses.mean() if self.sampling is None else self.sampling.weigh(batch.sample_id, losses)
+        self._losses.append(loss.detach())
+        self._batch_sizes.append(len(batch.y))
+        return {"loss": loss, "logits": logits.detach(), "features": features.detach()}
+
+    def configure_gradient_clipping(self, optimizer: Any, *args: Any, **kwargs: Any) -> None:
+        """Clip by norm when the recipe says so."""
+        if self.recipe.grad_clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.grad_clip_norm)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Log the accuracy of a batch, for people who call ``Trainer.validate`` or ``Trainer.test``."""
+        accuracy = (self(batch.x).argmax(dim=1) == batch.y).float().mean()
+        self.log("accuracy", accuracy, batch_size=len(batch.y), prog_bar=True)
+
+    test_step = validation_step
+
+    def epoch_loss(self) -> tuple[float, int]:
+        """Return the mean training loss per sample and the number of samples of the epoch so far.
+
+        Raises:
+            NumericalError: a loss was not finite; the message names epoch and step.
+        """
+        losses = torch.stack(self._losses).double().cpu()
+        bad = (~torch.isfinite(losses)).nonzero().flatten()
+        if len(bad):
+            raise NumericalError(
+                f"The training loss became {float(losses[bad[0]])} in epoch {self.current_epoch}, step {int(bad[0])}. "
+                "Lower optim.lr, or use trainer.precision=32-true."
+            )
+        sizes = torch.tensor(self._batch_sizes, dtype=torch.float64)
+        return float((losses * sizes).sum() / sizes.sum()), int(sizes.sum())

@@ -1,0 +1,77 @@
+"""Passes over data without training: they always put every module back into the mode it was in."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+from secateur.data.batch import Batch
+from secateur.models.backbone import Backbone
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; afterwards each module is in the mode it was in, also after an error."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@dataclass(frozen=True)
+class Forward:
+    """One batch of a pass: ``logits [B, C]`` and penultimate ``features [B, D]``, both float32."""
+
+    batch: Batch
+    logits: Tensor
+    features: Tensor
+
+
+def forward_pass(model: Backbone, loader: Iterable[Batch], precision: str = "32-true") -> Iterator[Forward]:
+    """Run a model over a loader in evaluation mode.
+
+    Args:
+        model: backbone with ``features`` and ``head``.
+        loader: batches; use one with the deterministic test transform.
+        precision: as the Trainer's; ``bf16-mixed`` runs the pass under autocast.
+    """
+    device = next(model.parameters()).device
+    with evaluating(model):
+        for batch in loader:
+            x, y, sample_id = (part.to(device, non_blocking=True) for part in batch)
+            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
+                features = model.features(x)
+                logits = model.head(features)
+            yield Forward(Batch(x, y, sample_id), logits.float(), features.float())
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Result of :func:`evaluate`: fractions in [0, 1]; a class without samples has no accuracy (NaN)."""
+
+    accuracy: float
+    class_accuracy: Tensor
+    num_samples: int
+
+    @property
+    def worst_class_accuracy(self) -> float:
+        """Lowest accuracy among the classes that have samples."""
+        return float(self.class_accuracy[~self.class_accuracy.isnan()].min())
+
+
+def evaluate(model: Backbone, loader: Iterable[Batch], num_classes: int, precision: str = "32-true") -> Evaluation:
+    """Measure the accuracy of a model on a loader, over all and per class."""
+    confusion = torch.zeros(num_classes, num_classes, dtype=torch.int64)
+    for step in forward_pass(model, loader, precision):
+        predicted = step.logits.argmax(dim=1)
+        confusion += multiclass_confusion_matrix(predicted, step.batch.y, num_classes).cpu()
+    correct, totals = confusion.diagonal(), confusion.sum(dim=1)
+    num_samples = int(totals.sum())
+    return Evaluation(int(correct.sum()) / num_samples, correct / totals, num_samples)

@@ -1,0 +1,182 @@
+"""The Trainer factory: one fresh Trainer per training, which resumes from its folder's last checkpoint."""
+
+import logging
+import os
+import shutil
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from safetensors.torch import save_file
+from torch import nn
+
+from secateur.core.errors import ConfigError
+from secateur.data.batch import Batch
+from secateur.training.metrics import EpochMetrics
+
+IGNORED_WARNINGS = (
+    ".*does not have many workers.*",
+    ".*srun. command is available.*",
+    ".*Checkpoint directory .* exists and is not empty.*",
+    ".*You defined a `validation_step` but have no `val_dataloader`.*",
+    ".*isinstance.treespec, LeafSpec.*",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerSettings:
+    """The ``trainer:`` node, without what differs from stage to stage.
+
+    Args:
+        max_epochs: length of the final training, in epochs.
+        precision: ``32-true`` or ``bf16-mixed``.
+        accelerator: ``auto``, ``cpu`` or ``gpu``.
+        channels_last: keep images and convolutions in channels-last memory order (faster on GPUs).
+        deterministic: true (refuse nondeterministic kernels), false, or ``warn``.
+        evaluate_every: evaluate every so many epochs; the last epoch always is.
+        checkpoint_every: write ``last.ckpt`` every so many epochs.
+        num_threads: CPU threads of the network's arithmetic; null takes all cores. The last bits of a result on the
+            CPU depend on it.
+    """
+
+    max_epochs: int
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    channels_last: bool = False
+    deterministic: bool | Literal["warn"] = True
+    evaluate_every: int = 1
+    checkpoint_every: int = 1
+    num_threads: int | None = 1
+
+    def __post_init__(self) -> None:
+        for key in ("max_epochs", "evaluate_every", "checkpoint_every"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"trainer.{key} must be at least 1, got {getattr(self, key)}.")
+        if self.num_threads is not None and self.num_threads < 1:
+            raise ConfigError(f"trainer.num_threads must be at least 1, or null for all cores, got {self.num_threads}.")
+
+    @property
+    def device(self) -> torch.device:
+        """The device a single process trains on."""
+        use_gpu = self.accelerator == "gpu" or (self.accelerator == "auto" and torch.cuda.is_available())
+        return torch.device("cuda", torch.cuda.current_device()) if use_gpu else torch.device("cpu")
+
+
+def fit(
+    module: pl.LightningModule,
+    loader: Iterable[Batch],
+    settings: TrainerSettings,
+    folder: Path,
+    callbacks: Sequence[pl.Callback],
+    *,
+    max_epochs: int,
+    logger: Any = False,
+    reload_every_epoch: bool = False,
+) -> pl.Trainer:
+    """Train a module, from its folder's last checkpoint if there is one.
+
+    Args:
+        module: what to train.
+        loader: yields batches; must have ``__len__`` and a lazy ``__iter__``.
+        settings: the ``trainer:`` node.
+        folder: where ``checkpoints/last.ckpt`` is kept.
+        callbacks: further callbacks; their state is saved too.
+        max_epochs: epochs of this stage.
+        logger: Lightning logger(s) that mirror the metrics.
+        reload_every_epoch: the loader's length differs from epoch to epoch.
+    """
+    _quiet()
+    checkpoints = folder / "checkpoints"
+    saver = ModelCheckpoint(
+        dirpath=checkpoints,
+        filename="last",
+        every_n_epochs=settings.checkpoint_every,
+        save_on_train_epoch_end=True,
+        save_top_k=1,
+        enable_version_counter=False,
+    )
+    trainer = pl.Trainer(
+        max_epochs=max_epochs,
+        precision=settings.precision,
+        accelerator="gpu" if settings.device.type == "cuda" else "cpu",
+        devices=1,
+        deterministic=settings.deterministic,
+        benchmark=False,
+        default_root_dir=folder,
+        callbacks=[*callbacks, _SetEpoch(loader), saver],
+        logger=logger,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        limit_val_batches=0,
+        log_every_n_steps=1,
+        reload_dataloaders_every_n_epochs=int(reload_every_epoch),
+        plugins=_plugins(),
+    )
+    last = checkpoints / "last.ckpt"
+    if settings.channels_last:
+        module.to(memory_format=torch.channels_last)
+    trainer.fit(module, train_dataloaders=loader, ckpt_path=str(last) if last.is_file() else None)
+    return trainer
+
+
+@contextmanager
+def cpu_threads(num_threads: int | None) -> Iterator[None]:
+    """Use so many CPU threads inside the block; None leaves the number alone."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(num_threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def finish_folder(folder: Path, model: nn.Module, metrics: EpochMetrics) -> None:
+    """Write the last epoch's weights and the history, and remove the checkpoint that was kept for resuming."""
+    weights = {name: values.contiguous() for name, values in model.cpu().state_dict().items()}
+    save_file(weights, folder / "model.safetensors")
+    metrics.save(folder / "metrics.csv")
+    shutil.rmtree(folder / "checkpoints")
+
+
+class _SetEpoch(pl.Callback):
+    """Tells the loader the epoch, early enough for its length (asked before the epoch starts) and its lazy order."""
+
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+        self.next_epoch = 0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.loader.set_epoch(trainer.current_epoch)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.next_epoch = trainer.current_epoch + 1
+        if self.next_epoch < (trainer.max_epochs or 0):
+            self.loader.set_epoch(self.next_epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"next_epoch": self.next_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.next_epoch = state_dict["next_epoch"]
+        self.loader.set_epoch(self.next_epoch)
+
+
+def _plugins() -> list[Any]:
+    """Under Slurm: never let Lightning requeue the job; whoever launched it owns that."""
+    inside_slurm = "SLURM_JOB_ID" in os.environ and "SLURM_NTASKS" in os.environ
+    return [SLURMEnvironment(auto_requeue=False)] if inside_slurm else []
+
+
+def _quiet() -> None:
+    """Keep Lightning's remarks about hardware and workers out of the run's output."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    for message in IGNORED_WARNINGS:
+        warnings.filterwarnings("ignore", message=message)

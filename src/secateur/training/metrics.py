@@ -1,0 +1,85 @@
+"""One row of metrics per epoch, kept in the checkpoint so that a resumed run has the same history."""
+
+import csv
+import time
+from collections.abc import Callable, Iterable, Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from secateur.core.files import write_text
+from secateur.data.batch import Batch
+from secateur.training.classifier import Classifier
+from secateur.training.evaluate import Evaluation, evaluate
+
+LoaderFactory = Callable[[], Iterable[Batch]]
+
+
+class EpochMetrics(pl.Callback):
+    """Logs loss, learning rate, number of samples and accuracies at the end of each epoch.
+
+    Args:
+        loaders: makers of evaluation loaders by split, for example ``{"validation": ..., "test": ...}``.
+        num_classes: number of classes.
+        every: evaluate every so many epochs; the last epoch always is.
+    """
+
+    def __init__(self, loaders: Mapping[str, LoaderFactory], num_classes: int, every: int = 1) -> None:
+        self.loaders, self.num_classes, self.every = dict(loaders), num_classes, every
+        self.rows: list[dict[str, float | int | None]] = []
+        self.last: dict[str, Evaluation] = {}
+        self.seconds = 0.0
+        self._started = time.perf_counter()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the epoch's clock."""
+        self._started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
+        """Append the epoch's row and hand it to the loggers."""
+        epoch = trainer.current_epoch
+        loss, num_samples = pl_module.epoch_loss()
+        row: dict[str, float | int | None] = {
+            "epoch": epoch,
+            "train_loss": loss,
+            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+            "num_samples": num_samples,
+        }
+        due = (epoch + 1) % self.every == 0 or epoch + 1 == trainer.max_epochs
+        for split, loader in self.loaders.items():
+            row[f"{split}_accuracy"] = self._evaluate(split, loader, pl_module, trainer) if due else None
+        self.rows.append(row)
+        self.seconds += time.perf_counter() - self._started
+        pl_module.log_dict({k: float(v) for k, v in row.items() if v is not None and k != "epoch"})
+
+    def _evaluate(self, split: str, loader: LoaderFactory, module: Classifier, trainer: pl.Trainer) -> float:
+        self.last[split] = evaluate(module.model, loader(), self.num_classes, str(trainer.precision))
+        return self.last[split].accuracy
+
+    @property
+    def num_samples(self) -> int:
+        """Samples trained on over all epochs."""
+        return sum(int(row["num_samples"] or 0) for row in self.rows)
+
+    def best(self, split: str) -> float | None:
+        """Highest accuracy of any epoch on a split, or None when it was never measured."""
+        values = [row[f"{split}_accuracy"] for row in self.rows if row.get(f"{split}_accuracy") is not None]
+        return max((float(value) for value in values if value is not None), default=None)
+
+    def save(self, path: Path) -> Path:
+        """Write ``metrics.csv``; an accuracy that was not measured is empty."""
+        text = StringIO()
+        writer = csv.DictWriter(text, fieldnames=list(self.rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        return write_text(path, text.getvalue())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the history and the seconds spent."""
+        return {"rows": self.rows, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Restore history and seconds."""
+        self.rows, self.seconds = list(state_dict["rows"]), float(state_dict["seconds"])
