@@ -68,7 +68,7 @@ def task(cfg: DictConfig) -> None:
         console.print(f"[bold]#{HydraConfig.get().job.num}[/] {overrides}")
     try:
         validate(cfg)
-        outcome = execute(cfg, console)
+        outcome = execute(cfg, console, dict(HydraConfig.get().runtime.choices))
     except SecateurError as error:
         sys.stderr.write(f"secateur: error: {message(error)}{f' [{overrides}]' if sweep else ''}\n")
         _FAILED.append(overrides if sweep else "")

@@ -2,6 +2,7 @@
 
 import copy
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,28 @@ def load_record(run_dir: Path) -> dict[str, Any]:
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
         raise DataError(f"{path} is not a run record of schema {SCHEMA}.")
     return record
+
+
+def label_of(record: Mapping[str, Any]) -> str:
+    """Return a method in words: its name, or for ``score`` the scorer and whatever is not the default.
+
+    Example:
+        >>> pruning = {"method": "score", "score": "tdds", "extrapolation": "knn", "selection": "top"}
+        >>> label_of({"pruning": pruning})
+        'tdds + knn'
+    """
+    pruning = record["pruning"]
+    parts = [pruning["score"] if pruning["method"] == "score" else pruning["method"]]
+    if pruning["method"] == "score":
+        defaults = {"extrapolation": "none", "selection": "top"}
+        parts += [pruning[key] for key in defaults if pruning[key] not in (None, defaults[key])]
+    if pruning.get("variant") not in (None, "reference"):
+        parts.append(pruning["variant"])
+    if record.get("select_on") == "test":
+        parts.append("selected on test")
+    if not all(isinstance(part, str) for part in parts):
+        raise ValueError(f"pruning names no method: {parts}")
+    return " + ".join(parts)
 
 
 def is_finished(run_dir: Path) -> bool:

@@ -130,9 +130,7 @@ class InfoBatch:
             raise ConfigError(f"InfoBatch is in epoch {self.epoch} and cannot end epoch {epoch}.")
         bad = ~torch.isfinite(self.losses)
         if bool(bad.any()):
-            raise NumericalError(
-                f"The loss of pool row {int(bad.nonzero()[0])} is not finite in epoch {epoch}."
-            )
+            raise NumericalError(f"The loss of pool row {int(bad.nonzero()[0])} is not finite in epoch {epoch}.")
         self._start_epoch(epoch + 1, self._num_seen + len(self._rows), self.losses.cpu().clone())
 
     @property

@@ -47,9 +47,7 @@ class RS2:
         [0, 1, 2, 3, 4, 5]
     """
 
-    def __init__(
-        self, num_samples: int, num_keep: int, num_epochs: int, seed: int, replacement: bool = False
-    ) -> None:
+    def __init__(self, num_samples: int, num_keep: int, num_epochs: int, seed: int, replacement: bool = False) -> None:
         if not 1 <= num_keep <= num_samples:
             raise ConfigError(f"num_keep must be in [1, {num_samples}], got {num_keep}.")
         if num_epochs < 1:

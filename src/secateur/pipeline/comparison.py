@@ -26,7 +26,7 @@ def compare(context: Context, mask: Mask) -> dict[str, Any]:
     They are this run's yardstick and not part of its cost. The run's own method is left out, and so is everything
     when nothing was pruned.
     """
-    own = choice(context.config, "method")
+    own = choice(context.config, "method", context.choices)
     if mask.num_kept == len(mask):
         return {}
     return {name: _measure(context, mask, name) for name in context.config["compare_with"] if name != own}

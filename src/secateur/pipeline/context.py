@@ -1,5 +1,6 @@
 """What every stage of one run shares."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,7 @@ class Context:
         data: the prepared data set.
         store: finished stages.
         console: where progress and messages go.
+        choices: the option each group was set to, for names in the record.
         warnings: collected for run.json.
         ledger: cost of the stages this result needs.
     """
@@ -32,6 +34,7 @@ class Context:
     data: PreparedData
     store: Store
     console: Console
+    choices: Mapping[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     ledger: Ledger = field(init=False)
 

@@ -1,5 +1,6 @@
 """The blocks of run.json that describe the data, the models and what was pruned."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,30 +10,20 @@ from secateur.pipeline.config import Config
 from secateur.pipeline.context import Context
 from secateur.pipeline.methods.base import Pruned
 
+Choices = Mapping[str, str]
 
-def choice(config: Config, node: str) -> str | None:
-    """Return the option a group was set to: the last module of its ``_target_``, or None when unused."""
-    value = config.get(node)
-    return None if value is None else str(value["_target_"]).rsplit(".", 2)[-2]
+
+def choice(config: Config, node: str, choices: Choices) -> str | None:
+    """Return the option a group was set to (without Hydra: its ``_target_``'s module), or None when unused."""
+    if (value := config.get(node)) is None:
+        return None
+    return choices.get(node) or str(value["_target_"]).rsplit(".", 2)[-2]
 
 
 def model_name(node: Config) -> str:
     """Return a model's name: its architecture, its factory function, or the module of its class."""
     _, module, target = node["_target_"].rsplit(".", 2)
     return str(node.get("architecture") or (target if target.islower() else module))
-
-
-def label_of(config: Config) -> str:
-    """Return the name a method has in tables: the method, or its scorer and whatever is not a default."""
-    method = choice(config, "method") or ""
-    if config["score"] is None:
-        return method
-    parts = [choice(config, "score") or method]
-    if (selection := choice(config, "selection")) not in (None, "top"):
-        parts.append(str(selection))
-    if config["variant"] != "reference":
-        parts.append(config["variant"])
-    return " + ".join(parts)
 
 
 def data_facts(data: PreparedData) -> dict[str, Any]:
@@ -60,7 +51,7 @@ def pruning_facts(context: Context, pruned: Pruned) -> dict[str, Any]:
     realized = pruned.realized_pruning_ratio
     noisy = bool(data.flipped.any())
     return {
-        **{key: choice(config, key) for key in ("method", "score", "selection")},
+        **{key: choice(config, key, context.choices) for key in ("method", "score", "selection")},
         "variant": config["variant"],
         "pruning_ratio": config["pruning_ratio"],
         "realized_pruning_ratio": 1 - kept_fraction if realized is None else realized,

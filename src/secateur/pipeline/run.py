@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,14 +16,14 @@ from rich.console import Console
 from secateur.core.errors import SecateurError
 from secateur.core.files import link_or_copy, write_text
 from secateur.core.hashing import canonical_json, file_sha256
-from secateur.core.record import is_finished, new_record, now, one_line, save_record
+from secateur.core.record import is_finished, label_of, new_record, now, one_line, save_record
 from secateur.core.store import Store, locked
 from secateur.data.prepare import PreparedData, prepare
 from secateur.pipeline import scoring, training
 from secateur.pipeline.comparison import compare
 from secateur.pipeline.config import Config, build, canonical, resolve, run_key
 from secateur.pipeline.context import Context
-from secateur.pipeline.facts import data_facts, label_of, model_name, pruning_facts
+from secateur.pipeline.facts import data_facts, model_name, pruning_facts
 from secateur.pipeline.methods.base import Pruned
 from secateur.pipeline.paths import runs_folder, store_folder
 from secateur.pipeline.training import Trained, train_on_mask
@@ -41,8 +41,13 @@ class Outcome:
     reused: bool
 
 
-def execute(cfg: DictConfig, console: Console) -> Outcome:
+def execute(cfg: DictConfig, console: Console, choices: Mapping[str, str] | None = None) -> Outcome:
     """Run one composed configuration, or find it finished.
+
+    Args:
+        cfg: a configuration as Hydra composes it.
+        console: where progress and messages go.
+        choices: the option each group was set to, for names in the record.
 
     Raises:
         SecateurError: the run failed; a record with status ``failed`` and the reason has been written.
@@ -58,7 +63,7 @@ def execute(cfg: DictConfig, console: Console) -> Outcome:
             return Outcome(run_dir, reused=True)
         with _recording(run_dir, config, data) as record:
             store = Store(store_folder(config["paths"]["output_dir"]), console.print)
-            _run(Context(config, data, store, console), run_dir, record)
+            _run(Context(config, data, store, console, choices or {}), run_dir, record)
     return Outcome(run_dir, reused=False)
 
 
@@ -73,6 +78,7 @@ def _run(context: Context, run_dir: Path, record: dict[str, Any]) -> None:
     record["warnings"] = context.warnings
     pruned: Pruned = build(context.config["method"]).prune(context)
     record["pruning"].update(pruning_facts(context, pruned))
+    record["label"] = label_of(record)
     trained = pruned.trained or train_on_mask(context, pruned.mask)
     context.ledger.add(trained.cost)
     record["metrics"].update(trained.metrics)
@@ -129,7 +135,6 @@ def _begin(key: str, config: Config) -> dict[str, Any]:
     return new_record(
         run_key=key,
         name=config["name"],
-        label=label_of(config),
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         seed=config["seed"],
         score_seed=config["score_seed"],

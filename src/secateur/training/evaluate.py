@@ -72,6 +72,6 @@ def evaluate(model: Backbone, loader: Iterable[Batch], num_classes: int, precisi
     for step in forward_pass(model, loader, precision):
         predicted = step.logits.argmax(dim=1)
         confusion += multiclass_confusion_matrix(predicted, step.batch.y, num_classes).cpu()
-    correct, totals = confusion.diagonal(), confusion.sum(dim=1)
+    correct, totals = confusion.diagonal().double(), confusion.sum(dim=1)
     num_samples = int(totals.sum())
     return Evaluation(int(correct.sum()) / num_samples, correct / totals, num_samples)

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from pytorch_lightning.callbacks import ModelCheckpoint
 from safetensors.torch import save_file
 from torch import nn
 

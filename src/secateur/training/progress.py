@@ -28,7 +28,9 @@ class ProgressBar(pl.Callback):
         self._task: Any = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Open the bar at the epoch the training starts or resumes from."""
+        """Open the bar at the epoch the training starts or resumes from; say so when it resumes."""
+        if trainer.current_epoch > 0:
+            self.console.print(f"{self.title}: going on from epoch {trainer.current_epoch} of {trainer.max_epochs}")
         if not self.console.is_terminal or not trainer.is_global_zero:
             return
         columns = (

@@ -1,0 +1,70 @@
+"""``secateur report``: from run records to a table on the terminal and the files of a paper."""
+
+import argparse
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from secateur.core.errors import SecateurError
+
+if TYPE_CHECKING:
+    from secateur.report.build import Report
+
+WIDTH = 100  # of the table where there is no terminal to ask
+SHOWN = 10  # longer lists are cut on the terminal; report.html has all of them
+
+
+def report(argv: list[str]) -> int:
+    """Build the report that the arguments ask for; 0, or 2 after one line of error."""
+    arguments = _parser().parse_args(argv)
+    from secateur.report.build import build_report
+
+    output_dir = arguments.output or Path("outputs", "reports", _name(arguments.paths))
+    try:
+        result = build_report(arguments.paths, output_dir, arguments.baseline)
+    except SecateurError as error:
+        Console(stderr=True, highlight=False).print(f"secateur: error: {error}", markup=False, soft_wrap=True)
+        return 2
+    console = Console(highlight=False)
+    _show(result, console if console.is_terminal else Console(highlight=False, width=WIDTH))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="secateur report", description="Compare finished runs.")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="folders with runs, searched recursively")
+    parser.add_argument("--output", type=Path, help="folder of the report (default: outputs/reports/<name of PATH>)")
+    parser.add_argument("--baseline", default="random", help="method the others are compared with (default: random)")
+    return parser
+
+
+def _name(paths: Sequence[Path]) -> str:
+    first = paths[0].resolve().name or "all"
+    return first if len(paths) == 1 else f"{first}-and-{len(paths) - 1}-more"
+
+
+def _show(result: "Report", console: Console) -> None:
+    from secateur.report.table import comparison_table
+
+    console.print("Did it pay?", style="bold")
+    _print_lines(console, result.answers, limit=None)
+    console.print()
+    console.print(comparison_table(result.rows, result.baseline))
+    _print_lines(console, [f"note: {line}" for line in result.notes], SHOWN)
+    kinds = Counter(record.kind for record in result.left_out)
+    if kinds:
+        console.print("left out: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())))
+        lines = [f"{record.kind}: {record.path}: {record.reason}" for record in result.left_out]
+        _print_lines(console, lines, SHOWN)
+    console.print(f"written: {', '.join(str(path) for path in result.files)}", markup=False, soft_wrap=True)
+
+
+def _print_lines(console: Console, lines: Sequence[str], limit: int | None) -> None:
+    for line in lines[:limit]:
+        console.print(Text(f"  {line}"), soft_wrap=True)
+    if limit is not None and len(lines) > limit:
+        console.print(f"  ... and {len(lines) - limit} more in report.html")

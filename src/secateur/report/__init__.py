@@ -1,0 +1,1 @@
+"""Floor 4: from run records to statistics, tables and figures."""

@@ -1,0 +1,121 @@
+"""Group runs into cells: the runs that differ in nothing but their seeds."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Any
+
+from secateur.report.load import LeftOut
+from secateur.report.run import Run
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Runs of one method at one ratio on one data set with one model.
+
+    Attributes:
+        data: name of the data set, with the pool's fingerprint where one name stands for several pools.
+        model: the finally trained model.
+        label: the method, with the settings that tell it from another cell of the same method and ratio.
+        pruning_ratio: fraction removed.
+        runs: one per ``(seed, score_seed)``.
+    """
+
+    data: str
+    model: str
+    label: str
+    pruning_ratio: float
+    runs: tuple[Run, ...]
+
+    @property
+    def accuracy_by_seed(self) -> dict[int, float]:
+        """Accuracy by training seed; several masks (score seeds) of one seed are averaged."""
+        values = defaultdict(list)
+        for run in self.runs:
+            values[run.seed].append(run.accuracy)
+        return {seed: fmean(accuracies) for seed, accuracies in sorted(values.items())}
+
+    def compared_with(self, name: str) -> dict[int, float]:
+        """Accuracy by training seed of what the runs themselves were compared with; empty if one was not."""
+        if any(name not in run.comparison for run in self.runs):
+            return {}
+        return replace(self, runs=tuple(replace(r, accuracy=r.comparison[name]) for r in self.runs)).accuracy_by_seed
+
+    @property
+    def num_masks(self) -> int:
+        """Number of different score seeds."""
+        return len({run.score_seed for run in self.runs})
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """Settings of the final training: cells are compared only where these are equal."""
+        return self.runs[0].recipe
+
+
+def make_cells(runs: Sequence[Run]) -> tuple[list[Cell], list[LeftOut]]:
+    """Return the cells, sorted, and the runs that another run of the same cell and seeds supersedes.
+
+    A run found twice (equal ``run_key``) counts once. Runs that differ in a setting are told apart by it
+    (``tdds [max_epochs=30]``). Of those that share settings and seeds and still disagree (another version of
+    the code) the one that finished last counts.
+    """
+    groups: dict[tuple[str, str, str, float], list[Run]] = defaultdict(list)
+    for run in _named_apart(_once(runs)):
+        groups[run.data, run.model, run.label, run.pruning_ratio].append(run)
+    cells: list[Cell] = []
+    left_out: list[LeftOut] = []
+    for (data, model, label, ratio), members in sorted(groups.items()):
+        for suffix, alike in _split(members):
+            chosen, superseded = _latest(alike)
+            cells.append(Cell(data, model, label + suffix, ratio, chosen))
+            left_out += superseded
+    return cells, left_out
+
+
+def _once(runs: Iterable[Run]) -> list[Run]:
+    """Drop copies of a run: of equal run keys the one that finished last stays."""
+    latest: dict[str, Run] = {}
+    for run in runs:
+        if run.run_key not in latest or run.finished > latest[run.run_key].finished:
+            latest[run.run_key] = run
+    return list(latest.values())
+
+
+def _named_apart(runs: Sequence[Run]) -> list[Run]:
+    """Add the fingerprint to the data set's name where one name stands for several pools."""
+    pools = defaultdict(set)
+    for run in runs:
+        pools[run.data].add(run.fingerprint)
+    several = {name for name, fingerprints in pools.items() if len(fingerprints) > 1}
+    return [replace(run, data=f"{run.data}@{run.fingerprint[:8]}") if run.data in several else run for run in runs]
+
+
+def _split(runs: Sequence[Run]) -> list[tuple[str, list[Run]]]:
+    """Split the runs of a method by the settings that differ among them; ``("", runs)`` when none does."""
+    keys = sorted({key for run in runs for key in run.settings})
+    differing = [key for key in keys if len({repr(run.settings.get(key)) for run in runs}) > 1]
+    parts = defaultdict(list)
+    for run in runs:
+        parts[_suffix(run.settings, differing)].append(run)
+    return sorted(parts.items())
+
+
+def _suffix(settings: Mapping[str, Any], differing: Sequence[str]) -> str:
+    if not differing:
+        return ""
+    short = [key.rsplit(".", 1)[-1] for key in differing]
+    names = [key if short.count(last) > 1 else last for key, last in zip(differing, short, strict=True)]
+    shown = [f"{name}={settings.get(key)}" for name, key in zip(names, differing, strict=True)]
+    return f" [{', '.join(shown)}]"
+
+
+def _latest(runs: Sequence[Run]) -> tuple[tuple[Run, ...], list[LeftOut]]:
+    """Keep one run per ``(seed, score_seed)``, the one that finished last; report those that disagree."""
+    chosen: dict[tuple[int, Any], Run] = {}
+    left_out = []
+    for run in sorted(runs, key=lambda run: (run.finished, run.run_key), reverse=True):
+        kept = chosen.setdefault((run.seed, run.score_seed), run)
+        if run.accuracy != kept.accuracy:
+            left_out.append(LeftOut(run.path, "superseded", f"same settings and seeds as {kept.path}"))
+    return tuple(sorted(chosen.values(), key=lambda run: (run.seed, str(run.score_seed)))), left_out

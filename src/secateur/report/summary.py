@@ -1,0 +1,145 @@
+"""One row per method and ratio: accuracy, paired comparisons, verdicts and cost."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from secateur.report.cells import Cell
+from secateur.report.run import FULL
+from secateur.report.statistics import Estimate, estimate, paired_difference, verdict
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a report says about one cell.
+
+    Attributes:
+        data: name of the data set.
+        model: the finally trained model.
+        label: the method.
+        pruning_ratio: fraction removed, as asked for.
+        keep_fraction: mean share of the pool that was kept; None when not recorded.
+        seeds: the training seeds.
+        num_masks: number of different score seeds.
+        accuracy: test accuracy after the last epoch over the seeds, in ``[0, 1]``.
+        vs_baseline: paired difference to the baseline at the same ratio; None when there is none.
+        vs_full: paired difference to full data.
+        verdict_baseline: what ``vs_baseline`` says, in words; empty for the baseline and for full data.
+        verdict_full: what ``vs_full`` says; empty for full data.
+        cost_vs_full: mean cost in units of one full training; None when a run did not measure it.
+        cost_vs_full_amortized: the same when the mask is reused without end.
+        selected_on_test: the mask was chosen on the test set: no verdict.
+    """
+
+    data: str
+    model: str
+    label: str
+    pruning_ratio: float
+    keep_fraction: float | None
+    seeds: tuple[int, ...]
+    num_masks: int
+    accuracy: Estimate
+    vs_baseline: Estimate | None
+    vs_full: Estimate | None
+    verdict_baseline: str
+    verdict_full: str
+    cost_vs_full: float | None
+    cost_vs_full_amortized: float | None
+    selected_on_test: bool = False
+
+    @property
+    def is_full(self) -> bool:
+        """Whether this is training on all data."""
+        return _is(self.label, FULL)
+
+
+def make_rows(cells: Sequence[Cell], baseline: str = "random") -> list[Row]:
+    """Return the rows: by data set and model, full data first, then by ratio, the baseline before the others.
+
+    Args:
+        cells: from :func:`secateur.report.cells.make_cells`.
+        baseline: label of the method that the others are compared with.
+    """
+    references = defaultdict(list)
+    for cell in cells:
+        if _is(cell.label, FULL) or _is(cell.label, baseline):
+            references[cell.data, cell.model, _is(cell.label, FULL), cell.pruning_ratio].append(cell)
+    rows = [
+        _row(
+            cell,
+            baseline,
+            references[cell.data, cell.model, False, cell.pruning_ratio],
+            references[cell.data, cell.model, True, 0.0],
+        )
+        for cell in cells
+    ]
+    return sorted(
+        rows,
+        key=lambda row: (
+            *(row.data, row.model, not row.is_full, row.pruning_ratio),
+            *(not _is(row.label, baseline), row.label),
+        ),
+    )
+
+
+def _is(label: str, method: str) -> bool:
+    """Whether a label is a method, whatever settings tell it apart."""
+    return label == method or label.startswith(f"{method} [")
+
+
+def _row(cell: Cell, baseline: str, baselines: Sequence[Cell], fulls: Sequence[Cell]) -> Row:
+    full = _is(cell.label, FULL)
+    vs_baseline, says_baseline = _compare(cell, baselines, baseline, "ties")
+    vs_full, says_full = _compare(cell, fulls, FULL, "matches")
+    if full or _is(cell.label, baseline):
+        vs_baseline, says_baseline = None, ""
+    if full:
+        vs_full, says_full = None, ""
+    selected_on_test = any(run.selected_on_test for run in cell.runs)
+    if selected_on_test:
+        says_baseline = says_full = "selected on test: no verdict"
+    values = cell.accuracy_by_seed
+    return Row(
+        data=cell.data,
+        model=cell.model,
+        label=cell.label,
+        pruning_ratio=cell.pruning_ratio,
+        keep_fraction=_mean([run.keep_fraction for run in cell.runs]),
+        seeds=tuple(values),
+        num_masks=cell.num_masks,
+        accuracy=estimate(list(values.values())),
+        vs_baseline=vs_baseline,
+        vs_full=vs_full,
+        verdict_baseline=says_baseline,
+        verdict_full=says_full,
+        cost_vs_full=_mean([run.cost_vs_full for run in cell.runs]),
+        cost_vs_full_amortized=_mean([run.cost_vs_full_amortized for run in cell.runs]),
+        selected_on_test=selected_on_test,
+    )
+
+
+def _compare(cell: Cell, references: Sequence[Cell], name: str, equal: str) -> tuple[Estimate | None, str]:
+    """Compare with what the runs were compared with themselves, or the reference of the same final recipe."""
+    values, own = cell.accuracy_by_seed, cell.compared_with(name)
+    if own:
+        difference = paired_difference(values, own)
+        return difference, verdict(difference, name, equal)
+    if not references:
+        return None, f"no {name} run"
+    alike = [reference for reference in references if reference.recipe == cell.recipe]
+    if not alike:
+        return None, f"no {name} run with the same {_differing(cell, references[0])}"
+    difference = paired_difference(values, alike[0].accuracy_by_seed)
+    return difference, verdict(difference, name, equal)
+
+
+def _differing(cell: Cell, other: Cell) -> str:
+    mine, theirs = cell.recipe, other.recipe
+    keys = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
+    return keys[0] + (f" (and {len(keys) - 1} more)" if len(keys) > 1 else "")
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if values and len(known) == len(values) else None

@@ -1,0 +1,68 @@
+import pytest
+
+from secateur.cli.report import report
+from secateur.core.record import new_record, save_record
+
+
+def leave_runs(root, methods=("full", "random"), seeds=(0, 1, 2)):
+    for method in methods:
+        for seed in seeds:
+            record = new_record(status="finished", run_key=f"{method}{seed}", seed=seed, score_seed=seed)
+            record["data"].update(name="digits", fingerprint="f")
+            record["models"].update(final="small_cnn")
+            record["pruning"].update(method=method, pruning_ratio=0.5, keep_fraction=0.5)
+            record["metrics"].update(test_accuracy=0.9 + 0.001 * seed)
+            record["ledger"].update(cost_vs_full=0.5)
+            save_record(root / record["run_key"], record)
+
+
+def test_the_table_is_printed_and_the_files_are_named(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    leave_runs(tmp_path / "runs" / "demo")
+    assert report(["runs/demo"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "Did it pay?\n  50 % pruned: yes: random matches full (+0.0 ± 0.0 points) at 0.50 of its cost" in out
+    assert "random" in out
+    assert "outputs/reports/demo/report.html" in out
+    assert (tmp_path / "outputs/reports/demo/report.html").is_file()
+
+
+def test_output_and_several_paths(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    leave_runs(tmp_path / "a")
+    leave_runs(tmp_path / "b", methods=["rs2"])
+    assert report(["a", "b", "--output", "here"]) == 0
+    assert "rs2" in (tmp_path / "here" / "results.md").read_text()
+    assert report(["a", "b"]) == 0
+    assert (tmp_path / "outputs/reports/a-and-1-more/results.csv").is_file()
+    assert "lacks" not in capsys.readouterr().out
+
+
+def test_long_lists_are_cut_on_the_terminal_only(tmp_path, capsys):
+    leave_runs(tmp_path / "runs")
+    for number in range(30):
+        save_record(tmp_path / "runs" / f"bad{number}", new_record(status="failed", error=f"reason {number}"))
+    assert report([str(tmp_path), "--output", str(tmp_path / "out")]) == 0
+    out = capsys.readouterr().out
+    assert "left out: 30 failed" in out
+    assert "... and 20 more in report.html" in out
+    assert (tmp_path / "out" / "report.html").read_text().count("reason ") == 30
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "nowhere does not exist."),
+        (["empty"], "no finished run found."),
+        (["runs", "--baseline", "x"], "no finished run of baseline 'x'; there are full, random."),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    leave_runs(tmp_path / "runs")
+    assert report(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"secateur: error: {message}\n"

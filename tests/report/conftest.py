@@ -1,0 +1,105 @@
+"""Synthetic run records: what runs would have left behind, without running them."""
+
+import hashlib
+import json
+import random
+
+import pytest
+
+from secateur.core.record import new_record, save_record
+from secateur.report.cells import make_cells
+from secateur.report.load import load_runs
+from secateur.report.summary import make_rows
+
+METHODS = {
+    "random": {"method": "random", "drop": 0.05, "extra": 0.0},
+    "el2n": {"method": "score", "score": "el2n", "drop": 0.03, "extra": 0.2},
+    "tdds": {"method": "score", "score": "tdds", "drop": 0.015, "extra": 1.0},
+    "dynamic_uncertainty + knn": {
+        "method": "score",
+        "score": "dynamic_uncertainty",
+        "pruning__extrapolation": "knn",
+        "drop": 0.02,
+        "extra": 0.25,
+    },
+}
+
+
+def make_record(method="random", score=None, ratio=0.5, seed=0, accuracy=0.9, **changes):
+    """Return a finished record; ``changes`` replace a top-level key, or ``block__key`` a key of a block."""
+    kept = 1.0 if method == "full" else 1 - ratio
+    record = new_record(status="finished", seed=seed, score_seed=seed, config={}, finished="2026-01-01")
+    record["started"] = "2026-01-01"
+    record["data"].update(name="digits", fingerprint="f" * 64, num_train=1000)
+    record["models"].update(final="small_cnn")
+    record["pruning"].update(method=method, score=score, pruning_ratio=ratio, keep_fraction=kept)
+    record["pruning"].update(extrapolation=None, selection="top" if score else None, variant="reference")
+    record["metrics"].update(test_accuracy=accuracy, test_accuracy_best=0.999)
+    record["ledger"].update(cost_vs_full=kept, cost_vs_full_amortized=kept)
+    for key, value in changes.items():
+        block, _, name = key.partition("__")
+        if name:
+            record[block][name] = value
+        else:
+            record[block] = value
+    if record["run_key"] is None:
+        record["run_key"] = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]
+    return record
+
+
+def write_records(root, records):
+    """Write each record into a folder of its own and return the folders."""
+    folders = [root / f"{number:05d}" for number in range(len(records))]
+    for folder, record in zip(folders, records, strict=True):
+        save_record(folder, record)
+    return folders
+
+
+def benchmark(ratios=(0.3, 0.5, 0.7, 0.9), seeds=range(3), methods=METHODS, **common):
+    """Return the records of a whole comparison: full data, and each method at each ratio with each seed."""
+    noise = random.Random(0)
+    shift = {seed: noise.gauss(0, 0.004) for seed in seeds}
+    records = [
+        make_record("full", None, ratios[0], seed, 0.95 + shift[seed] + noise.gauss(0, 0.001), **common)
+        for seed in seeds
+    ]
+    for settings in methods.values():
+        settings = dict(settings)
+        drop, extra = settings.pop("drop"), settings.pop("extra")
+        for ratio in ratios:
+            for seed in seeds:
+                accuracy = 0.95 - drop * ratio / (1.02 - ratio) + shift[seed] + noise.gauss(0, 0.001)
+                more = {**settings, **common, "ledger__cost_vs_full": extra + 1 - ratio}
+                records.append(make_record(ratio=ratio, seed=seed, accuracy=accuracy, **more))
+    return records
+
+
+@pytest.fixture(scope="session")
+def record():
+    return make_record
+
+
+@pytest.fixture(scope="session")
+def comparison():
+    return benchmark
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write records below ``tmp_path / "runs"`` and return that folder."""
+
+    def write_below(records):
+        write_records(tmp_path / "runs", records)
+        return tmp_path / "runs"
+
+    return write_below
+
+
+@pytest.fixture
+def rows_of(write):
+    """Return the rows of some records."""
+
+    def rows_of_records(records, baseline="random"):
+        return make_rows(make_cells(load_runs([write(records)]).runs)[0], baseline)
+
+    return rows_of_records

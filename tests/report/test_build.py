@@ -1,0 +1,125 @@
+import csv
+import io
+import time
+from html.parser import HTMLParser
+
+import pytest
+
+from secateur.core.errors import ConfigError, DataError
+from secateur.report.build import build_report
+from secateur.report.export import to_csv, to_latex, to_markdown
+
+
+class Checker(HTMLParser):
+    """Collect the text and make sure that every element is closed."""
+
+    VOID = {"meta", "br"}
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.texts, self.links = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in self.VOID:
+            self.open.append(tag)
+        self.links += [value for name, value in attrs if name in ("src", "href") and not value.startswith("#")]
+
+    def handle_startendtag(self, tag, attrs):
+        pass
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def test_a_report_has_all_its_files_and_equal_records_give_equal_bytes(tmp_path, write, comparison):
+    root = write(comparison())
+    first, second = (build_report([root], tmp_path / name) for name in "ab")
+    names = [path.name for path in first.files]
+    assert names == [
+        *("results.csv", "results.md", "results.tex", "report.html"),
+        *("accuracy_digits-small-cnn.svg", "accuracy_digits-small-cnn.png"),
+    ]
+    for one, two in zip(first.files, second.files, strict=True):
+        assert one.read_bytes() == two.read_bytes()
+
+
+def test_the_page_stands_alone_and_names_what_is_missing(tmp_path, write, comparison, record):
+    bad = record(seed=9, status="failed", error="<b>disk & all</b>")
+    root = write([*comparison(), bad, record("adapruner", seed=0)])
+    (root / "cut").mkdir()
+    (root / "cut" / "run.json").write_text('{"schema"')
+    result = build_report([root], tmp_path / "out")
+    checker = Checker()
+    page = (tmp_path / "out" / "report.html").read_text()
+    checker.feed(page)
+    text = " ".join(checker.texts)
+    assert checker.open == []
+    assert checker.links == []
+    assert "prefers-color-scheme: dark" in page
+    for expected in (
+        "Did pruning pay?",
+        "<b>disk & all</b>",
+        "cut",
+        "may be truncated",
+        "adapruner at 50 % lacks seed",
+    ):
+        assert expected in text
+    assert sorted(left.kind for left in result.left_out) == ["failed", "unreadable"]
+
+
+def test_csv_has_every_number(rows_of, comparison):
+    rows = rows_of(comparison())
+    lines = list(csv.DictReader(io.StringIO(to_csv(rows, "random"))))
+    assert len(lines) == len(rows)
+    for line, row in zip(lines, rows, strict=True):
+        assert float(line["accuracy_mean"]) == row.accuracy.mean
+        assert line["vs_full_low"] == ("" if row.vs_full is None else repr(row.vs_full.low))
+        assert line["seeds"] == "0 1 2"
+
+
+def test_latex_is_escaped_and_balanced(rows_of, comparison, record):
+    tricky = [record("score", "a_b%&#", config={"score": {"k": k}}) for k in (1, 2)]
+    text = to_latex(rows_of([*comparison(), *tricky]), "random")
+    body = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert all(line.replace(r"\&", "").count("&") == 6 for line in body)
+    assert r"a\_b\%\&\# {[}k=1]" in text
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 1
+    assert r"$-$4.8 $\pm$ 0.3 below" in text
+    assert "±" not in "".join(line for line in text.splitlines() if not line.startswith("%"))
+
+
+def test_markdown_has_as_many_cells_in_every_line(rows_of, comparison):
+    lines = [line for line in to_markdown(rows_of(comparison()), "random").splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in lines} == {8}
+
+
+def test_nothing_to_report_is_an_error(tmp_path, write, record):
+    with pytest.raises(DataError, match=r"no finished run found\.$"):
+        build_report([tmp_path], tmp_path / "out")
+    root = write([record(status="failed", error="no room.")])
+    with pytest.raises(DataError, match=r"1 left out; the first: .*: failed: no room\)\.$"):
+        build_report([root], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_baseline_is_an_error(tmp_path, write, record):
+    root = write([record("score", "tdds")])
+    assert build_report([root], tmp_path / "out").rows[0].verdict_baseline == "no random run"
+    with pytest.raises(ConfigError, match="no finished run of baseline 'el2n'; there are tdds"):
+        build_report([root], tmp_path / "out", baseline="el2n")
+
+
+def test_two_thousand_records_take_seconds(tmp_path, write, comparison):
+    config = {f"group_{i}": {f"key_{j}": j for j in range(10)} for i in range(20)}
+    ratios = [round(0.05 * step, 2) for step in range(1, 20)]
+    records = comparison(ratios=ratios, seeds=range(27), config=config)
+    assert len(records) > 2000
+    root = write(records)
+    start = time.perf_counter()
+    result = build_report([root], tmp_path / "out")
+    assert time.perf_counter() - start < 20
+    assert len(result.rows) == 4 * len(ratios) + 1
+    assert all(row.accuracy.n == 27 for row in result.rows)

@@ -1,0 +1,75 @@
+import pytest
+
+from secateur.report.cells import make_cells
+from secateur.report.load import load_runs
+
+
+@pytest.fixture
+def cells_of(write):
+    def cells_of_records(records):
+        return make_cells(load_runs([write(records)]).runs)
+
+    return cells_of_records
+
+
+def test_runs_that_differ_in_seeds_share_a_cell(cells_of, record):
+    records = [record("score", "tdds", ratio, seed, 0.9) for ratio in (0.3, 0.5) for seed in (2, 0, 1)]
+    cells, left_out = cells_of(records)
+    assert [(cell.label, cell.pruning_ratio, len(cell.runs)) for cell in cells] == [("tdds", 0.3, 3), ("tdds", 0.5, 3)]
+    assert list(cells[0].accuracy_by_seed) == [0, 1, 2]
+    assert left_out == []
+
+
+def test_a_run_found_twice_counts_once(cells_of, record):
+    one = record(seed=0, accuracy=0.8)
+    cells, left_out = cells_of([one, one, record(seed=1, accuracy=0.9)])
+    assert cells[0].accuracy_by_seed == {0: 0.8, 1: 0.9}
+    assert left_out == []
+
+
+def test_of_two_disagreeing_runs_the_later_counts_and_the_other_is_named(cells_of, record):
+    old = record(accuracy=0.8, run_key="old", finished="2026-01-01")
+    new = record(accuracy=0.7, run_key="new", finished="2026-02-01")
+    cells, left_out = cells_of([old, new])
+    assert cells[0].accuracy_by_seed == {0: 0.7}
+    assert [left.kind for left in left_out] == ["superseded"]
+    assert "same settings and seeds" in left_out[0].reason
+
+
+def test_several_masks_of_one_seed_are_averaged(cells_of, record):
+    records = [record(accuracy=accuracy, score_seed=seed) for seed, accuracy in enumerate((0.8, 0.9))]
+    cells, _ = cells_of(records)
+    assert cells[0].accuracy_by_seed == {0: pytest.approx(0.85)}
+    assert cells[0].num_masks == 2
+
+
+def test_full_data_is_one_cell_whatever_the_ratio(cells_of, record):
+    cells, left_out = cells_of([record("full", ratio=ratio, seed=seed) for ratio in (0.3, 0.7) for seed in (0, 1)])
+    assert [(cell.label, cell.pruning_ratio, len(cell.runs)) for cell in cells] == [("full", 0.0, 2)]
+    assert left_out == []
+
+
+def test_different_settings_are_told_apart_by_name(cells_of, record):
+    configs = [{"trainer": {"max_epochs": epochs}, "score": {"window": 5}} for epochs in (30, 200)]
+    records = [record("score", "tdds", seed=seed, config=config) for config in configs for seed in (0, 1)]
+    cells, _ = cells_of(records)
+    assert [cell.label for cell in cells] == ["tdds [max_epochs=200]", "tdds [max_epochs=30]"]
+    assert cells[1].recipe == {"trainer.max_epochs": 30}
+
+
+def test_settings_of_one_name_keep_their_path(cells_of, record):
+    configs = [{"optim": {"lr": lr}, "scoring": {"optim": {"lr": lr}}} for lr in (0.1, 0.2)]
+    cells, _ = cells_of([record("score", "tdds", config=config) for config in configs])
+    assert cells[0].label == "tdds [optim.lr=0.1, scoring.optim.lr=0.1]"
+
+
+def test_pools_of_one_name_are_told_apart_by_fingerprint(cells_of, record):
+    records = [record(data__fingerprint=letter * 64) for letter in "ab"]
+    records += [record(data__name="cifar10", data__fingerprint="c" * 64)]
+    cells, _ = cells_of(records)
+    assert [cell.data for cell in cells] == ["cifar10", "digits@aaaaaaaa", "digits@bbbbbbbb"]
+
+
+def test_models_and_data_sets_are_never_mixed(cells_of, record):
+    cells, _ = cells_of([record(), record(models__final="resnet18"), record(data__name="svhn")])
+    assert len(cells) == 3

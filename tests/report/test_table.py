@@ -1,0 +1,41 @@
+import io
+
+from rich.console import Console
+
+from secateur.report.statistics import Estimate
+from secateur.report.table import accuracy_text, comparison_table, difference_text, percent
+
+
+def printed(rows, width=100):
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(comparison_table(rows))
+    return console.export_text()
+
+
+def test_the_table_is_readable_at_100_columns(rows_of, comparison):
+    text = printed(rows_of(comparison()))
+    assert "…" not in text
+    lines = [line for line in text.splitlines() if "dynamic_uncertainty + knn" in line]
+    assert len(lines) == 4
+    wanted = "dynamic_uncertainty + knn 30 % 70 % 94.0 ± 0.5 (3) +1.3 ± 0.0 above -0.8 ± 0.2 below 0.95"
+    assert " ".join(lines[0].split()) == wanted
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_each_data_set_has_its_part(rows_of, comparison, record):
+    text = printed(rows_of([*comparison(seeds=[0]), record(data__name="svhn")]))
+    assert text.index("digits, small_cnn") < text.index("svhn, small_cnn")
+    assert "one seed" in text
+
+
+def test_names_in_brackets_are_not_markup(rows_of, record):
+    records = [record("score", "tdds", config={"score": {"k": k}}) for k in (1, 2)]
+    assert "tdds [k=1]" in printed(rows_of(records))
+
+
+def test_numbers():
+    assert accuracy_text(Estimate(0.9512, 3, 0.0021, 0.9, 1.0)) == "95.1 ± 0.2 (3)"
+    assert accuracy_text(Estimate(0.9512, 1)) == "95.1 (1)"
+    assert difference_text(None) == ""
+    assert difference_text(Estimate(-0.0001, 2, 0.001, -0.0101, 0.0099)) == "+0.0 ± 1.0"
+    assert [percent(share) for share in (None, 0.3, 0.125, 1.0, 0.29999999)] == ["-", "30 %", "12.5 %", "100 %", "30 %"]
