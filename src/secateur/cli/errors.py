@@ -2,7 +2,8 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from argparse import ArgumentError
+from collections.abc import Callable, Iterable
 
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
@@ -10,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from secateur.core.errors import SecateurError
 from secateur.core.record import one_line
 
-BAD_INPUT = (SecateurError, HydraException, OmegaConfBaseException)
+BAD_INPUT = (SecateurError, HydraException, OmegaConfBaseException, ArgumentError)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
@@ -22,12 +23,12 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return f" (choose from {', '.join(words)})" if words and len(words) <= 30 else ""
 
 
-def message(error: BaseException, known_keys: Iterable[str] = ()) -> str:
+def message(error: BaseException, known_keys: Callable[[], Iterable[str]] = list) -> str:
     """Return one line for an error of the configuration or of a run.
 
     Args:
         error: what was raised.
-        known_keys: all keys and groups of the default configuration, for suggestions.
+        known_keys: returns all keys and groups of the default configuration, for suggestions.
     """
     if isinstance(error, SecateurError):
         return one_line(error)
@@ -40,7 +41,7 @@ def message(error: BaseException, known_keys: Iterable[str] = ()) -> str:
     key = re.search(r"(?:Could not override|Could not find match for|Key) '([^']+)'", text)
     if key:
         name = key[1].split("@")[0]
-        return f"unknown key {name!r}{suggestion(name, known_keys)}"
+        return f"unknown key {name!r}{suggestion(name, known_keys())}"
     first = text.strip().splitlines()[0]
     if first.startswith("Ambiguous value"):
         return f"{first}: add -m to sweep over it"

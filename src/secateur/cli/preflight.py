@@ -19,8 +19,16 @@ from secateur.pipeline.validate import validate
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Parse Hydra's own flags; the rest are overrides."""
-    parsed: argparse.Namespace = get_args_parser().parse_args(list(arguments))
+    """Parse Hydra's own flags, wherever they stand; the rest are overrides.
+
+    Raises:
+        ConfigError: an unknown flag.
+    """
+    parser: argparse.ArgumentParser = get_args_parser()
+    parser.prog, parser.exit_on_error = "secateur run", False
+    parsed, unknown = parser.parse_known_intermixed_args(list(arguments))
+    if unknown:
+        raise ConfigError(f"unknown flag {unknown[0]!r}; overrides are key=value")
     return parsed
 
 
@@ -53,14 +61,11 @@ def preflight(parsed: argparse.Namespace) -> bool:
     return bool(swept) or parsed.multirun
 
 
-def known_keys(parsed: argparse.Namespace) -> list[str]:
+def known_keys() -> list[str]:
     """Return all keys and groups of the default configuration, for suggestions."""
     GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-            cfg = compose("config", [search_path(parsed)])
-    finally:
-        GlobalHydra.instance().clear()
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        cfg = compose("config", [f"hydra.searchpath=[file://{SWEEPS.parent}]"])
     groups = [path.name for path in CONF.iterdir() if path.is_dir()]
     return sorted({*groups, "sweeps", *_flat(cfg)})
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,28 +34,26 @@ def run(arguments: Sequence[str]) -> int:
         0 when all jobs finished, 2 when the input was bad, 1 when a job failed for another reason.
     """
     global _ARGV, _FULL_ERROR
-    parsed = parse(arguments)
-    console = make_console()
     _ARGV, _FULL_ERROR = list(sys.argv), os.environ.get("HYDRA_FULL_ERROR")
     _FINISHED.clear()
     _FAILED.clear()
-    _make_importable(parsed.config_dir)
     try:
+        parsed = parse(arguments)
+        _make_importable(parsed.config_dir)
         if _only_shows(parsed):
-            sys.argv = ["secateur run", *arguments]
-            hydra_main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
+            _show(arguments)
             return 0
         preflight(parsed)
-        _hand_to_hydra([*_hydra_arguments(arguments, parsed.config_dir), search_path(parsed)])
+        _hand_to_hydra(_hydra_arguments(parsed))
     except BAD_INPUT as error:
         if _FULL_ERROR == "1":
             raise
-        sys.stderr.write(f"secateur: error: {message(error, known_keys(parsed))}\n")
+        sys.stderr.write(f"secateur: error: {message(error, known_keys)}\n")
         return 2
     finally:
         sys.argv = _ARGV
         _ARGV = None
-    print_summary(_FINISHED, _FAILED, console)
+    print_summary(_FINISHED, _FAILED, make_console())
     return 2 if _FAILED else 0
 
 
@@ -86,6 +85,12 @@ def _hand_to_hydra(arguments: list[str]) -> None:
         hydra_main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
 
 
+def _show(arguments: Sequence[str]) -> None:
+    """Let Hydra show help or the composed configuration, by its own rules."""
+    sys.argv = ["secateur run", *arguments]
+    hydra_main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
+
+
 def _restore_environment() -> None:
     """Put argv and Hydra's switch back, so that nothing started by the job inherits ours."""
     if _ARGV is not None:
@@ -93,25 +98,19 @@ def _restore_environment() -> None:
         _set("HYDRA_FULL_ERROR", _FULL_ERROR)
 
 
-def _only_shows(parsed: object) -> bool:
+def _only_shows(parsed: Namespace) -> bool:
     """Whether Hydra is only asked to show something: help, the composed configuration, completion."""
     flags = ("help", "hydra_help", "cfg", "info", "shell_completion")
     return any(getattr(parsed, flag, None) for flag in flags)
 
 
-def _hydra_arguments(arguments: Sequence[str], config_dir: str | None) -> list[str]:
-    """Drop ``--config-dir``: it is part of the search path that preflight used."""
-    if config_dir is None:
-        return list(arguments)
-    kept, skip = [], False
-    for argument in arguments:
-        if skip:
-            skip = False
-        elif argument in ("--config-dir", "-cd"):
-            skip = True
-        elif not argument.startswith("--config-dir="):
-            kept.append(argument)
-    return kept
+def _hydra_arguments(parsed: Namespace) -> list[str]:
+    """Return the command for Hydra: flags first, as its parser wants; ``--config-dir`` is in the search path."""
+    flags = ["--multirun"] if parsed.multirun else []
+    for name in ("config_path", "config_name"):
+        if value := getattr(parsed, name):
+            flags += [f"--{name.replace('_', '-')}", value]
+    return [*flags, *parsed.overrides, search_path(parsed)]
 
 
 def _make_importable(config_dir: str | None) -> None:

@@ -77,5 +77,5 @@ class Ledger:
 
 
 def training_flops(num_samples: int, num_epochs: int, flops_per_forward: float) -> float:
-    """Return the operations of a training: each sample of each epoch once forward and once (twice the work) backward."""
+    """Return the operations of a training: a backward pass counts twice a forward pass."""
     return 3.0 * num_samples * num_epochs * flops_per_forward

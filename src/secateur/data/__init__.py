@@ -1,1 +1,1 @@
-"""Floor 2: indexed data sets, the resident loader, transforms and the DataModule."""
+"""Floor 2: indexed data sets, their preparation, the two loaders and the DataModule."""

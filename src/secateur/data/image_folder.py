@@ -19,8 +19,9 @@ TEST_FOLDERS = ("test", "val", "validation")
 class ImageFolderData(DataRecipe):
     """A folder ``train/<class>/**/*.png`` and a folder ``test`` (or ``val``, or ``validation``) of the same form.
 
-    Classes are the folders of ``train`` in sorted order; within a class, files come in path order, so a
-    ``sample_id`` stays the same as long as no file is added or removed. JPEG, PNG, TIFF, WebP, BMP and PPM are read.
+    Classes are the folders of ``train`` in sorted order; within a class files are sorted by name, a folder's own
+    before those of its subfolders, so a ``sample_id`` stays as long as no file is added or removed. JPEG,
+    PNG, TIFF, WebP, BMP and PPM are read.
 
     Raises:
         ConfigError: an argument is out of range.

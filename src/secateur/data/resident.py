@@ -93,7 +93,8 @@ class ResidentImages:
             stop = min(start + CHUNK, len(images))
             decoder.stack(images, range(start, stop), shape, out=pixels[start:stop])
 
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        with ThreadPoolExecutor(num_threads) as threads:
             for _ in threads.map(fill, range(0, len(images), CHUNK)):
                 pass
         return cls(pixels)

@@ -20,10 +20,16 @@ def choice(config: Config, node: str, choices: Choices) -> str | None:
     return choices.get(node) or str(value["_target_"]).rsplit(".", 2)[-2]
 
 
-def model_name(node: Config) -> str:
-    """Return a model's name: its architecture, its factory function, or the module of its class."""
-    _, module, target = node["_target_"].rsplit(".", 2)
-    return str(node.get("architecture") or (target if target.islower() else module))
+def model_names(config: Config, choices: Choices) -> dict[str, str | None]:
+    """Return the ``models`` block: the measuring network (None when nothing is measured) and the final one."""
+    measuring = _model_name(config["model"], choices.get("model"))
+    same = config["retrain_model"] == config["model"]
+    final = measuring if same else _model_name(config["retrain_model"], choices.get("model@retrain_model"))
+    return {"scoring": None if config["scoring"] is None else measuring, "final": final}
+
+
+def _model_name(node: Config, option: str | None) -> str:
+    return str(node.get("architecture") or option or node["_target_"].rsplit(".", 2)[-2])
 
 
 def data_facts(data: PreparedData) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from secateur.pipeline import scoring, training
 from secateur.pipeline.comparison import compare
 from secateur.pipeline.config import Config, build, canonical, resolve, run_key
 from secateur.pipeline.context import Context
-from secateur.pipeline.facts import data_facts, model_name, pruning_facts
+from secateur.pipeline.facts import data_facts, model_names, pruning_facts
 from secateur.pipeline.methods.base import Pruned
 from secateur.pipeline.paths import runs_folder, store_folder
 from secateur.pipeline.training import Trained, train_on_mask
@@ -76,6 +76,7 @@ def _prepared(data_node: str) -> PreparedData:
 def _run(context: Context, run_dir: Path, record: dict[str, Any]) -> None:
     """Prune, train, and fill the record."""
     record["warnings"] = context.warnings
+    record["models"] = model_names(context.config, context.choices)
     pruned: Pruned = build(context.config["method"]).prune(context)
     record["pruning"].update(pruning_facts(context, pruned))
     record["label"] = label_of(record)
@@ -105,14 +106,12 @@ def _recording(run_dir: Path, config: Config, data: PreparedData) -> Iterator[di
     """Keep run.json: ``running`` while the block runs, then ``finished``, ``failed`` or ``interrupted``."""
     record = _begin(run_dir.name, config)
     record["data"].update(data_facts(data))
-    record["models"] = {"scoring": model_name(config["model"]), "final": model_name(config["retrain_model"])}
-    if config["scoring"] is None:
-        record["models"]["scoring"] = None
     write_text(run_dir / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
     save_record(run_dir, record)
     try:
         yield record
     except BaseException as error:
+        _prepared.cache_clear()  # the data may be mended before the next try
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         save_record(run_dir, {**record, "status": status, "error": one_line(error), "finished": now()})
         raise

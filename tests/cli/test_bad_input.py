@@ -1,0 +1,120 @@
+"""Bad input: one clear line, exit code 2, no traceback, nothing half-written."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+BEFORE_ANYTHING_STARTS = {
+    "pruning_ratio=30": "Did you mean 0.3?",
+    "pruning_ratio=1.0": "must be in [0, 1)",
+    "pruning_ratio=-0.1": "must be in [0, 1)",
+    "-m pruning_ratio=0.3,30": "Did you mean 0.3?",
+    "pruning_ratio=0.3,0.5": "add -m",
+    "score=tds": "did you mean 'tdds'?",
+    "-m score=tdds,el3n": "did you mean 'el2n'?",
+    "scor=tdds": "did you mean 'score'?",
+    "score.windw=3": "did you mean 'score.window'?",
+    "score=dynamic_uncertainty score.window=10 trainer.max_epochs=3": "DynamicUncertainty needs at least 11 epochs",
+    "score=tdds score.window=1": "window",
+    "trainer.max_epochs=x": "trainer.max_epochs='x'",
+    "seed=1.5": "seed=1.5",
+    "seed=-1": "seed must not be negative",
+    "ratio=r35": "ratio has no option 'r35'",
+    "data=parquet data.root=/no/such/folder": "/no/such/folder",
+    "data.label_noise=2": "label_noise",
+    "scoring.record=sometimes": "scoring.record",
+    "compare_with=[ful]": "compare_with",
+    "optim.lr=-1": "lr",
+    "force=perhaps": "force",
+    "name=a/b": "name",
+    "sweeps=demo/nope": "nope",
+    "--config-dir=/no/such/folder score=mine": "/no/such/folder",
+    "score._target_=no_such_module.Thing": "no_such_module",
+    "model=timm model.architecture=3": "model.architecture=3",
+}
+
+
+@pytest.mark.parametrize(("arguments", "expected"), BEFORE_ANYTHING_STARTS.items())
+def test_found_before_anything_starts(program, arguments, expected):
+    program.quick = ()
+    assert program.run(*arguments.split()) == 2
+    assert program.err.startswith("secateur: error: ")
+    assert program.err.count("\n") == 1
+    assert expected in program.err
+    assert "Traceback" not in program.err + program.out
+    assert not program.folder.exists()
+
+
+def parquet_root(folder, *, labels=None, broken=None):
+    """A tiny data set of 40 grey PNGs; ``broken`` is the row whose bytes are cut."""
+    from io import BytesIO
+
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for split in ("train", "test"):
+        encoded = []
+        for row in range(40):
+            buffer = BytesIO()
+            Image.fromarray(rng.integers(0, 255, (8, 8), dtype=np.uint8)).save(buffer, "PNG")
+            cut = 20 if (split == "train" and row == broken) else None
+            encoded.append({"bytes": buffer.getvalue()[:cut], "path": None})
+        values = labels if labels is not None and split == "train" else [row % 4 for row in range(40)]
+        folder.mkdir(exist_ok=True)
+        names = b'{"info": {"features": {"label": {"names": ["a", "b", "c", "d"], "_type": "ClassLabel"}}}}'
+        table = pa.table({"image": encoded, "label": values}).replace_schema_metadata({b"huggingface": names})
+        pq.write_table(table, folder / f"{split}.parquet")
+    return folder
+
+
+def test_a_corrupt_image_is_named_and_the_run_recorded_as_failed(program, tmp_path):
+    root = parquet_root(tmp_path / "data", broken=7)
+    assert program.run("method=random", "data=parquet", f"data.root={root}", "data.validation_fraction=0") == 2
+    assert "train.parquet" in program.err
+    assert "7" in program.err
+    record = program.record()
+    assert record["status"] == "failed"
+    assert "train.parquet" in record["error"]
+
+
+def test_labels_outside_the_classes_are_an_error_with_a_record(program, tmp_path):
+    root = parquet_root(tmp_path / "data", labels=[9, *([0] * 39)])
+    assert program.run("method=random", "data=parquet", f"data.root={root}") == 2
+    assert "label" in program.err
+    assert program.record()["status"] == "failed"
+
+
+def test_in_a_sweep_the_other_jobs_run_on(program, tmp_path):
+    root = parquet_root(tmp_path / "data")
+    broken = parquet_root(tmp_path / "broken", broken=3)
+    roots = f"data.root={root},{broken}"
+    assert program.run("-m", "method=random", "data=parquet", roots, "data.validation_fraction=0") == 2
+    assert sorted(record["status"] for record in program.records()) == ["failed", "finished"]
+    assert "failed" in program.out
+
+
+@pytest.mark.slow
+def test_a_loss_that_diverges_names_epoch_and_step(program):
+    assert (
+        program.run("method=random", "optim=sgd", "optim.lr=1e30", "optim.schedule=constant", "optim.batch_size=64")
+        == 2
+    )
+    assert "epoch 0, step" in program.err
+    assert program.record()["status"] == "failed"
+
+
+def test_a_failed_run_is_tried_again(program, tmp_path):
+    root = parquet_root(tmp_path / "data", broken=3)
+    arguments = ("method=random", "data=parquet", f"data.root={root}", "data.validation_fraction=0")
+    assert program.run(*arguments) == 2
+    parquet_root(root)
+    assert program.run(*arguments) == 0
+    assert "finished" in {record["status"] for record in program.records()}
+
+
+def test_an_unknown_command_is_one_line(capsys):
+    from secateur.cli.main import main
+
+    assert main(["rnu"]) == 2
+    assert "did you mean 'run'?" in capsys.readouterr().err

@@ -1,0 +1,202 @@
+"""`secateur run`, end to end on the digits, with what a user would look at afterwards."""
+
+import hashlib
+import json
+
+import pytest
+
+from secateur.core.mask import Mask
+from secateur.core.tables import ScoreTable
+
+pytestmark = pytest.mark.slow
+EPOCHS = 3
+POOL = 1293  # 1 437 training digits less a validation split of a tenth
+
+
+def test_one_run_leaves_a_complete_record(program):
+    assert program.run("score=el2n", "pruning_ratio=0.3") == 0
+    record = program.record()
+    run_dir = program.run_dir(record)
+    assert record["status"] == "finished"
+    assert record["label"] == "el2n"
+    assert record["pruning"]["num_kept"] == round(POOL * 0.7)
+    assert record["pruning"]["num_total"] == record["data"]["num_train"] == POOL
+    assert sum(record["pruning"]["class_counts"]) == record["pruning"]["num_kept"]
+    assert record["metrics"]["test_accuracy"] > 0.5
+    for name, digest in record["artifacts"].items():
+        assert hashlib.sha256((run_dir / name).read_bytes()).hexdigest() == digest
+    assert {"mask.parquet", "scores.parquet", "metrics.csv"} <= set(record["artifacts"])
+    assert (run_dir / "config.yaml").is_file()
+
+
+def test_the_files_load_and_agree_with_the_record(program):
+    program.run("score=aum", "pruning_ratio=0.4")
+    record = program.record()
+    fingerprint = record["data"]["fingerprint"]
+    mask = Mask.load(program.run_dir(record) / "mask.parquet", fingerprint)
+    table = ScoreTable.load(program.run_dir(record) / "scores.parquet", fingerprint)
+    assert mask.sha256 == record["pruning"]["mask_sha256"]
+    assert table.score[mask.keep].min() >= table.score[~mask.keep].max()
+    assert set(table.columns) >= {"mean_probability", "std_probability", "aum"}
+
+
+def test_the_same_run_twice_does_nothing(program):
+    program.run("method=random")
+    path = program.run_dir(program.record()) / "run.json"
+    before = path.read_bytes()
+    assert program.run("method=random") == 0
+    assert path.read_bytes() == before
+    assert "already finished" in program.out
+
+
+def test_a_sweep_trains_the_scorer_once_per_score_seed(program):
+    assert program.run("-m", "score=el2n", "pruning_ratio=0.2,0.4,0.6", "seed=0,1") == 0
+    assert len(program.records()) == 6
+    assert len(program.stages("scoring")) == 1
+    reused = [
+        stage["reused"] for r in program.records() for stage in r["ledger"]["stages"] if stage["stage"] == "scoring"
+    ]
+    assert sorted(reused) == [False, True, True, True, True, True]
+
+
+def test_seed_does_not_change_scores_and_score_seed_does(program):
+    program.run("-m", "score=el2n", "seed=0,1", "score_seed=0,1")
+    scores = {
+        (record["seed"], record["score_seed"]): record["artifacts"]["scores.parquet"] for record in program.records()
+    }
+    assert scores[0, 0] == scores[1, 0]
+    assert scores[0, 1] == scores[1, 1]
+    assert scores[0, 0] != scores[0, 1]
+
+
+def test_all_standard_scorers_share_one_training(program):
+    program.run("-m", "score=el2n,aum,grand,entropy,moderate,forgetting")
+    assert len(program.stages("scoring")) == 1
+    assert {record["label"] for record in program.records()} == {
+        *("el2n", "aum", "grand", "entropy", "moderate", "forgetting")
+    }
+
+
+def test_full_data_is_trained_once_for_all_ratios_and_recorded_once(program):
+    program.run("-m", "method=full", "pruning_ratio=0.2,0.5", "score_seed=0,1")
+    assert len(program.stages("training")) == 1
+    record = program.record()
+    assert record["pruning"]["pruning_ratio"] == 0
+    assert record["ledger"]["cost_vs_full"] == 1
+
+
+def test_two_runs_in_two_places_give_the_same_bytes(program, tmp_path):
+    digests = []
+    for place in ("a", "b"):
+        program.folder = tmp_path / place
+        program.run("score=tdds", "score.window=3", "optim.batch_size=100")
+        record = program.record()
+        digests.append((record["artifacts"], record["metrics"], record["run_key"]))
+    assert digests[0] == digests[1]
+
+
+def test_cost_is_what_the_samples_say(program):
+    program.run("score=el2n", "pruning_ratio=0.5")
+    record = program.record()
+    kept, ledger = record["pruning"]["num_kept"], record["ledger"]
+    scoring, training = ledger["stages"]
+    assert scoring["samples_backward"] == POOL * EPOCHS
+    assert scoring["samples_forward"] == POOL * EPOCHS + POOL  # one pass for the scorers measured after training
+    assert training["samples_forward"] == training["samples_backward"] == kept * EPOCHS
+    expected = (3 * POOL * EPOCHS + POOL + 3 * kept * EPOCHS) / (3 * POOL * EPOCHS)
+    assert ledger["cost_vs_full"] == pytest.approx(expected)
+    assert ledger["cost_vs_full_amortized"] == pytest.approx(kept / POOL)
+
+
+def test_the_comparison_is_the_run_s_yardstick_and_not_its_cost(program):
+    program.run("score=el2n", "pruning_ratio=0.5", "compare_with=[full,random]")
+    program.quick = program.quick[:1]
+    program.run("score=el2n", "pruning_ratio=0.5")
+    record = max(program.records(), key=lambda record: len(record["comparison"]))
+    assert set(record["comparison"]) == {"full", "random"}
+    assert len(record["ledger"]["stages"]) == 2
+    assert "vs full" in program.out
+
+
+def test_several_networks_are_averaged_and_paid_for(program):
+    program.run("score=el2n", "score.num_networks=2", "score.epoch=1")
+    record = program.record()
+    first, second, _ = record["ledger"]["stages"]
+    assert (first["stage"], second["stage"]) == ("scoring", "scoring")
+    assert second["samples_backward"] == POOL  # the second network stops after the one epoch that is read
+    tables = [ScoreTable.load(stage / "scores" / "score.parquet") for stage in program.stages("scoring")]
+    mean = ScoreTable.load(program.run_dir(record) / "scores.parquet")
+    assert mean.score.numpy() == pytest.approx((tables[0].score + tables[1].score).numpy() / 2, abs=1e-6)
+
+
+def test_an_evaluation_pass_per_epoch_is_recorded_and_paid_for(program):
+    program.run("score=aum", "scoring.record=eval_pass")
+    scoring = program.record()["ledger"]["stages"][0]
+    assert scoring["samples_forward"] == POOL * EPOCHS * 2 + POOL
+
+
+@pytest.mark.parametrize("method", ["rs2", "infobatch"])
+def test_dynamic_methods_train_while_pruning(program, method):
+    program.run(f"method={method}", "pruning_ratio=0.5")
+    record = program.record()
+    (stage,) = record["ledger"]["stages"]
+    assert record["pruning"]["num_kept"] == round(POOL * 0.5)
+    seen = stage["samples_backward"] / (POOL * EPOCHS)
+    assert record["pruning"]["realized_pruning_ratio"] == pytest.approx(1 - seen)
+    assert record["ledger"]["cost_vs_full"] == pytest.approx(seen)
+    assert seen == pytest.approx(0.5, abs=1e-3) if method == "rs2" else 0.5 < seen < 1
+
+
+def test_another_model_can_be_trained_on_the_mask(program):
+    program.run("score=el2n", "model.width=4", "model@retrain_model=resnet8")
+    record = program.record()
+    assert record["models"] == {"scoring": "small_cnn", "final": "resnet8"}
+
+
+def test_label_noise_is_recorded_and_where_it_went(program):
+    program.run("score=aum", "data.label_noise=0.2", "pruning_ratio=0.2")
+    record = program.record()
+    assert record["data"]["num_flipped"] == round(POOL * 0.2)
+    shares = record["pruning"]["flipped_share_kept"], record["pruning"]["flipped_share_pruned"]
+    assert 0.8 * shares[0] + 0.2 * shares[1] == pytest.approx(0.2, abs=0.01)
+
+
+def test_a_class_that_the_mask_empties_is_named(program):
+    program.run("method=random", "pruning_ratio=0.998")
+    (warning, *_) = program.record()["warnings"]
+    assert "keeps no sample of class" in warning
+    assert "keeps no sample of class" in program.out
+
+
+def test_force_trains_again_and_gives_the_same(program):
+    program.run("method=random")
+    before = program.record()
+    program.run("method=random", "force=true")
+    after = program.record()
+    assert after["ledger"]["stages"][0]["reused"] is False
+    assert after["finished"] >= before["finished"]
+    assert after["metrics"] == before["metrics"]
+
+
+def test_a_variant_changes_the_score_and_its_name(program):
+    program.quick = ("trainer.max_epochs=13", "compare_with=[]", "trainer.evaluate_every=13")
+    program.run("-m", "variant=reference,released_extrapolation", "score.window=8", "retrain_model=null")
+    labels = {record["label"]: record for record in program.records()}
+    assert set(labels) == {"dynamic_uncertainty", "dynamic_uncertainty + released_extrapolation"}
+    released = labels["dynamic_uncertainty + released_extrapolation"]["config"]["score"]
+    assert (released["skip_first"], released["skip_last"], released["ddof"]) == (2, 0, 0)
+
+
+def test_results_do_not_depend_on_what_else_is_in_the_store(program, tmp_path):
+    program.run("-m", "score=aum,el2n")
+    shared = {record["label"]: record["artifacts"] for record in program.records()}
+    program.folder = tmp_path / "alone"
+    program.run("score=el2n")
+    assert program.record()["artifacts"] == shared["el2n"]
+
+
+def test_the_record_is_valid_json_with_a_resolved_config(program):
+    program.run("score=el2n")
+    text = (program.run_dir(program.record()) / "run.json").read_text()
+    assert "${" not in text
+    assert json.loads(text)["config"]["scoring"]["max_epochs"] == EPOCHS
