@@ -100,7 +100,7 @@ class ImageLoader(ABC):
         """Yield the batches of the current epoch; everything is computed from the first ``next()`` on."""
         settings, epoch = self.settings, self.epoch
         batches = list(torch.split(settings.order.ids(epoch), self.batch_size))
-        if settings.drop_last and batches and len(batches[-1]) < self.batch_size:
+        if len(batches[-1]) < (self.batch_size if settings.drop_last else 1):  # no ids split into one empty batch
             batches.pop()
         table = None
         if settings.augmentation is not None:
