@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from secateur.cli.console import make_console
+
 PYTHONS = ((3, 11), (3, 14))  # from, and below
 GIB = 2**30
 DISK_NEEDED_GIB, DISK_WANTED_GIB = 1, 10
@@ -53,7 +55,7 @@ def doctor(argv: list[str]) -> int:
     if arguments.json:
         sys.stdout.write(json.dumps([asdict(check) for check in checks], indent=2) + "\n")
     else:
-        _show(checks, Console(highlight=False))
+        _show(checks, make_console())
     return 1 if any(check.required and check.state == "problem" for check in checks) else 0
 
 

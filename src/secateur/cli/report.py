@@ -1,6 +1,7 @@
 """``secateur report``: from run records to a table on the terminal and the files of a paper."""
 
 import argparse
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from secateur.cli.console import make_console
 from secateur.core.errors import SecateurError
+from secateur.core.record import one_line
 
 if TYPE_CHECKING:
     from secateur.report.build import Report
 
-WIDTH = 100  # of the table where there is no terminal to ask
 SHOWN = 10  # longer lists are cut on the terminal; report.html has all of them
 
 
@@ -27,10 +29,9 @@ def report(argv: list[str]) -> int:
     try:
         result = build_report(arguments.paths, output_dir, arguments.baseline)
     except SecateurError as error:
-        Console(stderr=True, highlight=False).print(f"secateur: error: {error}", markup=False, soft_wrap=True)
+        sys.stderr.write(f"secateur: error: {one_line(error)}\n")
         return 2
-    console = Console(highlight=False)
-    _show(result, console if console.is_terminal else Console(highlight=False, width=WIDTH))
+    _show(result, make_console())
     return 0
 
 

@@ -139,17 +139,13 @@ class CIFARResNet(Backbone):
     ) -> None:
         super().__init__()
         if len(layers) != len(widths) or not layers:
-            raise ConfigError(
-                f"model.layers and model.widths must be equally long, got {layers} and {widths}."
-            )
+            raise ConfigError(f"model.layers and model.widths must be equally long, got {layers} and {widths}.")
         if block not in ("basic", "bottleneck") or shortcut not in ("pad", "conv"):
             raise ConfigError(
                 f"model.block is basic or bottleneck and model.shortcut pad or conv, got {block}, {shortcut}."
             )
         block_class = BasicBlock if block == "basic" else Bottleneck
-        self.stem = nn.Sequential(
-            _conv(in_channels, widths[0], 3), nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)
-        )
+        self.stem = nn.Sequential(_conv(in_channels, widths[0], 3), nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True))
         blocks: list[nn.Module] = []
         channels = widths[0]
         for stage, (num_blocks, width) in enumerate(zip(layers, widths, strict=True)):

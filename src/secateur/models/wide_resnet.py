@@ -73,9 +73,7 @@ class WideResNet(Backbone):
     ) -> None:
         super().__init__()
         if depth < 10 or (depth - 4) % 6:
-            raise ConfigError(
-                f"model.depth of a wide ResNet must be 6 n + 4 (10, 16, 22, 28, ...), got {depth}."
-            )
+            raise ConfigError(f"model.depth of a wide ResNet must be 6 n + 4 (10, 16, 22, 28, ...), got {depth}.")
         if activation not in ACTIVATIONS:
             raise ConfigError(f"model.activation must be one of {', '.join(ACTIVATIONS)}, got {activation}.")
         self.stem = nn.Conv2d(in_channels, 16, 3, padding=1, bias=False)

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from secateur.core.ledger import Ledger, training_flops
 from secateur.core.store import Store
-from secateur.data.prepare import PreparedData
+from secateur.data.prepared import PreparedData
 from secateur.models.backbone import Backbone
 from secateur.pipeline.config import Config, build
 from secateur.pipeline.flops import flops_per_forward
@@ -56,6 +56,11 @@ class Context:
     def recompute(self) -> bool:
         """Whether everything in the store is to be ignored."""
         return bool(self.config["force"] == "all")
+
+    @property
+    def placement(self) -> dict[str, Any]:
+        """Where loaders put their batches, and in which memory order."""
+        return {"device": self.trainer.device, "channels_last": self.trainer.channels_last}
 
     def recipe(self, node: Config) -> Recipe:
         """Build a recipe."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from secateur.data.prepare import PreparedData
+from secateur.data.prepared import PreparedData
 from secateur.pipeline.config import Config
 from secateur.pipeline.context import Context
 from secateur.pipeline.methods.base import Pruned

@@ -18,7 +18,8 @@ from secateur.core.files import link_or_copy, write_text
 from secateur.core.hashing import canonical_json, file_sha256
 from secateur.core.record import is_finished, label_of, new_record, now, one_line, save_record
 from secateur.core.store import Store, locked
-from secateur.data.prepare import PreparedData, prepare
+from secateur.data.prepare import prepare
+from secateur.data.prepared import PreparedData
 from secateur.pipeline import scoring, training
 from secateur.pipeline.comparison import compare
 from secateur.pipeline.config import Config, build, canonical, resolve, run_key

@@ -95,7 +95,7 @@ def _score(context: Context, folder: Path, scorers: dict[str, Config], network: 
         torch.manual_seed(stream_seed(score_seed, "scoring-model", network))
         model = context.model("model")
     seed = stream_seed(score_seed, "scoring-training", network)
-    loader = data.train_loader(Shuffled(data.pool, seed), recipe.batch_size, seed, device=settings.device)
+    loader = data.train_loader(Shuffled(data.pool, seed), recipe.batch_size, seed, **context.placement)
     num_epochs = config["scoring"]["max_epochs"]
     module = build(config["paradigm"])(model, recipe, num_epochs=num_epochs, seed=seed)
     recorder = _recorder(context, scorers, num_epochs)
@@ -121,7 +121,7 @@ def _recorder(context: Context, scorers: dict[str, Config], num_epochs: int) -> 
         sample_ids=data.pool,
         num_epochs=num_epochs,
         record=context.config["scoring"]["record"],
-        eval_loader=lambda: data.eval_loader(data.pool, 512, device=context.trainer.device),
+        eval_loader=lambda: data.eval_loader(data.pool, 512, **context.placement),
         fingerprint=data.fingerprint,
         metadata={name: {"score": node} for name, node in scorers.items()},
     )

@@ -84,7 +84,7 @@ def _train(
         model = context.model("retrain_model")
     seed = stream_seed(config["seed"], "final-training")
     order = sampling or Shuffled(context.data.pool if kept is None else kept, seed)
-    loader = data.train_loader(order, recipe.batch_size, seed, device=settings.device)
+    loader = data.train_loader(order, recipe.batch_size, seed, **context.placement)
     make_module = build(config["final_paradigm"])
     module = make_module(model, recipe, num_epochs=settings.max_epochs, seed=seed, sampling=sampling)
     metrics = EpochMetrics(_loaders(context), data.num_classes, settings.evaluate_every)
@@ -102,9 +102,9 @@ def _train(
 
 def _loaders(context: Context) -> dict[str, Any]:
     """Return makers of the evaluation loaders of the splits there are."""
-    data, device = context.data, context.trainer.device
+    data = context.data
     splits = ["validation"] if len(data.validation) else []
-    return {split: lambda split=split: data.eval_loader(split, 512, device=device) for split in (*splits, "test")}
+    return {split: lambda split=split: data.eval_loader(split, 512, **context.placement) for split in (*splits, "test")}
 
 
 def _save_static_mask(context: Context, sampling: Sampling, folder: Path) -> None:

@@ -43,6 +43,12 @@ class Cell:
         return replace(self, runs=tuple(replace(r, accuracy=r.comparison[name]) for r in self.runs)).accuracy_by_seed
 
     @property
+    def resolution(self) -> float:
+        """Smallest step of an accuracy: one test image; 0 when the size of the test set is unknown."""
+        sizes = [run.num_test for run in self.runs if run.num_test]
+        return 1 / min(sizes) if sizes else 0.0
+
+    @property
     def num_masks(self) -> int:
         """Number of different score seeds."""
         return len({run.score_seed for run in self.runs})

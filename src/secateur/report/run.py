@@ -40,6 +40,7 @@ class Run:
         cost_vs_full: cost of everything the result needs, in units of one full training; None: not measured.
         cost_vs_full_amortized: the same without what only decides the mask.
         finished: when it ended (ISO 8601).
+        num_test: size of the test set.
         selected_on_test: the mask was chosen on the test set (parity only, gets no verdict).
         settings: its configuration, flat, without seeds and without what cannot change the result.
         comparison: accuracy of full data and of a random subset of the same size, trained with the same seeds,
@@ -60,6 +61,7 @@ class Run:
     cost_vs_full: float | None
     cost_vs_full_amortized: float | None
     finished: str
+    num_test: int | None = None
     selected_on_test: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     comparison: Mapping[str, float] = field(default_factory=dict)
@@ -94,6 +96,7 @@ def runs_of(path: Path, record: Mapping[str, Any]) -> list[Run]:
         cost_vs_full=_optional(ledger["cost_vs_full"], "ledger.cost_vs_full"),
         cost_vs_full_amortized=_optional(ledger["cost_vs_full_amortized"], "ledger.cost_vs_full_amortized"),
         finished=str(record["finished"] or ""),
+        num_test=None if (size := record["data"].get("num_test")) is None else _integer(size, "data.num_test"),
         selected_on_test=record["select_on"] == "test",
         settings=settings,
     )

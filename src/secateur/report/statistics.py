@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
 TIE_MARGIN = 0.01  # an interval that holds 0 says "equal" only when it reaches no further than one point
+ROUNDING = 1e-12  # an interval that ends at 0 up to rounding holds 0
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,29 @@ def estimate(values: Sequence[float]) -> Estimate:
     return Estimate(mean, n, sd, mean - half, mean + half)
 
 
-def paired_difference(values: Mapping[int, float], reference: Mapping[int, float]) -> Estimate | None:
+def paired_difference(
+    values: Mapping[int, float], reference: Mapping[int, float], resolution: float = 0.0
+) -> Estimate | None:
     """Return the difference ``values - reference`` over the seeds that both have; None when they share none.
 
     Args:
         values: accuracy by seed.
         reference: accuracy by seed.
+        resolution: the smallest step of an accuracy, one test image. Half the interval is never less: a few seeds
+            that happen to differ by the same single image are no evidence.
+
+    Example:
+        >>> difference = paired_difference({0: 0.98, 1: 0.97}, {0: 0.99, 1: 0.98}, resolution=0.01)
+        >>> round(difference.low, 3), round(difference.high, 3) + 0.0
+        (-0.02, 0.0)
     """
     shared = sorted(values.keys() & reference.keys())
-    return estimate([values[seed] - reference[seed] for seed in shared]) if shared else None
+    if not shared:
+        return None
+    difference = estimate([values[seed] - reference[seed] for seed in shared])
+    if difference.low is None or difference.mean - difference.low >= resolution:
+        return difference
+    return replace(difference, low=difference.mean - resolution, high=difference.mean + resolution)
 
 
 def verdict(difference: Estimate | None, reference: str, equal: str = "ties") -> str:
@@ -78,9 +93,9 @@ def verdict(difference: Estimate | None, reference: str, equal: str = "ties") ->
         return f"no seed in common with {reference}"
     if difference.low is None or difference.high is None:
         return "one seed: no verdict"
-    if difference.low > 0:
+    if difference.low > ROUNDING:
         return f"above {reference}"
-    if difference.high < 0:
+    if difference.high < -ROUNDING:
         return f"below {reference}"
     if max(-difference.low, difference.high) <= TIE_MARGIN:
         return f"{equal} {reference}"

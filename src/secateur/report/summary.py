@@ -123,14 +123,14 @@ def _compare(cell: Cell, references: Sequence[Cell], name: str, equal: str) -> t
     """Compare with what the runs were compared with themselves, or the reference of the same final recipe."""
     values, own = cell.accuracy_by_seed, cell.compared_with(name)
     if own:
-        difference = paired_difference(values, own)
+        difference = paired_difference(values, own, cell.resolution)
         return difference, verdict(difference, name, equal)
     if not references:
         return None, f"no {name} run"
     alike = [reference for reference in references if reference.recipe == cell.recipe]
     if not alike:
         return None, f"no {name} run with the same {_differing(cell, references[0])}"
-    difference = paired_difference(values, alike[0].accuracy_by_seed)
+    difference = paired_difference(values, alike[0].accuracy_by_seed, cell.resolution)
     return difference, verdict(difference, name, equal)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from secateur.core.errors import ConfigError, NumericalError
-from secateur.core.ids import rows_of
+from secateur.core.ids import check_sample_ids, rows_of
 from secateur.core.tables import ScoreTable
 from secateur.data.batch import Batch
 from secateur.scores.base import BatchSignals, Score, Signal
@@ -59,7 +59,10 @@ class ScoreRecorder(pl.Callback):
             if num_samples is None:
                 raise ConfigError("ScoreRecorder needs num_samples, or sample_ids when the ids are not 0..N-1.")
             sample_ids = torch.arange(num_samples)
+        check_sample_ids(sample_ids, "sample_ids")
         self.scores = dict(scores) if isinstance(scores, Mapping) else {type(score).__name__: score for score in scores}
+        if len(self.scores) < len(scores):
+            raise ConfigError(f"Two scorers of one class ({', '.join(self.scores)}) need names: pass a mapping.")
         self.sample_ids, self.record, self.eval_loader = sample_ids, record, eval_loader
         self.num_epochs = num_epochs
         self.fingerprint, self.metadata = fingerprint, metadata or {}
@@ -92,6 +95,7 @@ class ScoreRecorder(pl.Callback):
                     "ScoreRecorder needs a Trainer with max_epochs: scores depend on the number of epochs."
                 )
             self.setup_scores(self.num_epochs or trainer.max_epochs)
+            self._done, self.forward_samples = False, 0  # a recorder may be used for a second training
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Move the recorder's own index tensors to the device the signals come from."""
