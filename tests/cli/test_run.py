@@ -200,3 +200,12 @@ def test_the_record_is_valid_json_with_a_resolved_config(program):
     text = (program.run_dir(program.record()) / "run.json").read_text()
     assert "${" not in text
     assert json.loads(text)["config"]["scoring"]["max_epochs"] == EPOCHS
+
+
+def test_the_command_line_replaces_the_values_of_a_sweep_file(program):
+    arms = "experiment=demo/full,demo/random"
+    assert program.run("sweeps=demo/digits", arms, "seed=3,4", "pruning_ratio=0.5", "name=mine") == 0
+    found = {(record["label"], record["seed"], record["pruning"]["pruning_ratio"]) for record in program.records()}
+    assert found == {("full", 3, 0.0), ("full", 4, 0.0), ("random", 3, 0.5), ("random", 4, 0.5)}
+    assert (program.folder / "reports/mine/results.csv").is_file()
+    assert list((program.folder / "reports/mine").glob("*.png"))

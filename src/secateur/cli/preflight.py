@@ -32,7 +32,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return parsed
 
 
-def search_path(parsed: argparse.Namespace) -> str:
+def _search_path(parsed: argparse.Namespace) -> str:
     """Return the override that makes sweeps/ (and the user's ``--config-dir``) visible as groups."""
     folders = [str(SWEEPS.parent)]
     if parsed.config_dir:
@@ -40,25 +40,26 @@ def search_path(parsed: argparse.Namespace) -> str:
     return f"hydra.searchpath=[{','.join('file://' + folder for folder in folders)}]"
 
 
-def preflight(parsed: argparse.Namespace) -> bool:
+def preflight(parsed: argparse.Namespace) -> list[str]:
     """Check every configuration of the command; each value of a sweep is composed once, not every combination.
 
     Returns:
-        Whether the command is a sweep.
+        The overrides for Hydra. For a sweep they hold every swept key once: what the command line says of a key
+        replaces what a sweep file says.
 
     Raises:
         ConfigError: a configuration cannot work.
     """
     if parsed.config_dir and not Path(parsed.config_dir).is_dir():
         raise ConfigError(f"--config-dir {parsed.config_dir} is not a folder.")
+    overrides = [_search_path(parsed), *parsed.overrides]
     with initialize_config_dir(version_base="1.3", config_dir=str(_config_dir(parsed))):
-        overrides = [search_path(parsed), *parsed.overrides]
         swept = _swept(parsed, overrides)
         plain = [text for text in overrides if _key(text) not in swept]
-        for combination in _combinations(swept):
+        for combination in _combinations({key: _values(text) for key, text in swept.items()}):
             validate(compose(_config_name(parsed), [*plain, *combination]))
     GlobalHydra.instance().clear()
-    return bool(swept) or parsed.multirun
+    return [*plain, *swept.values(), "hydra.sweeper.params=null"] if swept else overrides
 
 
 def known_keys() -> list[str]:
@@ -82,8 +83,8 @@ def _key(override: str) -> str:
     return override.split("=", 1)[0]
 
 
-def _swept(parsed: argparse.Namespace, overrides: list[str]) -> dict[str, list[str]]:
-    """Return the values of every swept key as overrides, from ``hydra.sweeper.params`` and the command line."""
+def _swept(parsed: argparse.Namespace, overrides: list[str]) -> dict[str, str]:
+    """Return the override of every swept key, from ``hydra.sweeper.params`` and the command line."""
     cfg = compose(_config_name(parsed), [t for t in overrides if not _is_sweep(t)], return_hydra_config=True)
     if not (parsed.multirun or cfg.hydra.mode == RunMode.MULTIRUN):
         compose(_config_name(parsed), overrides)  # a comma list without -m is an error that Hydra words well
@@ -92,7 +93,7 @@ def _swept(parsed: argparse.Namespace, overrides: list[str]) -> dict[str, list[s
     fixed = {_key(text) for text in overrides} - set(given)
     params = cfg.hydra.sweeper.params or {}
     in_file = {str(key): f"{key}={value}" for key, value in params.items() if key not in fixed}
-    return {key: _values(text) for key, text in {**in_file, **given}.items()}
+    return {**in_file, **given}
 
 
 def _values(text: str) -> list[str]:

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from secateur.cli.console import make_console
 from secateur.cli.errors import BAD_INPUT, message
-from secateur.cli.preflight import known_keys, parse, preflight, search_path
+from secateur.cli.preflight import known_keys, parse, preflight
 from secateur.cli.summary import outcome_line, print_summary
 from secateur.core.errors import SecateurError
 from secateur.pipeline.paths import CONF
@@ -43,8 +43,7 @@ def run(arguments: Sequence[str]) -> int:
         if _only_shows(parsed):
             _show(arguments)
             return 0
-        preflight(parsed)
-        _hand_to_hydra(_hydra_arguments(parsed))
+        _hand_to_hydra([*_flags(parsed), *preflight(parsed)])
     except BAD_INPUT as error:
         if _FULL_ERROR == "1":
             raise
@@ -104,13 +103,13 @@ def _only_shows(parsed: Namespace) -> bool:
     return any(getattr(parsed, flag, None) for flag in flags)
 
 
-def _hydra_arguments(parsed: Namespace) -> list[str]:
-    """Return the command for Hydra: flags first, as its parser wants; ``--config-dir`` is in the search path."""
+def _flags(parsed: Namespace) -> list[str]:
+    """Return Hydra's flags; they come first, as its parser wants, and ``--config-dir`` is in the search path."""
     flags = ["--multirun"] if parsed.multirun else []
     for name in ("config_path", "config_name"):
         if value := getattr(parsed, name):
             flags += [f"--{name.replace('_', '-')}", value]
-    return [*flags, *parsed.overrides, search_path(parsed)]
+    return flags
 
 
 def _make_importable(config_dir: str | None) -> None:
