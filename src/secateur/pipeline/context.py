@@ -1,19 +1,22 @@
 """What every stage of one run shares."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, cast
 
 from rich.console import Console
 
 from secateur.core.ledger import Ledger, training_flops
 from secateur.core.store import Store
+from secateur.data.batch import Batch
 from secateur.data.prepared import PreparedData
 from secateur.models.backbone import Backbone
 from secateur.pipeline.config import Config, build
 from secateur.pipeline.flops import flops_per_forward
 from secateur.training.fit import TrainerSettings
 from secateur.training.recipe import Recipe
+
+EVALUATION_BATCH = 512
 
 
 @dataclass
@@ -61,6 +64,11 @@ class Context:
     def placement(self) -> dict[str, Any]:
         """Where loaders put their batches, and in which memory order."""
         return {"device": self.trainer.device, "channels_last": self.trainer.channels_last}
+
+    def evaluation(self, split: str) -> Callable[[], Iterable[Batch]]:
+        """Return a maker of loaders over a split, with the deterministic test transform."""
+        which = cast(Literal["validation", "test"], split)
+        return lambda: self.data.eval_loader(which, EVALUATION_BATCH, **self.placement)
 
     def recipe(self, node: Config) -> Recipe:
         """Build a recipe."""

@@ -99,6 +99,7 @@ def _write_artifacts(run_dir: Path, pruned: Pruned, trained: Trained) -> dict[st
         ("model.safetensors", "checkpoints/last.safetensors"),
     ):
         paths.append(link_or_copy(trained.path / source, run_dir / target))
+    paths += [link_or_copy(path, run_dir / path.name) for path in pruned.files]
     return {path.relative_to(run_dir).as_posix(): file_sha256(path) for path in paths}
 
 
@@ -138,7 +139,7 @@ def _begin(key: str, config: Config) -> dict[str, Any]:
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         seed=config["seed"],
         score_seed=config["score_seed"],
-        select_on="last",
+        select_on=config["method"].get("select_on", "last"),
         config=config,
         provenance=provenance(TrainerSettings(**config["trainer"]).device),
     )

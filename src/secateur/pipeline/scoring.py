@@ -7,14 +7,14 @@ import torch
 from omegaconf import OmegaConf
 
 from secateur.core.errors import ConfigError
-from secateur.core.ledger import StageCost, training_flops
+from secateur.core.ledger import StageCost
 from secateur.core.seeds import stream_seed
 from secateur.core.store import stage_key
 from secateur.core.tables import ScoreTable
 from secateur.data.order import Shuffled
 from secateur.pipeline.config import Config, build, data_key, numerics_key
-from secateur.pipeline.context import Context
-from secateur.pipeline.flops import flops_per_forward
+from secateur.pipeline.context import EVALUATION_BATCH, Context
+from secateur.pipeline.costs import training_cost
 from secateur.pipeline.paths import CONF
 from secateur.scores.base import Score
 from secateur.training.fit import finish_folder, fit
@@ -107,7 +107,8 @@ def _score(context: Context, folder: Path, scorers: dict[str, Config], network: 
     for name, table in recorder.compute().items():
         table.save(folder / "scores" / f"{name}.parquet")
     finish_folder(folder, model, metrics)
-    return {"cost": _cost(context, metrics, recorder.forward_samples, settings.device).to_json()}
+    cost = training_cost(context, "scoring", "model", metrics, forward_only=recorder.forward_samples)
+    return {"cost": cost.to_json()}
 
 
 def _recorder(context: Context, scorers: dict[str, Config], num_epochs: int) -> ScoreRecorder:
@@ -121,21 +122,7 @@ def _recorder(context: Context, scorers: dict[str, Config], num_epochs: int) -> 
         sample_ids=data.pool,
         num_epochs=num_epochs,
         record=context.config["scoring"]["record"],
-        eval_loader=lambda: data.eval_loader(data.pool, 512, **context.placement),
+        eval_loader=lambda: data.eval_loader(data.pool, EVALUATION_BATCH, **context.placement),
         fingerprint=data.fingerprint,
         metadata={name: {"score": node} for name, node in scorers.items()},
-    )
-
-
-def _cost(context: Context, metrics: EpochMetrics, forward_only: int, device: torch.device) -> StageCost:
-    flops = flops_per_forward(context.model("model"), context.data.image_shape)
-    trained = metrics.num_samples
-    return StageCost(
-        stage="scoring",
-        samples_forward=trained + forward_only,
-        samples_backward=trained,
-        flops=training_flops(trained, 1, flops) + forward_only * flops,
-        seconds=metrics.seconds,
-        device_seconds=metrics.seconds,
-        peak_memory_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
     )

@@ -5,16 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
-from secateur.core.ledger import StageCost, training_flops
+from secateur.core.ledger import StageCost
 from secateur.core.mask import Mask
 from secateur.core.seeds import stream_seed
 from secateur.core.store import StageResult, stage_key
 from secateur.data.order import Shuffled
 from secateur.pipeline.config import build, data_key, numerics_key
 from secateur.pipeline.context import Context
-from secateur.pipeline.flops import flops_per_forward
+from secateur.pipeline.costs import training_cost
 from secateur.training.fit import finish_folder, fit
 from secateur.training.metrics import EpochMetrics
 from secateur.training.progress import ProgressBar
@@ -33,15 +34,22 @@ class Trained:
     summary: dict[str, Any]
 
 
-def train_on_mask(context: Context, mask: Mask) -> Trained:
-    """Train the final model on the kept samples of a mask, or find it trained in the store."""
-    key = stage_key("training", VERSION, _reads(context), context.data.fingerprint, [mask.sha256])
+def train_on_mask(context: Context, mask: Mask, start: Path | None = None) -> Trained:
+    """Train the final model on the kept samples of a mask, or find it trained in the store.
+
+    Args:
+        context: the run.
+        mask: what is kept.
+        start: a finished stage whose weights the training starts from (fine-tuning); None: from scratch.
+    """
+    upstream = [mask.sha256, *([start.name] if start else [])]
+    key = stage_key("training", VERSION, _reads(context), context.data.fingerprint, upstream)
     title = f"training on {mask.num_kept} of {len(mask)}"
     return _finish(
         context.store.get(
             "training",
             key,
-            lambda folder: _train(context, folder, title, kept=mask.kept_ids),
+            lambda folder: _train(context, folder, title, kept=mask.kept_ids, start=start),
             recompute=bool(context.config["force"]),
         )
     )
@@ -75,6 +83,7 @@ def _train(
     *,
     kept: Tensor | None = None,
     sampling: Sampling | None = None,
+    start: Path | None = None,
 ) -> dict[str, Any]:
     """Train in ``folder`` (resuming what lies there), write weights and metrics, return the stage's summary."""
     config, data, settings = context.config, context.data, context.trainer
@@ -82,6 +91,8 @@ def _train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(config["seed"], "final-model"))
         model = context.model("retrain_model")
+    if start is not None:
+        model.load_state_dict(load_file(start / "model.safetensors"))
     seed = stream_seed(config["seed"], "final-training")
     order = sampling or Shuffled(context.data.pool if kept is None else kept, seed)
     loader = data.train_loader(order, recipe.batch_size, seed, **context.placement)
@@ -97,14 +108,12 @@ def _train(
     finish_folder(folder, model, metrics)
     if sampling is not None:
         _save_static_mask(context, sampling, folder)
-    return _summary(context, metrics, settings.device, sampling)
+    return _summary(context, metrics, sampling)
 
 
 def _loaders(context: Context) -> dict[str, Any]:
-    """Return makers of the evaluation loaders of the splits there are."""
-    data = context.data
-    splits = ["validation"] if len(data.validation) else []
-    return {split: lambda split=split: data.eval_loader(split, 512, **context.placement) for split in (*splits, "test")}
+    splits = ["validation"] if len(context.data.validation) else []
+    return {split: context.evaluation(split) for split in (*splits, "test")}
 
 
 def _save_static_mask(context: Context, sampling: Sampling, folder: Path) -> None:
@@ -118,22 +127,10 @@ def _save_static_mask(context: Context, sampling: Sampling, folder: Path) -> Non
     from_rows.save(folder / "mask.parquet")
 
 
-def _summary(
-    context: Context, metrics: EpochMetrics, device: torch.device, sampling: Sampling | None
-) -> dict[str, Any]:
+def _summary(context: Context, metrics: EpochMetrics, sampling: Sampling | None) -> dict[str, Any]:
     test = metrics.last["test"]
     validation = metrics.last.get("validation")
-    flops = flops_per_forward(context.model("retrain_model"), context.data.image_shape)
-    cost = StageCost(
-        stage="training",
-        samples_forward=metrics.num_samples,
-        samples_backward=metrics.num_samples,
-        flops=training_flops(metrics.num_samples, 1, flops),
-        seconds=metrics.seconds,
-        device_seconds=metrics.seconds,
-        peak_memory_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
-        pruning=False,
-    )
+    cost = training_cost(context, "training", "retrain_model", metrics, pruning=False)
     return {
         "metrics": {
             "test_accuracy": test.accuracy,

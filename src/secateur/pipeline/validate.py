@@ -68,7 +68,8 @@ def check_node(path: str, node: Config) -> None:
     for key, value in given.items():
         if key not in parameters:
             raise ConfigError(f"{path}.{key} is not an argument of {node['_target_']}; it has {', '.join(parameters)}.")
-        check_type(f"{path}.{key}", value, hints.get(key, Any))
+        if not (isinstance(value, dict) and "_target_" in value):  # a nested node is checked by itself
+            check_type(f"{path}.{key}", value, hints.get(key, Any))
     required = {
         name
         for name, p in parameters.items()

@@ -3,6 +3,7 @@
 import csv
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -77,9 +78,11 @@ class EpochMetrics(pl.Callback):
         return write_text(path, text.getvalue())
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the history and the seconds spent."""
-        return {"rows": self.rows, "seconds": self.seconds}
+        """Return the history, the last evaluations and the seconds spent."""
+        last = {split: asdict(evaluation) for split, evaluation in self.last.items()}
+        return {"rows": self.rows, "seconds": self.seconds, "last": last}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Restore history and seconds."""
+        """Restore what :meth:`state_dict` returned."""
+        self.last = {split: Evaluation(**values) for split, values in state_dict["last"].items()}
         self.rows, self.seconds = list(state_dict["rows"]), float(state_dict["seconds"])

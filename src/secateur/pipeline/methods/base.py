@@ -1,6 +1,7 @@
 """What every method is: from a run's context to a mask, and to a trained network when choosing trains it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Protocol
 
 from secateur.core.mask import Mask
@@ -18,12 +19,14 @@ class Pruned:
         scores: the table the mask was selected from, if there is one.
         trained: the final training, when the method prunes while training; None: train on the mask.
         realized_pruning_ratio: share of the sample visits left out, for methods that prune per epoch.
+        files: further files for the run's folder.
     """
 
     mask: Mask
     scores: ScoreTable | None = None
     trained: Trained | None = None
     realized_pruning_ratio: float | None = None
+    files: tuple[Path, ...] = ()
 
 
 class Method(Protocol):

@@ -1,0 +1,35 @@
+"""What a stage that trained a network cost."""
+
+import torch
+
+from secateur.core.ledger import StageCost, training_flops
+from secateur.pipeline.context import Context
+from secateur.pipeline.flops import flops_per_forward
+from secateur.training.metrics import EpochMetrics
+
+
+def training_cost(
+    context: Context, stage: str, model: str, metrics: EpochMetrics, *, forward_only: int = 0, pruning: bool = True
+) -> StageCost:
+    """Return the cost of a training.
+
+    Args:
+        context: the run.
+        stage: name of the stage.
+        model: the network's node, ``model`` or ``retrain_model``.
+        metrics: counted the samples and the seconds.
+        forward_only: samples passed forward beside the training, for recording.
+        pruning: the stage exists only to decide which samples are kept.
+    """
+    flops = flops_per_forward(context.model(model), context.data.image_shape)
+    device, trained = context.trainer.device, metrics.num_samples
+    return StageCost(
+        stage=stage,
+        samples_forward=trained + forward_only,
+        samples_backward=trained,
+        flops=training_flops(trained, 1, flops) + forward_only * flops,
+        seconds=metrics.seconds,
+        device_seconds=metrics.seconds,
+        peak_memory_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+        pruning=pruning,
+    )

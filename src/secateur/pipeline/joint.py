@@ -1,0 +1,112 @@
+"""Stage ``joint_pruning``: AdaPruner's network and mask, trained together."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import load_file
+
+from secateur.core.errors import ConfigError
+from secateur.core.files import write_json
+from secateur.core.ledger import StageCost
+from secateur.core.seeds import stream_seed
+from secateur.core.store import StageResult, stage_key
+from secateur.core.tables import ScoreTable
+from secateur.data.order import Shuffled
+from secateur.dynamic.adapruner_schedule import ScaleController
+from secateur.pipeline.config import data_key, numerics_key
+from secateur.pipeline.context import Context
+from secateur.pipeline.costs import training_cost
+from secateur.pipeline.warmup import warm_up
+from secateur.training.fit import finish_folder, fit
+from secateur.training.joint_pruning import JointPruning
+from secateur.training.mask_tracker import MaskTracker, PoolFacts
+from secateur.training.metrics import EpochMetrics
+from secateur.training.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from secateur.pipeline.methods.adapruner import AdaPruner
+
+VERSION = 1
+
+
+def joint_prune(context: Context, method: "AdaPruner", pruning_ratio: float) -> StageResult:
+    """Run (or find) the warm-up and the joint training; books the cost of both.
+
+    Args:
+        context: the run.
+        method: its settings.
+        pruning_ratio: the ratio the objective is driven to.
+    """
+    start = warm_up(context, method.warmup_epochs) if method.warmup_epochs else None
+    not_read = ("exact_ratio", "finetune", "warmup_epochs", "joint_ratio")
+    settings = {key: value for key, value in context.config["method"].items() if key not in not_read}
+    reads = {**{key: context.config[key] for key in ("model", "score_seed")}, "method": settings}
+    reads |= {"ratio": pruning_ratio, "data": data_key(context.config), "numerics": numerics_key(context.config)}
+    key = stage_key("joint_pruning", VERSION, reads, context.data.fingerprint, [start.path.name] if start else [])
+    result = context.store.get(
+        *("joint_pruning", key),
+        lambda folder: _train(context, folder, method, pruning_ratio, start.path if start else None),
+        recompute=context.recompute,
+    )
+    context.ledger.add(StageCost.from_json(result.summary["cost"], reused=result.reused))
+    return result
+
+
+def _train(
+    context: Context, folder: Path, method: "AdaPruner", pruning_ratio: float, start: Path | None
+) -> dict[str, Any]:
+    """Train in ``folder`` (resuming what lies there); write mask values, diagnostics and weights."""
+    data, score_seed = context.data, context.config["score_seed"]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(score_seed, "joint-model"))
+        model = context.model("model")
+    if start is not None:
+        model.load_state_dict(load_file(start / "model.safetensors"))
+    seed = stream_seed(score_seed, "joint-training")
+    loader = data.train_loader(Shuffled(data.pool, seed), method.optim.batch_size, seed, **context.placement)
+    controller = ScaleController(method, 1 - pruning_ratio, method.joint_epochs, len(loader))
+    module = JointPruning(
+        *(model, method.optim, method.joint_epochs, seed),
+        pool=data.pool,
+        controller=controller,
+        index=method.index,
+        mask_optim=method.mask_optim,
+    )
+    splits = () if method.select_on == "last" else (method.select_on,)
+    metrics = EpochMetrics({split: context.evaluation(split) for split in splits}, data.num_classes)
+    facts = PoolFacts(data.pool_labels, data.flipped, data.num_classes)
+    tracker = MaskTracker(metrics, facts, method.select_on, method.ratio_tolerance)
+    callbacks = [metrics, tracker, ProgressBar("joint pruning", context.console)]
+    fit(module, loader, context.trainer, folder, callbacks, max_epochs=method.joint_epochs)
+    epoch, table = _table(context, tracker)
+    table.save(folder / "scores.parquet")
+    write_json(folder / "diagnostics.json", tracker.rows)
+    finish_folder(folder, model, metrics)
+    cost = training_cost(context, "joint_pruning", "model", metrics)
+    admissible = tracker.best_epoch >= 0
+    return {"cost": cost.to_json(), "epoch": epoch, "admissible": admissible, "last": tracker.rows[-1]}
+
+
+def _table(context: Context, tracker: MaskTracker) -> tuple[int, ScoreTable]:
+    """Return the chosen epoch and its mask logits as a score table: the largest is kept first."""
+    data = context.data
+    epoch, mask = tracker.chosen
+    return epoch, ScoreTable(
+        sample_id=data.pool,
+        label=data.pool_labels,
+        score=mask,
+        observed=torch.ones(len(data.pool), dtype=torch.bool),
+        fingerprint=data.fingerprint,
+        metadata={"method": "adapruner", "epoch": epoch},
+    )
+
+
+def check_pool(context: Context, batch_size: int) -> None:
+    """Raise :class:`ConfigError` when the pool is too small for joint pruning."""
+    if context.num_total < 2:
+        raise ConfigError("AdaPruner needs at least 2 training samples.")
+    if batch_size > context.num_total:
+        raise ConfigError(
+            f"method.optim.batch_size={batch_size} is larger than the pool of {context.num_total} samples."
+        )
