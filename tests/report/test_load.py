@@ -3,8 +3,8 @@ import json
 import pytest
 
 from secateur.core.errors import DataError
-from secateur.report.load import load_runs
 from secateur.core.record import label_of
+from secateur.report.load import load_runs
 from secateur.report.run import flat_settings
 
 

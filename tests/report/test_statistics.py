@@ -66,3 +66,9 @@ def test_a_verdict_says_no_more_than_the_interval(difference, words):
 
 def test_full_data_is_matched_not_tied():
     assert verdict(Estimate(0.0, 3, 0.001, -0.002, 0.002), "full", "matches") == "matches full"
+
+
+def test_half_an_interval_is_never_less_than_one_test_image():
+    values, reference = {0: 0.99, 1: 0.98, 2: 0.97}, {0: 0.993, 1: 0.983, 2: 0.973}
+    assert verdict(paired_difference(values, reference), "full") == "below full"
+    assert verdict(paired_difference(values, reference, resolution=0.004), "full", "matches") == "matches full"

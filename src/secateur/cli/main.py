@@ -1,7 +1,8 @@
 """The one program: ``secateur COMMAND ...``."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 
 from secateur import __version__
 
@@ -12,30 +13,18 @@ usage: secateur COMMAND [ARGUMENTS]
                       -m sweeps over comma-separated values                secateur run -m ratio=r30,r50 seed=0,1,2
                       sweeps=PAPER/TABLE runs a sweep file                 secateur run sweeps=demo/digits
   report PATH...      tables and figures from finished runs                secateur report outputs/runs/demo
+  import FILE         a published mask file as mask.parquet                secateur import FILE --format F --data D
   doctor              what works on this machine
 
 secateur COMMAND --help says more. Version """
 
-
-def _run(arguments: list[str]) -> int:
-    from secateur.cli.run import run
-
-    return run(arguments)
-
-
-def _report(arguments: list[str]) -> int:
-    from secateur.cli.report import report
-
-    return report(arguments)
-
-
-def _doctor(arguments: list[str]) -> int:
-    from secateur.cli.doctor import doctor
-
-    return doctor(arguments)
-
-
-COMMANDS: dict[str, Callable[[list[str]], int]] = {"run": _run, "report": _report, "doctor": _doctor}
+# Imported when called: `secateur --help` must not wait for torch.
+COMMANDS = {
+    "run": "secateur.cli.run:run",
+    "report": "secateur.cli.report:report",
+    "import": "secateur.cli.import_:import_",
+    "doctor": "secateur.cli.doctor:doctor",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,8 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         sys.stderr.write(f"secateur: error: no command {command!r}{suggestion(command, COMMANDS)}\n")
         return 2
+    module, _, function = COMMANDS[command].partition(":")
     try:
-        return COMMANDS[command](rest)
+        return int(getattr(import_module(module), function)(rest))
     except KeyboardInterrupt:
         sys.stderr.write("secateur: interrupted; run the same command again to go on from the last epoch\n")
         return 130

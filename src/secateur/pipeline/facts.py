@@ -69,6 +69,7 @@ def pruning_facts(context: Context, pruned: Pruned) -> dict[str, Any]:
         "flipped_share_kept": float(data.flipped[mask.keep].float().mean()) if noisy else None,
         "flipped_share_pruned": _share(data.flipped[~mask.keep]) if noisy else None,
         "mask_sha256": mask.sha256,
+        **pruned.facts,
     }
 
 

@@ -1,8 +1,9 @@
 """What every method is: from a run's context to a mask, and to a trained network when choosing trains it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from secateur.core.mask import Mask
 from secateur.core.tables import ScoreTable
@@ -20,6 +21,7 @@ class Pruned:
         trained: the final training, when the method prunes while training; None: train on the mask.
         realized_pruning_ratio: share of the sample visits left out, for methods that prune per epoch.
         files: further files for the run's folder.
+        facts: further keys for the record's ``pruning`` block, or better values for those it has.
     """
 
     mask: Mask
@@ -27,6 +29,7 @@ class Pruned:
     trained: Trained | None = None
     realized_pruning_ratio: float | None = None
     files: tuple[Path, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Method(Protocol):

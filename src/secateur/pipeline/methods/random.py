@@ -21,6 +21,6 @@ class RandomSubset:
 def random_mask(context: Context, num_keep: int) -> Mask:
     """Return a random mask over the pool that keeps ``num_keep`` samples."""
     config, data = context.config, context.data
-    rows = permutation(context.num_total, config["score_seed"], "random-subset")[:num_keep]
+    rows = permutation(context.num_total, config["score_seed"] or 0, "random-subset")[:num_keep]
     metadata = {"method": "random", **{key: config[key] for key in ("pruning_ratio", "score_seed")}}
     return Mask.from_rows(data.pool, rows, fingerprint=data.fingerprint, metadata=metadata)

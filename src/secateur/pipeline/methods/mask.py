@@ -1,0 +1,35 @@
+"""A mask that exists already: imported, or made by another run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from secateur.core.errors import DataError
+from secateur.core.mask import Mask
+from secateur.pipeline.context import Context
+from secateur.pipeline.methods.base import Pruned
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """Keeps what a ``mask.parquet`` keeps; what it took to make the file is not in this run's cost.
+
+    Args:
+        path: the file.
+
+    Raises:
+        DataError: there is no such file; when run: it was made for another pool.
+    """
+
+    reads: ClassVar[frozenset[str]] = frozenset()
+    path: str
+
+    def __post_init__(self) -> None:
+        if not Path(self.path).is_file():
+            raise DataError(f"method.path={self.path} is not a file.")
+
+    def prune(self, context: Context) -> Pruned:
+        """Read the mask."""
+        context.warn("The cost of making the mask file is not known and not counted.")
+        mask = Mask.load(self.path, context.data.fingerprint)
+        return Pruned(mask, facts={"pruning_ratio": 1 - mask.num_kept / len(mask)})
