@@ -137,9 +137,7 @@ def test_the_realized_ratio_counts_what_was_left_out():
         policy.observe(torch.arange(100), torch.arange(100.0))
         policy.end_epoch(epoch)
     assert policy.realized_pruning_ratio == pytest.approx(1 - seen / 800)
-    assert policy.realized_pruning_ratio == pytest.approx(
-        0.5 * 0.5 * 6 / 8
-    )  # half of the lower half, 6 epochs
+    assert policy.realized_pruning_ratio == pytest.approx(0.5 * 0.5 * 6 / 8)  # half of the lower half, 6 epochs
 
 
 def test_the_static_subset_has_the_highest_losses():

@@ -59,3 +59,16 @@ def test_killed_while_scoring_and_again_while_training(tmp_path):
     for stage, undisturbed in zip(record["ledger"]["stages"], reference["ledger"]["stages"], strict=True):
         assert [stage[key] for key in counted] == [undisturbed[key] for key in counted]
     assert not list(outputs.glob("store/*/*.partial"))
+
+
+def test_ctrl_c_ends_with_130_and_an_interrupted_record(tmp_path):
+    process = subprocess.Popen(command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while not list(tmp_path.glob("store/scoring/*.partial/checkpoints/last.ckpt")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.strip().splitlines()[-1].startswith("secateur: interrupted")
+    (path,) = tmp_path.glob("runs/*/*/run.json")
+    assert json.loads(path.read_text())["status"] == "interrupted"

@@ -85,9 +85,7 @@ def test_optimizers():
 
 def test_norms_and_biases_can_be_exempt_from_decay():
     model = network()
-    decayed, free = (
-        Recipe(**SGD, weight_decay=0.1, decay_norm_and_bias=False).build_optimizer(model).param_groups
-    )
+    decayed, free = Recipe(**SGD, weight_decay=0.1, decay_norm_and_bias=False).build_optimizer(model).param_groups
     assert [p.ndim for p in decayed["params"]] == [2, 2]
     assert len(free["params"]) == 4
     assert (decayed["weight_decay"], free["weight_decay"]) == (0.1, 0.0)

@@ -55,9 +55,7 @@ def test_onecycle_ends_nearly_at_zero():
 
 def test_triangular_and_its_momentum():
     rates, momenta = torch_run(
-        lambda o: lr_scheduler.CyclicLR(
-            o, 1e-4, LR, step_size_up=20, step_size_down=140, cycle_momentum=True
-        ),
+        lambda o: lr_scheduler.CyclicLR(o, 1e-4, LR, step_size_up=20, step_size_down=140, cycle_momentum=True),
         160,
     )
     assert ours(schedule.triangular, 160, 20, 1e-4 / LR) == pytest.approx(rates, abs=1e-9)

@@ -24,7 +24,7 @@ def stream_seed(seed: int, stage: str, *counters: int) -> int:
         >>> stream_seed(0, "order", 3) == stream_seed(0, "order", 4)
         False
     """
-    sequence = np.random.SeedSequence([seed, crc32(stage.encode()), *counters])
+    sequence = np.random.SeedSequence([seed, crc32(stage.encode())], spawn_key=counters)
     return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 

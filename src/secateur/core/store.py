@@ -102,7 +102,10 @@ class Store:
             ) from error
 
     def _publish(self, partial: Path, final: Path) -> None:
-        """Rename the partial folder into place; an older one is moved away first and then removed."""
+        """Rename the partial folder into place, its files safely on disk; an older one is moved away and removed."""
+        for path in (path for path in partial.rglob("*") if path.is_file()):
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
         discarded = final.with_name(f"{final.name}.discarded.{os.getpid()}")
         if final.exists():
             os.rename(final, discarded)

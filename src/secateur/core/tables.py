@@ -49,12 +49,14 @@ class ScoreTable:
         for name, values in parts.items():
             if values.shape != self.sample_id.shape:
                 raise DataError(f"Column {name!r} has shape {list(values.shape)}, but there are {len(self)} samples.")
-        bad = ~torch.isfinite(self.score)
-        if bool(bad.any()):
-            raise NumericalError(
-                f"{int(bad.sum())} of {len(self)} scores are not finite; the first is sample_id "
-                f"{int(self.sample_id[bad][0])}. Was every sample seen in every epoch the score needs?"
-            )
+        for name, values in {"score": self.score, **self.columns}.items():
+            bad = ~torch.isfinite(values)
+            if bool(bad.any()):
+                what = "scores are" if name == "score" else f"values of {name!r} are"
+                raise NumericalError(
+                    f"{int(bad.sum())} of {len(self)} {what} not finite; the first is sample_id "
+                    f"{int(self.sample_id[bad][0])}. Was every sample seen in every epoch the score needs?"
+                )
 
     def __len__(self) -> int:
         return len(self.sample_id)

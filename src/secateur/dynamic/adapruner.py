@@ -56,7 +56,7 @@ def adapruner_loss(
         logits: float ``[B, C]``.
         target: labels, int64 ``[B]``.
         mask_logits: the batch's rows of the mask parameter m, float ``[B]``.
-        scale: g, > 0.
+        scale: g, >= 0.
         keep_fraction: r, in ``(0, 1]``.
         penalty: lambda, >= 0.
         share: with several processes, this one's batch size times their number over the global batch size; 1 when
@@ -83,9 +83,10 @@ def adapruner_loss(
         )
     losses = F.cross_entropy(logits, target, reduction="none")
     keep = torch.sigmoid(scale * mask_logits)
-    weighted = share * (losses * keep).mean()
-    selection = share * (-torch.log(losses.detach() + EPSILON) * keep).mean()
-    mean_keep = share * keep.mean()
+    factor = share / max(len(keep), 1)  # the last step of an epoch may leave a process without samples
+    weighted = factor * (losses * keep).sum()
+    selection = factor * (-torch.log(losses.detach() + EPSILON) * keep).sum()
+    mean_keep = factor * keep.sum()
     if global_keep is not None:
         mean_keep = mean_keep + (global_keep - mean_keep).detach()  # the global value with the local gradient
     ratio = penalty * (mean_keep - keep_fraction) ** 2

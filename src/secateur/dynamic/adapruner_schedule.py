@@ -42,6 +42,8 @@ class AdaPrunerConstants:
             raise ConfigError(f"0 < scale_start <= scale_end must hold, got {self.scale_start} and {self.scale_end}.")
         if not 0 < self.binary_margin < 0.5:
             raise ConfigError(f"binary_margin must be in (0, 0.5), got {self.binary_margin}.")
+        if not 0 <= self.binary_share <= 1:
+            raise ConfigError(f"binary_share must be in [0, 1], got {self.binary_share}.")
         for key in ("penalty_offset", "penalty_gain", "slow_down_share", "sharpen_factor", "cold_start_epochs"):
             if getattr(self, key) < 0:
                 raise ConfigError(f"{key} must not be negative, got {getattr(self, key)}.")
@@ -69,11 +71,19 @@ class ScaleController:
         keep_fraction: r, in ``(0, 1]``.
         num_epochs: epochs of the joint training.
         steps_per_epoch: optimizer steps of one epoch.
+
+    Raises:
+        ConfigError: the cold start leaves no epoch that moves the mask.
     """
 
     def __init__(
         self, constants: AdaPrunerConstants, keep_fraction: float, num_epochs: int, steps_per_epoch: int
     ) -> None:
+        if constants.cold_start_epochs >= num_epochs:
+            raise ConfigError(
+                f"cold_start_epochs={constants.cold_start_epochs} freezes the mask in all of the {num_epochs} joint "
+                "epochs; lower it or train longer."
+            )
         self.constants, self.keep_fraction = constants, keep_fraction
         self.num_epochs, self.steps_per_epoch = num_epochs, steps_per_epoch
         self.step_size = (constants.scale_end - constants.scale_start) / (num_epochs * steps_per_epoch)

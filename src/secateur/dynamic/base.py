@@ -18,6 +18,8 @@ class DynamicPolicy(Protocol):
     and observes the rows and losses of all processes.
     """
 
+    num_epochs: int
+
     def num_rows(self, epoch: int) -> int:
         """Return the exact number of rows of an epoch."""
         ...

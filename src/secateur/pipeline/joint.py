@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from secateur.core.errors import ConfigError
 from secateur.core.files import write_json
@@ -13,6 +14,7 @@ from secateur.core.seeds import stream_seed
 from secateur.core.store import StageResult, stage_key
 from secateur.core.tables import ScoreTable
 from secateur.data.order import Shuffled
+from secateur.data.prepared import PreparedData
 from secateur.dynamic.adapruner_schedule import ScaleController
 from secateur.pipeline.config import data_key, numerics_key
 from secateur.pipeline.context import Context
@@ -20,7 +22,7 @@ from secateur.pipeline.costs import training_cost
 from secateur.pipeline.warmup import warm_up
 from secateur.training.fit import finish_folder, fit
 from secateur.training.joint_pruning import JointPruning
-from secateur.training.mask_tracker import MaskTracker, PoolFacts
+from secateur.training.mask_tracker import MaskTracker, PoolFacts, SelectOn
 from secateur.training.metrics import EpochMetrics
 from secateur.training.progress import ProgressBar
 
@@ -79,20 +81,17 @@ def _train(
     tracker = MaskTracker(metrics, facts, method.select_on, method.ratio_tolerance)
     callbacks = [metrics, tracker, ProgressBar("joint pruning", context.console)]
     fit(module, loader, context.trainer, folder, callbacks, max_epochs=method.joint_epochs)
-    epoch, table = _table(context, tracker)
-    table.save(folder / "scores.parquet")
+    chosen, mask = tracker.chosen
+    _table(data, mask, chosen["epoch"]).save(folder / "scores.parquet")
     write_json(folder / "diagnostics.json", tracker.rows)
     finish_folder(folder, model, metrics)
     cost = training_cost(context, "joint_pruning", "model", metrics)
-    admissible = tracker.best_epoch >= 0
-    return {"cost": cost.to_json(), "epoch": epoch, "admissible": admissible, "last": tracker.rows[-1]}
+    return {"cost": cost.to_json(), "chosen": chosen, "last": tracker.rows[-1]}
 
 
-def _table(context: Context, tracker: MaskTracker) -> tuple[int, ScoreTable]:
-    """Return the chosen epoch and its mask logits as a score table: the largest is kept first."""
-    data = context.data
-    epoch, mask = tracker.chosen
-    return epoch, ScoreTable(
+def _table(data: PreparedData, mask: Tensor, epoch: int) -> ScoreTable:
+    """Return mask logits ``[N]`` as a score table: the largest is kept first."""
+    return ScoreTable(
         sample_id=data.pool,
         label=data.pool_labels,
         score=mask,
@@ -102,11 +101,16 @@ def _table(context: Context, tracker: MaskTracker) -> tuple[int, ScoreTable]:
     )
 
 
-def check_pool(context: Context, batch_size: int) -> None:
-    """Raise :class:`ConfigError` when the pool is too small for joint pruning."""
+def check_pool(context: Context, batch_size: int, select_on: SelectOn) -> None:
+    """Raise :class:`ConfigError` when the pool is too small for joint pruning, or nothing is held out to select on."""
     if context.num_total < 2:
-        raise ConfigError("AdaPruner needs at least 2 training samples.")
+        raise ConfigError(f"AdaPruner needs at least 2 training samples, got {context.num_total}.")
     if batch_size > context.num_total:
         raise ConfigError(
-            f"method.optim.batch_size={batch_size} is larger than the pool of {context.num_total} samples."
+            f"method.optim.batch_size={batch_size} is larger than the pool of {context.num_total} samples. Use a "
+            "smaller batch."
+        )
+    if select_on == "validation" and not len(context.data.validation):
+        raise ConfigError(
+            "method.select_on=validation needs samples to select on: set data.validation_fraction, or select_on=last."
         )

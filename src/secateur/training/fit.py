@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import signal
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ IGNORED_WARNINGS = (
     ".*srun. command is available.*",
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*You defined a `validation_step` but have no `val_dataloader`.*",
+    ".*Total length of .* across ranks is zero.*",
     ".*isinstance.treespec, LeafSpec.*",
 )
 
@@ -123,7 +125,13 @@ def fit(
     last = checkpoints / "last.ckpt"
     if settings.channels_last:
         module.to(memory_format=torch.channels_last)
-    trainer.fit(module, train_dataloaders=loader, ckpt_path=str(last) if last.is_file() else None)
+    try:
+        trainer.fit(module, train_dataloaders=loader, ckpt_path=str(last) if last.is_file() else None)
+    except SystemExit as error:
+        if trainer.interrupted:  # Lightning makes exit code 1 of Ctrl-C, and ignores any further one
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            raise KeyboardInterrupt from error
+        raise
     return trainer
 
 
@@ -158,8 +166,7 @@ class _SetEpoch(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.next_epoch = trainer.current_epoch + 1
-        if self.next_epoch < (trainer.max_epochs or 0):
-            self.loader.set_epoch(self.next_epoch)
+        self.loader.set_epoch(self.next_epoch)
 
     def state_dict(self) -> dict[str, Any]:
         return {"next_epoch": self.next_epoch}

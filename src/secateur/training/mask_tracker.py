@@ -27,8 +27,9 @@ class PoolFacts:
 class MaskTracker(pl.Callback):
     """Appends one row of diagnostics per epoch and remembers the mask of the best admissible one.
 
-    An epoch is admissible when its raw kept fraction (m > 0) is within ``tolerance`` of the asked one. Without an
-    admissible epoch, and with ``select_on="last"``, the last epoch's mask is taken.
+    An epoch is admissible when its raw kept fraction (m > 0) is nearer than ``tolerance`` to the asked one. Without
+    an admissible epoch, and with ``select_on="last"``, the last epoch's mask is taken. In the loss histograms and
+    shares, kept are the ``round(N r)`` rows with the largest m.
 
     Args:
         metrics: measures the accuracies; must come before this callback.
@@ -47,23 +48,23 @@ class MaskTracker(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: JointPruning) -> None:  # type: ignore[override]
         """Describe the epoch; keep its mask if it is the best so far."""
-        mask, losses = pl_module.mask_logits.detach().cpu().clone(), pl_module.last_loss.cpu()
+        mask, losses = pl_module.mask_logits.detach().cpu().clone(), pl_module.epoch_losses().cpu()
         self.last_mask = mask
         keep_fraction = pl_module.controller.keep_fraction
         row = {"epoch": trainer.current_epoch, **self._describe(mask, losses, pl_module)}
         self.rows.append(row)
-        if self.select_on == "last" or abs(row["raw_kept_fraction"] - keep_fraction) > self.tolerance:
+        if self.select_on == "last" or abs(row["raw_kept_fraction"] - keep_fraction) >= self.tolerance:
             return
         accuracy = self.metrics.last[self.select_on].accuracy
         if accuracy > self.best_accuracy:
             self.best_epoch, self.best_accuracy, self.best_mask = trainer.current_epoch, accuracy, mask
 
     @property
-    def chosen(self) -> tuple[int, Tensor]:
-        """The chosen epoch and its mask logits ``[N]``."""
+    def chosen(self) -> tuple[dict[str, Any], Tensor]:
+        """The chosen epoch's row of diagnostics and its mask logits ``[N]``."""
         if self.best_epoch >= 0:
-            return self.best_epoch, self.best_mask
-        return int(self.rows[-1]["epoch"]), self.last_mask
+            return self.rows[self.best_epoch], self.best_mask
+        return self.rows[-1], self.last_mask
 
     def _describe(self, mask: Tensor, losses: Tensor, module: JointPruning) -> dict[str, Any]:
         controller = module.controller
@@ -72,18 +73,20 @@ class MaskTracker(pl.Callback):
         keep[torch.argsort(-mask, stable=True)[:num_keep]] = True
         soft = torch.sigmoid(controller.state.scale * mask)
         raw = float((mask > 0).float().mean())
-        top = float(losses[losses.isfinite()].max()) if bool(losses.isfinite().any()) else 1.0
+        top = float(losses.nan_to_num(nan=0.0).max()) or 1.0
+        noisy = bool(self.pool.flipped.any())
         return {
+            "keep_fraction": controller.keep_fraction,
             "raw_kept_fraction": raw,
             "scale": controller.state.scale,
             "penalty": controller.state.penalty,
             "ratio_penalty": controller.state.penalty * (float(soft.mean()) - controller.keep_fraction) ** 2,
-            "soft_mask_histogram": torch.histc(soft, NUM_BINS, 0, 1).int().tolist(),
+            "soft_mask_histogram": _histogram(soft, 1.0),
             "loss_histogram_top": top,
-            "loss_histogram_kept": torch.histc(losses[keep], NUM_BINS, 0, top).int().tolist(),
-            "loss_histogram_pruned": torch.histc(losses[~keep], NUM_BINS, 0, top).int().tolist(),
-            "flipped_share_kept": _share(self.pool.flipped[keep]),
-            "flipped_share_pruned": _share(self.pool.flipped[~keep]),
+            "loss_histogram_kept": _histogram(losses[keep], top),
+            "loss_histogram_pruned": _histogram(losses[~keep], top),
+            "flipped_share_kept": _share(self.pool.flipped[keep]) if noisy else None,
+            "flipped_share_pruned": _share(self.pool.flipped[~keep]) if noisy else None,
             "class_counts": torch.bincount(self.pool.labels[keep], minlength=self.pool.num_classes).tolist(),
         }
 
@@ -96,6 +99,12 @@ class MaskTracker(pl.Callback):
         """Restore what :meth:`state_dict` returned."""
         for key, value in state_dict.items():
             setattr(self, key, value)
+
+
+def _histogram(values: Tensor, top: float) -> list[int]:
+    """Count finite values in equal bins of ``[0, top]``."""
+    counts: list[int] = torch.histc(values[values.isfinite()], NUM_BINS, 0, top).int().tolist()
+    return counts
 
 
 def _share(values: Tensor) -> float | None:

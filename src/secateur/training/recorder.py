@@ -11,6 +11,7 @@ from secateur.core.errors import ConfigError, NumericalError
 from secateur.core.ids import check_sample_ids, rows_of
 from secateur.core.tables import ScoreTable
 from secateur.data.batch import Batch
+from secateur.models.backbone import Backbone
 from secateur.scores.base import BatchSignals, Score, Signal
 from secateur.scores.dynamics import Dynamics
 from secateur.training.evaluate import forward_pass
@@ -34,7 +35,8 @@ class ScoreRecorder(pl.Callback):
         record: take the signals from the training forward pass (augmented, free), or from an evaluation pass over
             ``eval_loader`` at the end of each epoch (test transform, evaluation mode; costs N forwards per epoch).
         eval_loader: makes a loader over the pool with the deterministic test transform; needed by ``eval_pass`` and
-            by scorers measured once after training (entropy, margin, least_confidence, moderate).
+            by scorers measured once after training (entropy, margin, least_confidence, moderate). Such passes also
+            need a module whose ``model`` is a :class:`~secateur.models.backbone.Backbone`.
         fingerprint: the pool's fingerprint, written into the tables.
         metadata: what made the scores, by scorer name, written into the tables.
 
@@ -94,6 +96,12 @@ class ScoreRecorder(pl.Callback):
                 raise ConfigError(
                     "ScoreRecorder needs a Trainer with max_epochs: scores depend on the number of epochs."
                 )
+            if (self._final or self.record == "eval_pass") and not isinstance(
+                getattr(pl_module, "model", None), Backbone
+            ):
+                raise ConfigError(
+                    "Evaluation passes need a module whose `model` is a secateur.models.backbone.Backbone."
+                )
             self.setup_scores(self.num_epochs or trainer.max_epochs)
             self._done, self.forward_samples = False, 0  # a recorder may be used for a second training
 
@@ -112,6 +120,8 @@ class ScoreRecorder(pl.Callback):
     ) -> None:
         """Feed the scorers with the signals of the training forward pass."""
         if self.record == "train_forward":
+            if not isinstance(batch, Sequence) or len(batch) < 3:
+                raise ConfigError("ScoreRecorder needs batches (x, y, sample_id).")
             logits, features = self._signals(outputs)
             self._update(self._every_epoch, Batch(*batch[:3]), logits, features, trainer.current_epoch)
 
@@ -185,7 +195,7 @@ class ScoreRecorder(pl.Callback):
         self, scores: Mapping[str, Score], batch: Batch, logits: Tensor, features: Tensor | None, epoch: int
     ) -> None:
         rows, target = rows_of(batch.sample_id, self.sample_ids), batch.y
-        fresh = ~self._seen[rows]
+        fresh = ~(self._seen[rows] | _repeats(rows))
         if not bool(fresh.all()):  # a sampler that pads repeats samples: the first visit of an epoch counts
             rows, target, logits = rows[fresh], target[fresh], logits[fresh]
             features = None if features is None else features[fresh]
@@ -215,3 +225,11 @@ class ScoreRecorder(pl.Callback):
         if bool(self._broken.any()):
             first = int(self.sample_ids[self._broken][0])
             raise NumericalError(f"The network's output is not finite in epoch {epoch}, first for sample_id {first}.")
+
+
+def _repeats(rows: Tensor) -> Tensor:
+    """Return which entries repeat an earlier one of the same batch, bool ``[B]``."""
+    values, order = rows.sort(stable=True)
+    again = torch.zeros_like(rows, dtype=torch.bool)
+    again[order[1:]] = values[1:] == values[:-1]
+    return again

@@ -28,8 +28,8 @@ class Sampling(pl.Callback):
         self.num_keep = num_keep
 
     def num_samples(self, epoch: int) -> int:
-        """Return how many samples the epoch has."""
-        return self.policy.num_rows(epoch)
+        """Return how many samples the epoch has; none after the last (the Trainer asks while it tears down)."""
+        return self.policy.num_rows(epoch) if epoch < self.policy.num_epochs else 0
 
     def ids(self, epoch: int) -> Tensor:
         """Return the epoch's sample ids in training order, int64 ``[n_epoch]``."""

@@ -1,13 +1,12 @@
 """AdaPruner: the mask is learned together with the network."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from secateur.core.errors import ConfigError
-from secateur.core.mask import Mask, keep_count
-from secateur.core.store import StageResult
+from secateur.core.mask import Mask, check_pruning_ratio, keep_count
 from secateur.core.tables import ScoreTable
-from secateur.dynamic.adapruner_schedule import AdaPrunerConstants
+from secateur.dynamic.adapruner_schedule import AdaPrunerConstants, ScaleController
 from secateur.pipeline.config import build
 from secateur.pipeline.context import Context
 from secateur.pipeline.joint import check_pool, joint_prune
@@ -32,8 +31,9 @@ class AdaPruner(AdaPrunerConstants):
             joint run serves all nearby ratios through its mask values.
         index: ``sample``, or ``position`` as the released script does.
         select_on: split on which the epoch of the mask is chosen, or ``last``; ``test`` is for parity only.
-        ratio_tolerance: an epoch can be chosen when its raw kept fraction is so near to the asked one.
-        exact_ratio: keep exactly ``round(N * (1 - ratio))`` samples by ``selection=``; false: those with m > 0.
+        ratio_tolerance: an epoch can be chosen when its raw kept fraction is nearer than this to the asked one.
+        exact_ratio: keep exactly ``round(N * (1 - ratio))`` samples by ``selection=``; false: those with m > 0, and
+            an error when these miss the ratio by ``ratio_tolerance`` or more.
         finetune: start the final training from the joint weights instead of from scratch.
         mask_lr: learning rate of the mask; null: the network's.
         mask_momentum: momentum of the mask; null: the network's.
@@ -61,6 +61,19 @@ class AdaPruner(AdaPrunerConstants):
                 f"method.joint_epochs must be at least 1 and method.warmup_epochs at least 0, got {self.joint_epochs} "
                 f"and {self.warmup_epochs}."
             )
+        if self.joint_ratio is not None:
+            check_pruning_ratio(self.joint_ratio)
+        ScaleController(self, 1.0, self.joint_epochs, 1)  # refuses a cold start without end, before anything trains
+        self._check_optim()
+
+    def _check_optim(self) -> None:
+        if self.optim.label_smoothing:
+            raise ConfigError("method.optim.label_smoothing is not read by AdaPruner's objective; set it to 0.")
+        if self.optim.optimizer != "sgd" and self.mask_momentum is not None:
+            raise ConfigError(f"method.mask_momentum is not read by {self.optim.optimizer}; set it to null.")
+        for key in ("mask_lr", "mask_momentum", "mask_weight_decay"):
+            if (value := getattr(self, key)) is not None and value < 0:
+                raise ConfigError(f"method.{key} must not be negative, got {value}.")
 
     @property
     def mask_optim(self) -> dict[str, float]:
@@ -71,40 +84,57 @@ class AdaPruner(AdaPrunerConstants):
     def prune(self, context: Context) -> Pruned:
         """Learn the mask, and with ``finetune`` go on from the joint weights."""
         config = context.config
-        check_pool(context, self.optim.batch_size)
-        ratio = config["pruning_ratio"] if self.joint_ratio is None else self.joint_ratio
+        check_pool(context, self.optim.batch_size, self.select_on)
+        if self.finetune and config["model"] != config["retrain_model"]:
+            raise ConfigError("method.finetune=true needs the same model and retrain_model.")
         num_keep = keep_count(context.num_total, config["pruning_ratio"])
-        joint = joint_prune(context, self, ratio)
-        self._remark(context, joint)
+        joint = joint_prune(context, self, config["pruning_ratio"] if self.joint_ratio is None else self.joint_ratio)
+        self._warn(context, joint.summary)
         scores = ScoreTable.load(joint.path / "scores.parquet", context.data.fingerprint)
         mask = self._mask(context, scores, num_keep)
-        trained = None
-        if self.finetune:
-            if config["model"] != config["retrain_model"]:
-                raise ConfigError("method.finetune=true needs the same model and retrain_model.")
-            trained = train_on_mask(context, mask, start=joint.path)
-        return Pruned(mask, scores=scores, trained=trained, files=(joint.path / "diagnostics.json",))
+        trained = train_on_mask(context, mask, start=joint.path) if self.finetune else None
+        files = (joint.path / "diagnostics.json",)
+        return Pruned(mask, scores=scores, trained=trained, files=files, facts=self._facts(joint.summary))
 
     def _mask(self, context: Context, scores: ScoreTable, num_keep: int) -> Mask:
-        made_by = {"method": "adapruner", "pruning_ratio": context.config["pruning_ratio"]}
+        ratio = context.config["pruning_ratio"]
+        made_by = {"method": "adapruner", "pruning_ratio": ratio}
         if self.exact_ratio:
             mask: Mask = build(context.config["selection"])(scores, num_keep, context.config["score_seed"])
             return replace(mask, metadata={**mask.metadata, **made_by})
         keep = scores.score > 0
-        if not bool(keep.any()) or bool(keep.all()):
-            ratio = context.config["pruning_ratio"]
+        count, num_total = int(keep.sum()), len(keep)
+        if not count or abs(count / num_total - (1 - ratio)) >= self.ratio_tolerance:
             raise ConfigError(
-                f"AdaPruner's raw mask keeps {int(keep.sum())} of {len(keep)} samples and so misses pruning_ratio="
-                f"{ratio:g}. Train longer (method.joint_epochs) or use method.exact_ratio=true."
+                f"AdaPruner's raw mask keeps {count} of {num_total} samples, which misses pruning_ratio={ratio:g} by "
+                f"method.ratio_tolerance={self.ratio_tolerance:g} or more. Use method.exact_ratio=true, or change "
+                "method.joint_epochs or method.mask_lr."
             )
         return Mask(scores.sample_id, keep, scores.fingerprint, made_by)
 
-    def _remark(self, context: Context, joint: StageResult) -> None:
-        raw = joint.summary["last"]["raw_kept_fraction"]
+    def _warn(self, context: Context, summary: dict[str, Any]) -> None:
+        """Say what weakens the result: a choice on the test set, or no epoch to choose from."""
+        chosen = summary["chosen"]
         if self.select_on == "test":
             context.warn("method.select_on=test chooses the mask on the test set: parity only, no verdict.")
-        if self.select_on != "last" and not joint.summary["admissible"]:
+        if self.select_on != "last" and not self._is_admissible(chosen):
             context.warn(
-                f"No epoch's raw kept fraction was within {self.ratio_tolerance:g} of the asked one (the last had "
-                f"{raw:.3f}); the last epoch's mask values are taken."
+                f"No epoch's raw kept fraction was within {self.ratio_tolerance:g} of {chosen['keep_fraction']:g} (the "
+                f"last had {chosen['raw_kept_fraction']:.3f}); the last epoch's mask values are taken."
             )
+
+    def _is_admissible(self, row: dict[str, Any]) -> bool:
+        return bool(abs(row["raw_kept_fraction"] - row["keep_fraction"]) < self.ratio_tolerance)
+
+    def _facts(self, summary: dict[str, Any]) -> dict[str, Any]:
+        """Return what the record says of the joint training beside the settings themselves."""
+        settings = {key: getattr(self, key) for key in ("index", "select_on", "exact_ratio", "finetune")}
+        chosen, last = summary["chosen"], summary["last"]
+        return {
+            **settings,
+            "joint_pruning_ratio": 1 - chosen["keep_fraction"],
+            "chosen_epoch": chosen["epoch"],
+            "raw_kept_fraction": chosen["raw_kept_fraction"],
+            "last_raw_kept_fraction": last["raw_kept_fraction"],
+            "last_scale": last["scale"],
+        }
