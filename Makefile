@@ -16,11 +16,11 @@ $(READY): pyproject.toml
 demo: $(READY)  ## prune the digits five ways, retrain, say whether it paid (DEMO="data=parquet data.root=DIR" for other data)
 	$(BIN)/secateur run sweeps=demo/digits $(DEMO)
 
-test: $(READY)  ## the whole suite, on one thread per process
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --doctest-modules src tests
+test: $(READY)  ## the whole suite, two processes of one thread each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --doctest-modules src tests
 
 test-fast: $(READY)  ## without the end-to-end tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --doctest-modules src tests -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --doctest-modules src tests -m "not slow"
 
 lint: $(READY)
 	$(BIN)/ruff check .

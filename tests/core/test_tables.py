@@ -113,3 +113,9 @@ def test_a_foreign_parquet_file_is_not_a_score_table(tmp_path):
     pq.write_table(pa.table({"sample_id": [0], "score": [1.0]}), tmp_path / "scores.parquet")
     with pytest.raises(DataError, match="found kind=None"):
         ScoreTable.load(tmp_path / "scores.parquet")
+
+
+def test_a_side_column_that_is_not_finite_is_refused_by_name():
+    base = (torch.arange(2), torch.zeros(2).long(), torch.zeros(2), torch.ones(2).bool())
+    with pytest.raises(NumericalError, match="values of 'aum' are not finite; the first is sample_id 1"):
+        ScoreTable(*base, columns={"aum": torch.tensor([0.0, float("nan")])})

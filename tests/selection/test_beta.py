@@ -67,10 +67,9 @@ def test_what_it_cannot_use(table_of):
         Beta()(dataclasses.replace(table, score=-table.score), 2, 0)
     with pytest.raises(DataError, match="no column 'mean_probability'"):
         Beta()(dataclasses.replace(table, columns={}), 2, 0)
-    for bad in (float("nan"), 1.5):
-        columns = {"mean_probability": torch.tensor([0.1, 0.2, bad, 0.3])}
-        with pytest.raises(DataError, match="sample_id 2"):
-            Beta()(dataclasses.replace(table, columns=columns), 2, 0)
+    columns = {"mean_probability": torch.tensor([0.1, 0.2, 1.5, 0.3])}
+    with pytest.raises(DataError, match="sample_id 2"):
+        Beta()(dataclasses.replace(table, columns=columns), 2, 0)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ def compare(context: Context, mask: Mask) -> dict[str, Any]:
 
 
 def _measure(context: Context, mask: Mask, name: str) -> dict[str, Any]:
-    trained = train_on_mask(context, full_mask(context) if name == "full" else random_mask(context, mask.num_kept))
+    baseline = full_mask(context) if name == "full" else random_mask(context, mask.num_kept)
+    trained = train_on_mask(context, baseline, recompute=context.recompute)
     cost = trained.cost.flops / context.ledger.full_flops
     return {**trained.metrics, "cost_vs_full": cost, "reused": trained.cost.reused}

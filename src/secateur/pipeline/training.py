@@ -34,13 +34,14 @@ class Trained:
     summary: dict[str, Any]
 
 
-def train_on_mask(context: Context, mask: Mask, start: Path | None = None) -> Trained:
+def train_on_mask(context: Context, mask: Mask, start: Path | None = None, *, recompute: bool | None = None) -> Trained:
     """Train the final model on the kept samples of a mask, or find it trained in the store.
 
     Args:
         context: the run.
         mask: what is kept.
         start: a finished stage whose weights the training starts from (fine-tuning); None: from scratch.
+        recompute: train again even if found in the store; None: as ``force`` says.
     """
     upstream = [mask.sha256, *([start.name] if start else [])]
     key = stage_key("training", VERSION, _reads(context), context.data.fingerprint, upstream)
@@ -50,7 +51,7 @@ def train_on_mask(context: Context, mask: Mask, start: Path | None = None) -> Tr
             "training",
             key,
             lambda folder: _train(context, folder, title, kept=mask.kept_ids, start=start),
-            recompute=bool(context.config["force"]),
+            recompute=bool(context.config["force"]) if recompute is None else recompute,
         )
     )
 
