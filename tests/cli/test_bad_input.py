@@ -31,6 +31,11 @@ BEFORE_ANYTHING_STARTS = {
     "sweeps=demo/nope": "nope",
     "--config-dir=/no/such/folder score=mine": "/no/such/folder",
     "score._target_=no_such_module.Thing": "no_such_module",
+    "trainer.accelerator=gpu": "no GPU",
+    "+new=1": "new is not a key",
+    "score=dual selection=ccs pruning_ratio=0.05": "mislabel_fraction",
+    "score=aum selection=beta": "must not be negative",
+    "model=resnet18 model.width=8": "'model.width' is not a key of the options chosen here",
     "model=timm model.architecture=3": "model.architecture=3",
 }
 
@@ -44,6 +49,13 @@ def test_found_before_anything_starts(program, arguments, expected):
     assert expected in program.err
     assert "Traceback" not in program.err + program.out
     assert not program.folder.exists()
+
+
+def test_an_output_folder_that_cannot_be_used(program, tmp_path):
+    (tmp_path / "file").touch()
+    program.folder = tmp_path / "file" / "outputs"
+    assert program.run("method=random") == 2
+    assert "is not a writable folder" in program.err
 
 
 def parquet_root(folder, *, labels=None, broken=None):

@@ -1,5 +1,9 @@
 """A user's own scorer, in the user's own file and --config-dir, without touching the package."""
 
+import importlib
+import linecache
+import sys
+
 import pytest
 
 SCORER = '''
@@ -24,7 +28,9 @@ class LogitNorm(Score):
 
 
 @pytest.fixture
-def own(program, tmp_path):
+def own(program, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))  # the command adds folders to it
+    monkeypatch.delitem(sys.modules, "my_scores", raising=False)
     (tmp_path / "my_scores.py").write_text(SCORER)
     (tmp_path / "my_conf" / "score").mkdir(parents=True)
     node = "_target_: my_scores.LogitNorm\npower: 2.0\nbroken: false\n"
@@ -44,6 +50,20 @@ def test_it_runs_and_has_its_name(own):
 def test_it_can_be_swept_beside_shipped_ones(own):
     assert own.run("--config-dir=my_conf", "-m", "score=logit_norm,el2n") == 0
     assert {record["label"] for record in own.records()} == {"logit_norm", "el2n"}
+
+
+@pytest.mark.slow
+def test_an_edited_scorer_does_not_find_its_old_results(own, tmp_path):
+    arguments = ("--config-dir", "my_conf", "score=logit_norm")
+    own.run(*arguments)
+    source = tmp_path / "my_scores.py"
+    source.write_text(source.read_text().replace('self.state["sum"] /', '-self.state["sum"] /'))
+    sys.modules.pop("my_scores")
+    importlib.invalidate_caches()
+    linecache.clearcache()
+    assert own.run(*arguments) == 0
+    first, second = own.records()
+    assert first["pruning"]["mask_sha256"] != second["pruning"]["mask_sha256"]
 
 
 def test_scores_that_are_not_finite_fail_the_run(own):

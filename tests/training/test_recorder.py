@@ -308,7 +308,7 @@ def test_a_final_score_is_measured_once_on_the_trained_network():
     by_hand = EvaluateByHand()
     train(recorder, BackboneModule(), batches(seed=1), by_hand)
     assert torch.allclose(recorder.compute()["Entropy"].score, entropy(by_hand.logits[-1]), atol=1e-6)
-    assert recorder.forward_samples == N
+    assert (recorder.forward_samples, recorder.final_samples) == (0, N)
 
 
 @pytest.mark.parametrize("record", ["train_forward", "eval_pass"])

@@ -41,7 +41,9 @@ def message(error: BaseException, known_keys: Callable[[], Iterable[str]] = list
     key = re.search(r"(?:Could not override|Could not find match for|Key) '([^']+)'", text)
     if key:
         name = key[1].split("@")[0]
-        return f"unknown key {name!r}{suggestion(name, known_keys())}"
+        if name in (known := set(known_keys())):
+            return f"{name!r} is not a key of the options chosen here"
+        return f"unknown key {name!r}{suggestion(name, known)}"
     first = text.strip().splitlines()[0]
     if first.startswith("Ambiguous value"):
         return f"{first}: add -m to sweep over it"

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from omegaconf import DictConfig
 from secateur.cli.console import make_console
 from secateur.cli.errors import BAD_INPUT, message
 from secateur.cli.preflight import known_keys, parse, preflight
-from secateur.cli.summary import outcome_line, print_summary
+from secateur.cli.summary import draw_figures, outcome_line, print_summary
 from secateur.core.errors import SecateurError
 from secateur.pipeline.paths import CONF
 from secateur.pipeline.run import execute
@@ -25,6 +26,7 @@ _ARGV: list[str] | None = None  # the command as typed; None in a process that a
 _FULL_ERROR: str | None = None
 _FINISHED: list[Path] = []  # run folders of this process's jobs
 _FAILED: list[str] = []
+_CRASHED: list[str] = []
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -37,6 +39,7 @@ def run(arguments: Sequence[str]) -> int:
     _ARGV, _FULL_ERROR = list(sys.argv), os.environ.get("HYDRA_FULL_ERROR")
     _FINISHED.clear()
     _FAILED.clear()
+    _CRASHED.clear()
     try:
         parsed = parse(arguments)
         _make_importable(parsed.config_dir)
@@ -53,7 +56,7 @@ def run(arguments: Sequence[str]) -> int:
         sys.argv = _ARGV
         _ARGV = None
     print_summary(_FINISHED, _FAILED, make_console())
-    return 2 if _FAILED else 0
+    return 1 if _CRASHED else 2 if _FAILED else 0
 
 
 def task(cfg: DictConfig) -> None:
@@ -73,7 +76,15 @@ def task(cfg: DictConfig) -> None:
         if _ARGV is None:  # a launcher's process: the launcher must learn of it
             raise
         return
+    except Exception:
+        if _ARGV is None:
+            raise
+        traceback.print_exc()  # a defect, not bad input; under -m the other jobs run on
+        _FAILED.append(overrides or "this run")
+        _CRASHED.append(overrides)
+        return
     _FINISHED.append(outcome.run_dir)
+    draw_figures(outcome)
     console.print(outcome_line(outcome))
 
 

@@ -10,6 +10,7 @@ from secateur.pipeline.run import Outcome
 from secateur.report.answers import did_it_pay
 from secateur.report.build import build_report
 from secateur.report.cells import make_cells
+from secateur.report.joint_figure import save_joint_figure
 from secateur.report.load import load_runs
 from secateur.report.summary import make_rows
 from secateur.report.table import comparison_table
@@ -25,6 +26,13 @@ def outcome_line(outcome: Outcome) -> str:
         f"test accuracy {100 * metrics['test_accuracy']:.2f} %, cost {ledger['cost_vs_full']:.2f} of a full training; "
         f"{state}: {outcome.run_dir}"
     )
+
+
+def draw_figures(outcome: Outcome) -> None:
+    """Draw into the run's folder what its method left to look at."""
+    diagnostics = outcome.run_dir / "diagnostics.json"
+    if diagnostics.is_file() and not outcome.reused:
+        save_joint_figure(diagnostics, outcome.run_dir / "figures")
 
 
 def print_summary(finished: Sequence[Path], failed: Sequence[str], console: Console) -> None:

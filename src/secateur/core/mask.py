@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from secateur.core.tables import check_fingerprint
 
 def check_pruning_ratio(pruning_ratio: float) -> None:
     """Raise :class:`ConfigError` unless the ratio is a number in ``[0, 1)``."""
-    if isinstance(pruning_ratio, bool) or not isinstance(pruning_ratio, int | float) or math.isnan(pruning_ratio):
+    if isinstance(pruning_ratio, bool) or not isinstance(pruning_ratio, Real) or math.isnan(pruning_ratio):
         raise ConfigError(f"pruning_ratio must be a number in [0, 1), got {pruning_ratio!r}.")
     if 0 <= pruning_ratio < 1:
         return

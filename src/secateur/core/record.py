@@ -125,6 +125,8 @@ def load_record(run_dir: Path) -> dict[str, Any]:
 def label_of(record: Mapping[str, Any]) -> str:
     """Return a method in words: its name, or for ``score`` the scorer and whatever is not the default.
 
+    A method may name what is not its default in ``pruning.modifiers``.
+
     Example:
         >>> pruning = {"method": "score", "score": "tdds", "extrapolation": "knn", "selection": "top"}
         >>> label_of({"pruning": pruning})
@@ -135,6 +137,7 @@ def label_of(record: Mapping[str, Any]) -> str:
     if pruning["method"] == "score":
         defaults = {"extrapolation": "none", "selection": "top"}
         parts += [pruning[key] for key in defaults if pruning[key] not in (None, defaults[key])]
+    parts += pruning.get("modifiers") or []
     if pruning.get("variant") not in (None, "reference"):
         parts.append(pruning["variant"])
     if record.get("select_on") == "test":

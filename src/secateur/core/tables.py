@@ -43,6 +43,8 @@ class ScoreTable:
 
     def __post_init__(self) -> None:
         check_sample_ids(self.sample_id)
+        object.__setattr__(self, "label", self.label.to(torch.int64))
+        object.__setattr__(self, "observed", self.observed.to(torch.bool))
         object.__setattr__(self, "score", self.score.to(torch.float32))
         object.__setattr__(self, "columns", {k: v.to(torch.float32) for k, v in self.columns.items()})
         parts = {"label": self.label, "score": self.score, "observed": self.observed, **self.columns}

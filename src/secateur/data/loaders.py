@@ -49,6 +49,24 @@ class LoaderSettings:
     channels_last: bool = False
 
 
+def batch_sizes(num_samples: int, batch_size: int, drop_last: bool) -> list[int]:
+    """Return the sizes of an epoch's batches.
+
+    A single sample that would be left over joins the batch before it: batch normalization cannot train on one.
+
+    Example:
+        >>> batch_sizes(10, 4, drop_last=False), batch_sizes(9, 4, drop_last=False), batch_sizes(9, 4, drop_last=True)
+        ([4, 4, 2], [4, 5], [4, 4])
+    """
+    full, rest = divmod(num_samples, batch_size)
+    sizes = [batch_size] * full
+    if rest == 0 or drop_last:
+        return sizes
+    if rest == 1 and full:
+        return [*sizes[:-1], batch_size + 1]
+    return [*sizes, rest]
+
+
 class ImageLoader(ABC):
     """An iterable of :class:`Batch` whose length may differ between epochs.
 
@@ -93,15 +111,14 @@ class ImageLoader(ABC):
     def __len__(self) -> int:
         """Return the number of batches of the current epoch."""
         num_samples = self.settings.order.num_samples(self.epoch)
-        size = self.batch_size
-        return num_samples // size if self.settings.drop_last else -(-num_samples // size)
+        return len(batch_sizes(num_samples, self.batch_size, self.settings.drop_last))
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches of the current epoch; everything is computed from the first ``next()`` on."""
         settings, epoch = self.settings, self.epoch
-        batches = list(torch.split(settings.order.ids(epoch), self.batch_size))
-        if len(batches[-1]) < (self.batch_size if settings.drop_last else 1):  # no ids split into one empty batch
-            batches.pop()
+        ids = settings.order.ids(epoch)
+        sizes = batch_sizes(len(ids), self.batch_size, settings.drop_last)
+        batches = list(torch.split(ids[: sum(sizes)], sizes)) if sizes else []
         table = None
         if settings.augmentation is not None:
             _, height, width = settings.image_shape

@@ -50,7 +50,7 @@ class NpzData(DataRecipe):
         names = self._names(split)
         for name in names:
             if {name.images, name.labels} <= arrays.keys():
-                labels = arrays[name.labels].squeeze()
+                labels = arrays[name.labels].reshape(-1)
                 if not np.issubdtype(labels.dtype, np.integer):
                     raise DataError(f"{path}: {name.labels} must be integers, got {labels.dtype}.")
                 pixels = array_pixels(arrays[name.images], f"{path} {name.images}")

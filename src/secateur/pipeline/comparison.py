@@ -1,11 +1,13 @@
 """What a run is compared with: the same training on all data, and on a random subset of the same size."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from secateur.core.errors import ConfigError
 from secateur.core.mask import Mask
+from secateur.pipeline.config import Config
 from secateur.pipeline.context import Context
-from secateur.pipeline.facts import choice
+from secateur.pipeline.facts import Choices, choice
 from secateur.pipeline.methods.full import full_mask
 from secateur.pipeline.methods.random import random_mask
 from secateur.pipeline.training import train_on_mask
@@ -20,16 +22,24 @@ def check_baselines(names: list[str]) -> None:
             raise ConfigError(f"compare_with knows {', '.join(BASELINES)}; got {name!r}.")
 
 
-def compare(context: Context, mask: Mask) -> dict[str, Any]:
-    """Train the baselines in ``compare_with`` (or find them trained) and return their metrics and cost by name.
+def wanted(config: Config, record: Mapping[str, Any], choices: Choices) -> list[str]:
+    """Return the baselines in ``compare_with`` that a record lacks.
 
-    They are this run's yardstick and not part of its cost. The run's own method is left out, and so is everything
-    when nothing was pruned.
+    The run's own method is left out, and so is everything when nothing was pruned.
     """
-    own = choice(context.config, "method", context.choices)
-    if mask.num_kept == len(mask):
-        return {}
-    return {name: _measure(context, mask, name) for name in context.config["compare_with"] if name != own}
+    pruning = record["pruning"]
+    if pruning["num_kept"] == pruning["num_total"]:
+        return []
+    own = choice(config, "method", choices)
+    return [name for name in config["compare_with"] if name != own and name not in record["comparison"]]
+
+
+def compare(context: Context, mask: Mask, names: list[str]) -> dict[str, Any]:
+    """Train some baselines (or find them trained) and return their metrics and cost by name.
+
+    They are this run's yardstick and not part of its cost.
+    """
+    return {name: _measure(context, mask, name) for name in names}
 
 
 def _measure(context: Context, mask: Mask, name: str) -> dict[str, Any]:

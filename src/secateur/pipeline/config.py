@@ -1,6 +1,8 @@
 """From a composed configuration to the resolved one that is recorded, hashed and run."""
 
-from collections.abc import Mapping
+import inspect
+import sys
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -9,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from secateur.core.errors import ConfigError, SecateurError
 from secateur.core.hashing import content_key
+from secateur.pipeline.paths import CONF
 
 Config = dict[str, Any]
 
@@ -44,6 +47,19 @@ def canonical(config: Config) -> Config:
     return {**config, **unused}
 
 
+def without_idle_variant(config: Config, choices: Mapping[str, str]) -> Config:
+    """Return the configuration with ``variant: reference`` where no preset of the asked variant exists.
+
+    Such a variant changes nothing, so the run must be the reference's own.
+    """
+    variant = config["variant"]
+    presets = [CONF / "preset" / node / f"{choices.get(node)}_{variant}.yaml" for node in ("score", "method")]
+    shipped = all((CONF / node / f"{choices.get(node)}.yaml").is_file() for node in ("score", "method"))
+    if variant in (None, "reference") or not shipped or any(path.is_file() for path in presets):
+        return config
+    return {**config, "variant": "reference"}
+
+
 def method_class(config: Config) -> Any:
     """Return the class that ``method=`` names."""
     return get_object(config["method"]["_target_"])
@@ -59,7 +75,26 @@ def run_key(config: Config, fingerprint: str, versions: Mapping[str, int]) -> st
     """
     kept = {key: value for key, value in config.items() if key not in NOT_IN_KEY}
     kept["data"] = data_key(config)
-    return content_key({"config": kept, "pool": fingerprint, "versions": dict(versions)}, 12)
+    parts = {"config": kept, "pool": fingerprint, "versions": dict(versions), **foreign_code(config)}
+    return content_key(parts, 12)
+
+
+def foreign_code(node: Any) -> dict[str, dict[str, str]]:
+    """Return ``{"code": {module: hash of its source}}`` of what a node's targets take from outside Secateur.
+
+    Empty when there is nothing of the kind. An edited scorer of the user's own thus never finds its old results.
+    """
+    modules = {sys.modules[get_object(target).__module__] for target in _targets(node)}
+    own = {module.__name__: module for module in modules if module.__name__.split(".")[0] != "secateur"}
+    return {"code": {name: content_key(inspect.getsource(module), 16) for name, module in own.items()}} if own else {}
+
+
+def _targets(node: Any) -> Iterator[str]:
+    if isinstance(node, dict) and "_target_" in node:
+        yield node["_target_"]
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    for child in children:
+        yield from _targets(child)
 
 
 def data_key(config: Config) -> Config:

@@ -33,3 +33,9 @@ def training_cost(
         peak_memory_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
         pruning=pruning,
     )
+
+
+def forward_cost(context: Context, stage: str, model: str, num_samples: int) -> StageCost:
+    """Return the cost of passing samples forward once; its seconds are within those of the stage it belongs to."""
+    flops = flops_per_forward(context.model(model), context.data.image_shape)
+    return StageCost(stage, num_samples, 0, flops=num_samples * flops, seconds=0.0)

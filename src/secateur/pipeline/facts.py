@@ -25,7 +25,8 @@ def model_names(config: Config, choices: Choices) -> dict[str, str | None]:
     measuring = _model_name(config["model"], choices.get("model"))
     same = config["retrain_model"] == config["model"]
     final = measuring if same else _model_name(config["retrain_model"], choices.get("model@retrain_model"))
-    return {"scoring": None if config["scoring"] is None else measuring, "final": final}
+    measures = config["scoring"] is not None or "optim" in config["method"]  # a score, or joint pruning
+    return {"scoring": measuring if measures else None, "final": final}
 
 
 def _model_name(node: Config, option: str | None) -> str:

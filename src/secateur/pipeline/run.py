@@ -16,22 +16,24 @@ from rich.console import Console
 from secateur.core.errors import SecateurError
 from secateur.core.files import link_or_copy, write_text
 from secateur.core.hashing import canonical_json, file_sha256
-from secateur.core.record import is_finished, label_of, new_record, now, one_line, save_record
+from secateur.core.mask import Mask
+from secateur.core.record import is_finished, label_of, load_record, new_record, now, one_line, save_record
 from secateur.core.store import Store, locked
 from secateur.data.prepare import prepare
 from secateur.data.prepared import PreparedData
-from secateur.pipeline import scoring, training
-from secateur.pipeline.comparison import compare
-from secateur.pipeline.config import Config, build, canonical, resolve, run_key
+from secateur.pipeline import joint, scoring, training, warmup
+from secateur.pipeline.comparison import compare, wanted
+from secateur.pipeline.config import Config, build, canonical, resolve, run_key, without_idle_variant
 from secateur.pipeline.context import Context
-from secateur.pipeline.facts import data_facts, model_names, pruning_facts
+from secateur.pipeline.facts import Choices, data_facts, model_names, pruning_facts
 from secateur.pipeline.methods.base import Pruned
 from secateur.pipeline.paths import runs_folder, store_folder
 from secateur.pipeline.training import Trained, train_on_mask
 from secateur.tracking.provenance import provenance
 from secateur.training.fit import TrainerSettings, cpu_threads
 
-VERSIONS = {"scoring": scoring.VERSION, "training": training.VERSION}
+STAGES = {"scoring": scoring, "training": training, "warmup": warmup, "joint_pruning": joint}
+VERSIONS = {name: stage.VERSION for name, stage in STAGES.items()}
 
 
 @dataclass(frozen=True)
@@ -53,17 +55,18 @@ def execute(cfg: DictConfig, console: Console, choices: Mapping[str, str] | None
     Raises:
         SecateurError: the run failed; a record with status ``failed`` and the reason has been written.
     """
-    config = canonical(resolve(cfg))
+    config = without_idle_variant(canonical(resolve(cfg)), choices or {})
     folder = runs_folder(config["paths"]["output_dir"], config["name"])
     with _failing_into(folder, config):
         data = _prepared(canonical_json(config["data"]))
     run_dir = folder / run_key(config, data.fingerprint, VERSIONS)
     settings = TrainerSettings(**config["trainer"])
+    store = Store(store_folder(config["paths"]["output_dir"]), console.print)
     with locked(run_dir / "run.lock", f"run {run_dir.name}", console.print), cpu_threads(settings.num_threads):
         if is_finished(run_dir) and not config["force"]:
+            _add_comparison(run_dir, config, data, store, console, choices or {})
             return Outcome(run_dir, reused=True)
         with _recording(run_dir, config, data) as record:
-            store = Store(store_folder(config["paths"]["output_dir"]), console.print)
             _run(Context(config, data, store, console, choices or {}), run_dir, record)
     return Outcome(run_dir, reused=False)
 
@@ -85,8 +88,20 @@ def _run(context: Context, run_dir: Path, record: dict[str, Any]) -> None:
     context.ledger.add(trained.cost)
     record["metrics"].update(trained.metrics)
     record["ledger"] = context.ledger.to_json()
-    record["comparison"] = compare(context, pruned.mask)
+    record["comparison"] = compare(context, pruned.mask, wanted(context.config, record, context.choices))
     record["artifacts"] = _write_artifacts(run_dir, pruned, trained)
+
+
+def _add_comparison(
+    run_dir: Path, config: Config, data: PreparedData, store: Store, console: Console, choices: Choices
+) -> None:
+    """Train the baselines that a finished run was not compared with yet, and add them to its record."""
+    record = load_record(run_dir)
+    if names := wanted(config, record, choices):
+        context = Context(config, data, store, console, choices)
+        mask = Mask.load(run_dir / "mask.parquet", data.fingerprint)
+        record["comparison"].update(compare(context, mask, names))
+        save_record(run_dir, record)
 
 
 def _write_artifacts(run_dir: Path, pruned: Pruned, trained: Trained) -> dict[str, str]:
@@ -132,11 +147,18 @@ def _failing_into(folder: Path, config: Config) -> Iterator[None]:
         raise
 
 
+def _command() -> str:
+    program = Path(sys.argv[0]).name
+    return shlex.join(
+        ["python", "-m", "secateur", *sys.argv[1:]] if program == "__main__.py" else [program, *sys.argv[1:]]
+    )
+
+
 def _begin(key: str, config: Config) -> dict[str, Any]:
     return new_record(
         run_key=key,
         name=config["name"],
-        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        command=_command(),
         seed=config["seed"],
         score_seed=config["score_seed"],
         select_on=config["method"].get("select_on", "last"),

@@ -12,9 +12,9 @@ from secateur.core.seeds import stream_seed
 from secateur.core.store import stage_key
 from secateur.core.tables import ScoreTable
 from secateur.data.order import Shuffled
-from secateur.pipeline.config import Config, build, data_key, numerics_key
+from secateur.pipeline.config import Config, build, data_key, foreign_code, numerics_key
 from secateur.pipeline.context import EVALUATION_BATCH, Context
-from secateur.pipeline.costs import training_cost
+from secateur.pipeline.costs import forward_cost, training_cost
 from secateur.pipeline.paths import CONF
 from secateur.scores.base import Score
 from secateur.training.fit import finish_folder, fit
@@ -22,7 +22,7 @@ from secateur.training.metrics import EpochMetrics
 from secateur.training.progress import ProgressBar
 from secateur.training.recorder import ScoreRecorder
 
-VERSION = 1
+VERSION = 2
 
 
 def standard_scores(num_epochs: int) -> dict[str, Config]:
@@ -68,6 +68,7 @@ def _network_scores(context: Context, scorers: dict[str, Config], name: str, net
         **{key: config[key] for key in ("model", "paradigm", "scoring", "score_seed")},
         **{"data": data_key(config), "numerics": numerics_key(config)},
         **{"scorers": scorers, "network": network, "stop": stop},
+        **foreign_code([*scorers.values(), config["model"], config["paradigm"]]),
     }
     result = context.store.get(
         "scoring",
@@ -76,6 +77,8 @@ def _network_scores(context: Context, scorers: dict[str, Config], name: str, net
         recompute=context.recompute,
     )
     context.ledger.add(StageCost.from_json(result.summary["cost"], reused=result.reused))
+    if build(scorers[name]).measured == "final":  # the pass after training is paid for only by who reads it
+        context.ledger.add(StageCost.from_json(result.summary["final_pass"], reused=result.reused))
     return ScoreTable.load(result.path / "scores" / f"{name}.parquet", context.data.fingerprint)
 
 
@@ -108,7 +111,8 @@ def _score(context: Context, folder: Path, scorers: dict[str, Config], network: 
         table.save(folder / "scores" / f"{name}.parquet")
     finish_folder(folder, model, metrics)
     cost = training_cost(context, "scoring", "model", metrics, forward_only=recorder.forward_samples)
-    return {"cost": cost.to_json()}
+    final = forward_cost(context, "scoring_final_pass", "model", recorder.final_samples)
+    return {"cost": cost.to_json(), "final_pass": final.to_json()}
 
 
 def _recorder(context: Context, scorers: dict[str, Config], num_epochs: int) -> ScoreRecorder:

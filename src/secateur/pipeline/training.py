@@ -13,7 +13,7 @@ from secateur.core.mask import Mask
 from secateur.core.seeds import stream_seed
 from secateur.core.store import StageResult, stage_key
 from secateur.data.order import Shuffled
-from secateur.pipeline.config import build, data_key, numerics_key
+from secateur.pipeline.config import build, data_key, foreign_code, numerics_key
 from secateur.pipeline.context import Context
 from secateur.pipeline.costs import training_cost
 from secateur.training.fit import finish_folder, fit
@@ -21,7 +21,7 @@ from secateur.training.metrics import EpochMetrics
 from secateur.training.progress import ProgressBar
 from secateur.training.sampling import Sampling
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _reads(context: Context) -> dict[str, Any]:
     config = context.config
     nodes = {key: config[key] for key in ("retrain_model", "final_paradigm", "optim", "seed")}
     length = {key: config["trainer"][key] for key in ("max_epochs", "evaluate_every")}
-    return {**nodes, **length, "numerics": numerics_key(config), "data": data_key(config)}
+    return {**nodes, **length, "numerics": numerics_key(config), "data": data_key(config), **foreign_code(nodes)}
 
 
 def _train(

@@ -1,9 +1,12 @@
 """Everything a configuration can tell before anything starts."""
 
 import inspect
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
+import torch
 from hydra.utils import get_object
 from omegaconf import DictConfig
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -29,6 +32,21 @@ ROOT_TYPES: dict[str, Any] = {
     "scoring.max_epochs": int,
     "scoring.record": Literal["train_forward", "eval_pass"],
     "paths.output_dir": str,
+}
+ROOT_KEYS = {
+    *(
+        "data",
+        "model",
+        "retrain_model",
+        "method",
+        "score",
+        "variant",
+        "selection",
+        "paradigm",
+        "final_paradigm",
+        "optim",
+    ),
+    *("trainer", "logger", "name", "pruning_ratio", "seed", "score_seed", "force", "compare_with", "scoring", "paths"),
 }
 
 
@@ -101,8 +119,22 @@ def _check_root(config: Config) -> None:
             raise ConfigError(f"{key} must not be negative, got {config[key]}.")
     if not config["name"] or "/" in config["name"] or config["name"].startswith("."):
         raise ConfigError(f"name is a folder name and may not be empty, hidden or contain '/': got {config['name']!r}.")
+    unknown = sorted(set(config) - ROOT_KEYS)
+    if unknown:
+        raise ConfigError(f"{unknown[0]} is not a key of the configuration; nothing would read it.")
+    _check_output_dir(config["paths"]["output_dir"])
     check_pruning_ratio(config["pruning_ratio"])
     check_baselines(config["compare_with"])
+
+
+def _check_output_dir(output_dir: str) -> None:
+    """Check that results can be written; makes nothing."""
+    if not output_dir.strip():
+        raise ConfigError("paths.output_dir is empty; give a folder.")
+    folder = Path(output_dir).absolute()
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise ConfigError(f"paths.output_dir={output_dir} cannot be used: {nearest} is not a writable folder.")
 
 
 def _check_trainer(node: Config) -> None:
@@ -111,7 +143,11 @@ def _check_trainer(node: Config) -> None:
         if key not in parameters:
             raise ConfigError(f"trainer.{key} is not a setting; there are {', '.join(parameters)}.")
         check_type(f"trainer.{key}", value, hints[key])
-    TrainerSettings(**node)
+    settings = TrainerSettings(**node)
+    if settings.accelerator == "gpu" and not torch.cuda.is_available():
+        raise ConfigError(
+            "trainer.accelerator=gpu, but this machine has no GPU that PyTorch can use; take auto or cpu."
+        )
 
 
 def _check_scoring(config: Config) -> None:
@@ -124,6 +160,8 @@ def _check_scoring(config: Config) -> None:
         raise ConfigError(f"{config['score']['_target_']} is not a secateur.scores.base.Score.")
     score.setup(1, config["scoring"]["max_epochs"])
     selection = build(config["selection"])
+    if hasattr(selection, "check"):
+        selection.check(config["pruning_ratio"], score.signed)
     there = {*BASE_COLUMNS, *DYNAMICS_COLUMNS}
     lacking = [column for column in selection.needs if column not in there]
     if lacking:

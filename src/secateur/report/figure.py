@@ -46,7 +46,7 @@ def accuracy_figure(rows: Sequence[Row], baseline: str = "random") -> Figure:
     """
     labels = sorted({row.label for row in rows if not row.is_full}, key=lambda name: (name != baseline, name))
     ratios = sorted({row.pruning_ratio for row in rows if not row.is_full})
-    with _house_style():
+    with house_style():
         figure = Figure(figsize=(7.0, 3.6), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
@@ -59,7 +59,7 @@ def accuracy_figure(rows: Sequence[Row], baseline: str = "random") -> Figure:
     return figure
 
 
-def _house_style() -> AbstractContextManager[None]:
+def house_style() -> AbstractContextManager[None]:
     """Return a context in which a reader's own matplotlibrc has no say."""
     defaults = {key: value for key, value in mpl.rcParamsDefault.items() if not key.startswith("backend")}
     return mpl.rc_context({**defaults, **STYLE})
@@ -156,7 +156,7 @@ def save_figure(figure: Figure, stem: Path) -> list[Path]:
     """Write ``<stem>.svg`` and ``<stem>.png``; equal figures give equal bytes."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     paths = [stem.with_name(f"{stem.name}.svg"), stem.with_name(f"{stem.name}.png")]
-    with _house_style():
+    with house_style():
         figure.savefig(paths[0], format="svg", metadata={"Date": None, "Creator": None})
         figure.savefig(paths[1], format="png", dpi=200, metadata={"Software": None})
     return paths

@@ -4,6 +4,8 @@ Needs the logits of every epoch. Memory O(N) floats. Wrong as a pruning score of
 samples it keeps first are the likely mislabeled ones, which is why ``selection=ccs`` cuts the hardest off.
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -62,6 +64,8 @@ class AUM(Score):
 
     State: ``current``, ``mean`` and ``count``, float32 ``[N]`` each.
     """
+
+    signed: ClassVar[bool] = True
 
     def update(self, batch: BatchSignals) -> None:
         """Store the margins of one batch."""

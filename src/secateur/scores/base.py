@@ -108,6 +108,7 @@ class Score(ABC):
 
     needs: ClassVar[frozenset[Signal]] = frozenset({Signal.LOGITS})
     measured: ClassVar[Literal["every_epoch", "final"]] = "every_epoch"
+    signed: ClassVar[bool] = False  # scores can be negative
     num_networks: int = 1
 
     def __init__(self) -> None:

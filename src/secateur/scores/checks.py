@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
+from numbers import Integral, Real
 
 from torch import Tensor
 
@@ -10,7 +11,7 @@ from secateur.core.errors import ConfigError
 
 def check_int(owner: str, name: str, value: object, minimum: int, advice: str = "") -> None:
     """Raise :class:`ConfigError` unless ``value`` is an integer of at least ``minimum``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
         raise ConfigError(f"{owner}: {name} must be an integer >= {minimum}, got {value!r}. {advice}".rstrip())
 
 
@@ -22,7 +23,7 @@ def check_optional_int(owner: str, name: str, value: object, minimum: int, advic
 
 def check_fraction(owner: str, name: str, value: object, advice: str = "") -> None:
     """Raise :class:`ConfigError` unless ``value`` is a number in ``(0, 1]``."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) <= 1:
         raise ConfigError(f"{owner}: {name} must be in (0, 1], got {value!r}. {advice}".rstrip())
 
 

@@ -3,6 +3,8 @@
 Needs logits in one pass after the training. Memory O(N) floats. Does not look at the label, unlike AUM.
 """
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from secateur.core.errors import ConfigError
@@ -46,6 +48,8 @@ def margin(logits: Tensor) -> Tensor:
 
 class Margin(FinalScore):
     """Streaming :func:`margin`."""
+
+    signed: ClassVar[bool] = True
 
     def measure(self, batch: BatchSignals) -> Tensor:
         """Return the scores ``[B]`` of one batch."""

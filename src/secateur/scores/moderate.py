@@ -95,6 +95,7 @@ class Moderate(Score):
 
     needs: ClassVar[frozenset[Signal]] = frozenset({Signal.FEATURES})
     measured: ClassVar[Literal["every_epoch", "final"]] = "final"
+    signed: ClassVar[bool] = True
 
     def __init__(self, rank_within: Literal["class", "all"] = "class") -> None:
         check_choice("moderate", "rank_within", rank_within, RANK_WITHIN)

@@ -21,6 +21,9 @@ class Selection(Protocol):
 
     Attributes:
         needs: columns of the ScoreTable the rule reads; checked before anything is trained.
+
+    A rule may also have ``check(pruning_ratio, signed)``, which raises a :class:`~secateur.core.errors.ConfigError` for
+    what cannot work at a ratio, or with scores that can be negative (``signed``); it is called before anything starts.
     """
 
     needs: ClassVar[tuple[str, ...]]

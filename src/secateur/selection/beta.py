@@ -86,6 +86,11 @@ class Beta:
         self.num_anchors = num_anchors
         self.alpha_offset = alpha_offset
 
+    def check(self, pruning_ratio: float, signed: bool) -> None:
+        """Raise :class:`ConfigError` for a score that can be negative: it cannot be a sampling weight."""
+        if signed:
+            raise ConfigError("beta: scores must not be negative, as those of this scorer are. Use score=dual.")
+
     def __call__(self, table: ScoreTable, num_keep: int, seed: int) -> Mask:
         """Keep exactly ``num_keep`` samples.
 

@@ -82,6 +82,14 @@ class CCS:
         self.mislabel_fraction = mislabel_fraction
         self.num_strata = num_strata
 
+    def check(self, pruning_ratio: float, signed: bool) -> None:
+        """Raise :class:`ConfigError` when the cut leaves fewer samples than are to be kept."""
+        if self.mislabel_fraction > pruning_ratio:
+            raise ConfigError(
+                f"ccs: mislabel_fraction={self.mislabel_fraction:g} cuts more than pruning_ratio={pruning_ratio:g} "
+                "removes. Lower selection.mislabel_fraction, or raise pruning_ratio."
+            )
+
     def __call__(self, table: ScoreTable, num_keep: int, seed: int) -> Mask:
         """Keep exactly ``num_keep`` samples.
 

@@ -36,7 +36,6 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "cpu_count": os.cpu_count(),
         "num_threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "deterministic": torch.are_deterministic_algorithms_enabled(),
         "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
     }
 

@@ -151,7 +151,7 @@ def finish_folder(folder: Path, model: nn.Module, metrics: EpochMetrics) -> None
     weights = {name: values.contiguous() for name, values in model.cpu().state_dict().items()}
     save_file(weights, folder / "model.safetensors")
     metrics.save(folder / "metrics.csv")
-    shutil.rmtree(folder / "checkpoints")
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # a short run may not have written any
 
 
 class _SetEpoch(pl.Callback):

@@ -72,7 +72,7 @@ class MaskTracker(pl.Callback):
         keep = torch.zeros(len(mask), dtype=torch.bool)
         keep[torch.argsort(-mask, stable=True)[:num_keep]] = True
         soft = torch.sigmoid(controller.state.scale * mask)
-        raw = float((mask > 0).float().mean())
+        raw = int((mask > 0).sum()) / len(mask)
         top = float(losses.nan_to_num(nan=0.0).max()) or 1.0
         noisy = bool(self.pool.flipped.any())
         return {
@@ -88,6 +88,7 @@ class MaskTracker(pl.Callback):
             "flipped_share_kept": _share(self.pool.flipped[keep]) if noisy else None,
             "flipped_share_pruned": _share(self.pool.flipped[~keep]) if noisy else None,
             "class_counts": torch.bincount(self.pool.labels[keep], minlength=self.pool.num_classes).tolist(),
+            "class_totals": torch.bincount(self.pool.labels, minlength=self.pool.num_classes).tolist(),
         }
 
     def state_dict(self) -> dict[str, Any]:

@@ -69,7 +69,8 @@ class ScoreRecorder(pl.Callback):
         self.num_epochs = num_epochs
         self.fingerprint, self.metadata = fingerprint, metadata or {}
         self.dynamics = Dynamics()
-        self.forward_samples = 0  # samples passed forward only for recording
+        self.forward_samples = 0  # passed forward only for recording, by the passes after each epoch
+        self.final_samples = 0  # by the single pass after training
         self._every_epoch = {k: s for k, s in self.scores.items() if s.measured == "every_epoch"}
         self._final = {k: s for k, s in self.scores.items() if s.measured == "final"}
         self._labels = torch.full((len(sample_ids),), -1, dtype=torch.int64)
@@ -103,7 +104,8 @@ class ScoreRecorder(pl.Callback):
                     "Evaluation passes need a module whose `model` is a secateur.models.backbone.Backbone."
                 )
             self.setup_scores(self.num_epochs or trainer.max_epochs)
-            self._done, self.forward_samples = False, 0  # a recorder may be used for a second training
+            self._done = False  # the recorder may have seen a training before
+            self.forward_samples = self.final_samples = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Move the recorder's own index tensors to the device the signals come from."""
@@ -215,7 +217,10 @@ class ScoreRecorder(pl.Callback):
         for step in forward_pass(pl_module.model, self.eval_loader(), str(trainer.precision)):
             number = trainer.current_epoch if epoch is None else epoch
             self._update(scores, step.batch, step.logits, step.features, number)
-            self.forward_samples += len(step.batch.y)
+            if scores is self._final:
+                self.final_samples += len(step.batch.y)
+            else:
+                self.forward_samples += len(step.batch.y)
 
     def _end_epoch(self, scores: Mapping[str, Score], epoch: int) -> None:
         for score in scores.values():

@@ -7,7 +7,7 @@ from secateur.core.errors import ConfigError
 from secateur.core.mask import Mask, check_pruning_ratio, keep_count
 from secateur.core.tables import ScoreTable
 from secateur.dynamic.adapruner_schedule import AdaPrunerConstants, ScaleController
-from secateur.pipeline.config import build
+from secateur.pipeline.config import Config, build
 from secateur.pipeline.context import Context
 from secateur.pipeline.joint import check_pool, joint_prune
 from secateur.pipeline.methods.base import Pruned
@@ -94,7 +94,7 @@ class AdaPruner(AdaPrunerConstants):
         mask = self._mask(context, scores, num_keep)
         trained = train_on_mask(context, mask, start=joint.path) if self.finetune else None
         files = (joint.path / "diagnostics.json",)
-        return Pruned(mask, scores=scores, trained=trained, files=files, facts=self._facts(joint.summary))
+        return Pruned(mask, scores=scores, trained=trained, files=files, facts=self._facts(config, joint.summary))
 
     def _mask(self, context: Context, scores: ScoreTable, num_keep: int) -> Mask:
         ratio = context.config["pruning_ratio"]
@@ -126,12 +126,15 @@ class AdaPruner(AdaPrunerConstants):
     def _is_admissible(self, row: dict[str, Any]) -> bool:
         return bool(abs(row["raw_kept_fraction"] - row["keep_fraction"]) < self.ratio_tolerance)
 
-    def _facts(self, summary: dict[str, Any]) -> dict[str, Any]:
-        """Return what the record says of the joint training beside the settings themselves."""
+    def _facts(self, config: Config, summary: dict[str, Any]) -> dict[str, Any]:
+        """Return what the record says of the joint training, and what distinguishes it in tables."""
         settings = {key: getattr(self, key) for key in ("index", "select_on", "exact_ratio", "finetune")}
         chosen, last = summary["chosen"], summary["last"]
+        unusual = {"position": self.index == "position", "raw": not self.exact_ratio, "fine-tuned": self.finetune}
+        plain = config["variant"] == "reference"  # the name of a variant says it all
         return {
             **settings,
+            "modifiers": [word for word, holds in unusual.items() if holds and plain],
             "joint_pruning_ratio": 1 - chosen["keep_fraction"],
             "chosen_epoch": chosen["epoch"],
             "raw_kept_fraction": chosen["raw_kept_fraction"],
