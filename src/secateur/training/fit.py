@@ -79,7 +79,6 @@ def fit(
     callbacks: Sequence[pl.Callback],
     *,
     max_epochs: int,
-    logger: Any = False,
     reload_every_epoch: bool = False,
 ) -> pl.Trainer:
     """Train a module, from its folder's last checkpoint if there is one.
@@ -91,38 +90,21 @@ def fit(
         folder: where ``checkpoints/last.ckpt`` is kept.
         callbacks: further callbacks; their state is saved too.
         max_epochs: epochs of this stage.
-        logger: Lightning logger(s) that mirror the metrics.
         reload_every_epoch: the loader's length differs from epoch to epoch.
     """
     _quiet()
-    checkpoints = folder / "checkpoints"
     saver = ModelCheckpoint(
-        dirpath=checkpoints,
+        dirpath=folder / "checkpoints",
         filename="last",
         every_n_epochs=settings.checkpoint_every,
         save_on_train_epoch_end=True,
         save_top_k=1,
         enable_version_counter=False,
     )
-    trainer = pl.Trainer(
-        max_epochs=max_epochs,
-        precision=settings.precision,
-        accelerator="gpu" if settings.device.type == "cuda" else "cpu",
-        devices=1,
-        deterministic=settings.deterministic,
-        benchmark=False,
-        default_root_dir=folder,
-        callbacks=[*callbacks, _SetEpoch(loader), saver],
-        logger=logger,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        limit_val_batches=0,
-        log_every_n_steps=1,
-        reload_dataloaders_every_n_epochs=int(reload_every_epoch),
-        plugins=_plugins(),
+    trainer = _trainer(
+        settings, folder, [*callbacks, _SetEpoch(loader), saver], max_epochs, reload_every_epoch=reload_every_epoch
     )
-    last = checkpoints / "last.ckpt"
+    last = folder / "checkpoints" / "last.ckpt"
     if settings.channels_last:
         module.to(memory_format=torch.channels_last)
     try:
@@ -133,6 +115,35 @@ def fit(
             raise KeyboardInterrupt from error
         raise
     return trainer
+
+
+def _trainer(
+    settings: TrainerSettings,
+    folder: Path,
+    callbacks: list[pl.Callback],
+    max_epochs: int,
+    *,
+    reload_every_epoch: bool,
+) -> pl.Trainer:
+    """Return a Trainer that does nothing of its own accord: no logger, bar, sanity check or validation loop."""
+    return pl.Trainer(
+        max_epochs=max_epochs,
+        precision=settings.precision,
+        accelerator="gpu" if settings.device.type == "cuda" else "cpu",
+        devices=1,
+        deterministic=settings.deterministic,
+        benchmark=False,
+        default_root_dir=folder,
+        callbacks=callbacks,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        limit_val_batches=0,
+        log_every_n_steps=1,
+        reload_dataloaders_every_n_epochs=int(reload_every_epoch),
+        plugins=_plugins(),
+    )
 
 
 @contextmanager
