@@ -143,10 +143,16 @@ def test_did_it_pay(rows_of, records_of, changes, answer):
     assert did_it_pay(rows_of(records_of(FULL, RANDOM, {**TDDS, **changes}))) == [f"50 % pruned: {answer}"]
 
 
-def test_a_cheaper_method_that_matches_too_is_named(rows_of, records_of):
+def test_of_the_methods_that_match_the_cheapest_is_named(rows_of, records_of):
     cheap = {**RANDOM, "values": [0.950, 0.959, 0.955]}
     (line,) = did_it_pay(rows_of(records_of(FULL, cheap, TDDS)))
-    assert line.endswith("at 0.80 of its cost; random matches full too, at 0.50")
+    assert line == "50 % pruned: yes: random matches full (+0.0 ± 0.1 points) at 0.50 of its cost"
+
+
+def test_a_method_that_matches_counts_more_than_a_better_mean_that_is_undecided(rows_of, records_of):
+    wide = {**TDDS, "pruning__score": "el2n", "values": [0.99, 0.94, 0.96]}
+    (line,) = did_it_pay(rows_of(records_of(FULL, wide, TDDS)))
+    assert line.startswith("50 % pruned: yes: tdds matches full")
 
 
 def test_without_full_data_there_is_no_answer(rows_of, records_of):

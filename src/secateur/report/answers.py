@@ -1,5 +1,6 @@
 """Did it pay? One line in words per ratio, and what is missing before more may be said."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import groupby
@@ -9,11 +10,11 @@ from secateur.report.table import difference_text, percent
 
 
 def did_it_pay(rows: Sequence[Row]) -> list[str]:
-    """Return one line per data set, model and ratio: does the best method keep full accuracy at a lower cost?
+    """Return one line per data set, model and ratio: does a method keep full accuracy at a lower cost?
 
-    The best method is the one with the highest mean accuracy at that ratio (random included, what was
-    selected on the test set excluded). It paid when its verdict against full data is "matches" or "above" and
-    its whole cost is below one full training.
+    Of the methods whose verdict against full data is "matches" or "above" the cheapest is named; it paid when its
+    whole cost is below one full training. Without one, the method with the highest mean accuracy is named. What was
+    selected on the test set is left out.
 
     Args:
         rows: sorted as :func:`secateur.report.summary.make_rows` returns them.
@@ -28,40 +29,34 @@ def did_it_pay(rows: Sequence[Row]) -> list[str]:
 
 
 def _answer(rows: Sequence[Row]) -> str:
+    holding = [row for row in rows if row.verdict_full.startswith(("matches", "above"))]
+    if holding:
+        return _cost_of(min(holding, key=_rank))
     best = max(rows, key=lambda row: row.accuracy.mean)
     if best.vs_full is None or best.vs_full.low is None:
         return f"no verdict ({best.label} is best, {best.verdict_full})"
+    points = f"{difference_text(best.vs_full)} points"
     if best.verdict_full.startswith("undecided"):
-        return f"undecided: {best.label} is best, {difference_text(best.vs_full)} points against full"
-    gap = f"{best.label} {best.verdict_full} ({difference_text(best.vs_full)} points)"
-    if best.verdict_full.startswith("below"):
-        at = "" if best.cost_vs_full is None else f" at {best.cost_vs_full:.2f} of its cost"
-        return f"no: {best.label}, the best, is {best.verdict_full} ({difference_text(best.vs_full)} points){at}"
-    if best.cost_vs_full is None:
+        return f"undecided: {best.label} is best, {points} against full"
+    at = "" if best.cost_vs_full is None else f" at {best.cost_vs_full:.2f} of its cost"
+    return f"no: {best.label}, the best, is {best.verdict_full} ({points}){at}"
+
+
+def _rank(row: Row) -> tuple[float, float]:
+    """Cheapest first, unknown cost last; of equal cost the more accurate."""
+    cost = math.inf if row.cost_vs_full is None else round(row.cost_vs_full, 6)
+    return cost, -row.accuracy.mean
+
+
+def _cost_of(row: Row) -> str:
+    gap = f"{row.label} {row.verdict_full} ({difference_text(row.vs_full)} points)"
+    if row.cost_vs_full is None:
         return f"cost not measured: {gap}"
-    if best.cost_vs_full < 1:
-        return f"yes: {gap} at {best.cost_vs_full:.2f} of its cost{_cheaper(best, rows)}"
-    return f"no: {gap}, but at {best.cost_vs_full:.2f} of its cost{_amortized(best)}"
-
-
-def _amortized(row: Row) -> str:
+    if row.cost_vs_full < 1:
+        return f"yes: {gap} at {row.cost_vs_full:.2f} of its cost"
     amortized = row.cost_vs_full_amortized
-    return f" ({amortized:.2f} if the mask is reused often)" if amortized is not None and amortized < 1 else ""
-
-
-def _cheaper(best: Row, rows: Sequence[Row]) -> str:
-    """Name the cheapest other method that matches full as well."""
-    others = [
-        row
-        for row in rows
-        if row.cost_vs_full is not None
-        and row.cost_vs_full < (best.cost_vs_full or 0)
-        and row.verdict_full.startswith(("matches", "above"))
-    ]
-    if not others:
-        return ""
-    cheapest = min(others, key=lambda row: row.cost_vs_full or 0)
-    return f"; {cheapest.label} {cheapest.verdict_full} too, at {cheapest.cost_vs_full:.2f}"
+    often = f" ({amortized:.2f} if the mask is reused often)" if amortized is not None and amortized < 1 else ""
+    return f"no: {gap}, but at {row.cost_vs_full:.2f} of its cost{often}"
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
