@@ -25,12 +25,10 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from common import prepared, processor
 
-from secateur.data.images import ArrayImages
 from secateur.data.order import Shuffled
-from secateur.data.parquet import ParquetData
-from secateur.data.prepare import PreparedData, prepare
-from secateur.data.recipe import DataRecipe
+from secateur.data.prepare import PreparedData
 from secateur.models.resnet import CIFARResNet
 from secateur.pipeline.config import build
 from secateur.pipeline.scoring import standard_scores
@@ -41,25 +39,6 @@ from secateur.training.recorder import ScoreRecorder
 
 BATCH_SIZE, SCHEDULE_EPOCHS = 128, 200
 RECIPE = Recipe(optimizer="sgd", lr=0.05, batch_size=BATCH_SIZE, momentum=0.9, weight_decay=5e-4, schedule="cosine")
-STATISTICS = {"mean": (0.4914, 0.4822, 0.4465), "std": (0.2470, 0.2435, 0.2616)}
-
-
-class SyntheticData(DataRecipe):
-    """Random images in memory."""
-
-    num_images = 2_560
-
-    def check(self):
-        pass
-
-    def class_names(self):
-        return [str(label) for label in range(10)]
-
-    def load(self, split):
-        count = self.num_images if split == "train" else 10
-        generator = torch.Generator().manual_seed(0)
-        pixels = torch.randint(256, (count, 3, 32, 32), dtype=torch.uint8, generator=generator)
-        return ArrayImages(pixels, torch.arange(count) % 10)
 
 
 class Clock(pl.Callback):
@@ -145,20 +124,6 @@ class Training:
         )
 
 
-def prepared(arguments: argparse.Namespace) -> PreparedData:
-    common = {"crop_padding": 4, "flip": True, "validation_fraction": 0.0, **STATISTICS}
-    if arguments.data:
-        return prepare(ParquetData(root=arguments.data, **common))
-    SyntheticData.num_images = arguments.samples
-    return prepare(SyntheticData(name="synthetic", **common))
-
-
-def processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    names = [line for line in cpuinfo.read_text().splitlines() if "model name" in line] if cpuinfo.exists() else []
-    return names[0].split(":")[1].strip() if names else platform.processor()
-
-
 def percent(shares: list[float]) -> str:
     return f"median {statistics.median(shares):+.2%}, min {min(shares):+.2%}, max {max(shares):+.2%}"
 
@@ -186,7 +151,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
 
-    data = prepared(arguments)
+    data = prepared(arguments.data, arguments.samples)
     settings = TrainerSettings(max_epochs=SCHEDULE_EPOCHS, accelerator="cpu")
     pairs = []
     with tempfile.TemporaryDirectory() as folder:

@@ -15,41 +15,17 @@ import os
 import platform
 import statistics
 import time
-from pathlib import Path
 
 import numpy as np
 import PIL
 import torch
 import torchvision
+from common import MEAN, STD, prepared, processor
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from secateur.data.images import ArrayImages
 from secateur.data.order import Shuffled
-from secateur.data.parquet import ParquetData
-from secateur.data.prepare import PreparedData, prepare
-from secateur.data.recipe import DataRecipe
-
-MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
-
-
-class SyntheticData(DataRecipe):
-    """Random images in memory."""
-
-    num_images = 50_000
-
-    def check(self):
-        pass
-
-    def class_names(self):
-        return [str(label) for label in range(10)]
-
-    def load(self, split):
-        count = self.num_images if split == "train" else 10
-        generator = torch.Generator().manual_seed(0)
-        pixels = torch.randint(256, (count, 3, 32, 32), dtype=torch.uint8, generator=generator)
-        return ArrayImages(pixels, torch.arange(count) % 10)
 
 
 class PilImages(Dataset):
@@ -81,20 +57,6 @@ def images_per_second(loader) -> float:
     return count / (time.perf_counter() - start)
 
 
-def prepared(arguments: argparse.Namespace) -> PreparedData:
-    common = {"crop_padding": 4, "flip": True, "mean": MEAN, "std": STD, "validation_fraction": 0.0}
-    if arguments.data:
-        return prepare(ParquetData(root=arguments.data, **common))
-    SyntheticData.num_images = arguments.images
-    return prepare(SyntheticData(name="synthetic", **common))
-
-
-def processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    names = [line for line in cpuinfo.read_text().splitlines() if "model name" in line] if cpuinfo.exists() else []
-    return names[0].split(":")[1].strip() if names else platform.processor()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=50_000, help="synthetic images")
@@ -105,7 +67,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
 
-    data = prepared(arguments)
+    data = prepared(arguments.data, arguments.images)
     resident = data.train_loader(Shuffled(data.pool, 0), arguments.batch_size, seed=0)
     array = data.resident("train").pixels.permute(0, 2, 3, 1).contiguous().numpy()
     baseline = DataLoader(

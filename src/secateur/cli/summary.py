@@ -8,9 +8,7 @@ from rich.console import Console
 from secateur.core.record import load_record
 from secateur.pipeline.run import Outcome
 from secateur.report.answers import did_it_pay
-from secateur.report.build import build_report
 from secateur.report.cells import make_cells
-from secateur.report.joint_figure import save_joint_figure
 from secateur.report.load import load_runs
 from secateur.report.summary import make_rows
 from secateur.report.table import comparison_table
@@ -32,6 +30,8 @@ def draw_figures(outcome: Outcome) -> None:
     """Draw into the run's folder what its method left to look at."""
     diagnostics = outcome.run_dir / "diagnostics.json"
     if diagnostics.is_file() and not outcome.reused:
+        from secateur.report.joint_figure import save_joint_figure
+
         save_joint_figure(diagnostics, outcome.run_dir / "figures")
 
 
@@ -43,6 +43,8 @@ def print_summary(finished: Sequence[Path], failed: Sequence[str], console: Cons
         for line in did_it_pay(rows):
             console.print(line)
     if len(set(finished)) > 1:
+        from secateur.report.build import build_report
+
         name = finished[-1].parent.name
         output = finished[-1].parents[2] / "reports" / name
         build_report(finished, output)

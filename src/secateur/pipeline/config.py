@@ -84,17 +84,28 @@ def foreign_code(node: Any) -> dict[str, dict[str, str]]:
 
     Empty when there is nothing of the kind. An edited scorer of the user's own thus never finds its old results.
     """
-    modules = {sys.modules[get_object(target).__module__] for target in _targets(node)}
+    modules = {sys.modules[get_object(found["_target_"]).__module__] for _, found in targets(node)}
     own = {module.__name__: module for module in modules if module.__name__.split(".")[0] != "secateur"}
     return {"code": {name: content_key(inspect.getsource(module), 16) for name, module in own.items()}} if own else {}
 
 
-def _targets(node: Any) -> Iterator[str]:
+def targets(node: Any, path: str = "") -> Iterator[tuple[str, Config]]:
+    """Yield the dotted path and the node of everything below a node that has a ``_target_``, itself included."""
     if isinstance(node, dict) and "_target_" in node:
-        yield node["_target_"]
-    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    for child in children:
-        yield from _targets(child)
+        yield path, node
+    children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, child in children:
+        yield from targets(child, f"{path}.{key}" if path else str(key))
+
+
+def stage_reads(config: Config, **nodes: Any) -> Config:
+    """Return what a stage that trains reads, for its key.
+
+    Args:
+        config: the canonical configuration: data and numerics are read by every training.
+        **nodes: what else this one reads; the source of the user's own classes in it enters too.
+    """
+    return {**nodes, "data": data_key(config), "numerics": numerics_key(config), **foreign_code(nodes)}
 
 
 def data_key(config: Config) -> Config:
@@ -107,14 +118,14 @@ def numerics_key(config: Config) -> Config:
     return {key: config["trainer"][key] for key in ("precision", "channels_last", "deterministic", "num_threads")}
 
 
-def build(node: Config, **extra: Any) -> Any:
+def build(node: Config) -> Any:
     """Instantiate a node's ``_target_``; plain lists and dicts are passed as they are.
 
     Raises:
         SecateurError: what the target itself raised, without Hydra's wrapping.
     """
     try:
-        return instantiate(node, _convert_="all", **extra)
+        return instantiate(node, _convert_="all")
     except InstantiationException as error:
         if isinstance(error.__cause__, SecateurError):
             raise error.__cause__ from None

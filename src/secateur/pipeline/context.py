@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, cast
 
+import torch
 from rich.console import Console
+from safetensors.torch import load_file
 
 from secateur.core.ledger import Ledger, training_flops
 from secateur.core.store import Store
@@ -40,10 +43,10 @@ class Context:
     choices: Mapping[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     ledger: Ledger = field(init=False)
+    _flops: dict[str, float] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        flops = flops_per_forward(self.model("retrain_model"), self.data.image_shape)
-        self.ledger = Ledger(training_flops(self.num_total, self.trainer.max_epochs, flops))
+        self.ledger = Ledger(training_flops(self.num_total, self.trainer.max_epochs, self.flops("retrain_model")))
 
     @property
     def num_total(self) -> int:
@@ -80,6 +83,21 @@ class Context:
         factory: Any = build(self.config[node])
         model: Backbone = factory(num_classes=self.data.num_classes, in_channels=self.data.image_shape[0])
         return model
+
+    def fresh_model(self, node: str, seed: int, start: Path | None = None) -> Backbone:
+        """Build a network from a seed, or with the weights of a finished stage's folder ``start``."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = self.model(node)
+        if start is not None:
+            model.load_state_dict(load_file(start / "model.safetensors"))
+        return model
+
+    def flops(self, node: str) -> float:
+        """Return the operations of one image's forward pass through ``model`` or ``retrain_model``; counted once."""
+        if node not in self._flops:
+            self._flops[node] = flops_per_forward(self.model(node), self.data.image_shape)
+        return self._flops[node]
 
     def warn(self, message: str) -> None:
         """Show a warning and keep it for the record."""

@@ -4,7 +4,6 @@ import torch
 
 from secateur.core.ledger import StageCost, training_flops
 from secateur.pipeline.context import Context
-from secateur.pipeline.flops import flops_per_forward
 from secateur.training.metrics import EpochMetrics
 
 
@@ -21,7 +20,7 @@ def training_cost(
         forward_only: samples passed forward beside the training, for recording.
         pruning: the stage exists only to decide which samples are kept.
     """
-    flops = flops_per_forward(context.model(model), context.data.image_shape)
+    flops = context.flops(model)
     device, trained = context.trainer.device, metrics.num_samples
     return StageCost(
         stage=stage,
@@ -37,5 +36,5 @@ def training_cost(
 
 def forward_cost(context: Context, stage: str, model: str, num_samples: int) -> StageCost:
     """Return the cost of passing samples forward once; its seconds are within those of the stage it belongs to."""
-    flops = flops_per_forward(context.model(model), context.data.image_shape)
+    flops = context.flops(model)
     return StageCost(stage, num_samples, 0, flops=num_samples * flops, seconds=0.0)

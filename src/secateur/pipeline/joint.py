@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from secateur.core.errors import ConfigError
@@ -16,7 +15,7 @@ from secateur.core.tables import ScoreTable
 from secateur.data.order import Shuffled
 from secateur.data.prepared import PreparedData
 from secateur.dynamic.adapruner_schedule import ScaleController
-from secateur.pipeline.config import data_key, numerics_key
+from secateur.pipeline.config import stage_reads
 from secateur.pipeline.context import Context
 from secateur.pipeline.costs import training_cost
 from secateur.pipeline.warmup import warm_up
@@ -43,8 +42,8 @@ def joint_prune(context: Context, method: "AdaPruner", pruning_ratio: float) -> 
     start = warm_up(context, method.warmup_epochs) if method.warmup_epochs else None
     not_read = ("exact_ratio", "finetune", "warmup_epochs", "joint_ratio")
     settings = {key: value for key, value in context.config["method"].items() if key not in not_read}
-    reads = {**{key: context.config[key] for key in ("model", "score_seed")}, "method": settings}
-    reads |= {"ratio": pruning_ratio, "data": data_key(context.config), "numerics": numerics_key(context.config)}
+    nodes = {key: context.config[key] for key in ("model", "score_seed")}
+    reads = stage_reads(context.config, **nodes, method=settings, ratio=pruning_ratio)
     key = stage_key("joint_pruning", VERSION, reads, context.data.fingerprint, [start.path.name] if start else [])
     result = context.store.get(
         *("joint_pruning", key),
@@ -60,11 +59,7 @@ def _train(
 ) -> dict[str, Any]:
     """Train in ``folder`` (resuming what lies there); write mask values, diagnostics and weights."""
     data, score_seed = context.data, context.config["score_seed"]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed(score_seed, "joint-model"))
-        model = context.model("model")
-    if start is not None:
-        model.load_state_dict(load_file(start / "model.safetensors"))
+    model = context.fresh_model("model", stream_seed(score_seed, "joint-model"), start)
     seed = stream_seed(score_seed, "joint-training")
     loader = data.train_loader(Shuffled(data.pool, seed), method.optim.batch_size, seed, **context.placement)
     controller = ScaleController(method, 1 - pruning_ratio, method.joint_epochs, len(loader))

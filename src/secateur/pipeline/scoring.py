@@ -1,5 +1,6 @@
 """Stage ``scoring``: one training of the measuring network records every standard scorer at once."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from secateur.core.seeds import stream_seed
 from secateur.core.store import stage_key
 from secateur.core.tables import ScoreTable
 from secateur.data.order import Shuffled
-from secateur.pipeline.config import Config, build, data_key, foreign_code, numerics_key
+from secateur.pipeline.config import Config, build, stage_reads
 from secateur.pipeline.context import EVALUATION_BATCH, Context
 from secateur.pipeline.costs import forward_cost, training_cost
 from secateur.pipeline.paths import CONF
@@ -46,30 +47,15 @@ def observed_scores(context: Context) -> ScoreTable:
     if networks == 1:
         return tables[0]
     mean = torch.stack([table.score for table in tables]).double().mean(dim=0)
-    first = tables[0]
-    return ScoreTable(
-        *(
-            first.sample_id,
-            first.label,
-            mean,
-            first.observed,
-            first.columns,
-            first.fingerprint,
-            first.metadata,
-        )
-    )
+    return replace(tables[0], score=mean)
 
 
 def _network_scores(context: Context, scorers: dict[str, Config], name: str, network: int) -> ScoreTable:
     """Return one network's table. Networks after the first train no longer than their scorer reads."""
     config = context.config
     stop = config["scoring"]["max_epochs"] if network == 0 else _epochs_read(config)
-    reads = {
-        **{key: config[key] for key in ("model", "paradigm", "scoring", "score_seed")},
-        **{"data": data_key(config), "numerics": numerics_key(config)},
-        **{"scorers": scorers, "network": network, "stop": stop},
-        **foreign_code([*scorers.values(), config["model"], config["paradigm"]]),
-    }
+    nodes = {key: config[key] for key in ("model", "paradigm", "scoring", "score_seed")}
+    reads = stage_reads(config, **nodes, scorers=scorers, network=network, stop=stop)
     result = context.store.get(
         "scoring",
         stage_key("scoring", VERSION, reads, context.data.fingerprint),
@@ -94,9 +80,7 @@ def _score(context: Context, folder: Path, scorers: dict[str, Config], network: 
     """Train the measuring network in ``folder`` (resuming what lies there) and write every table."""
     config, data, settings = context.config, context.data, context.trainer
     recipe, score_seed = context.recipe(config["scoring"]["optim"]), config["score_seed"]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed(score_seed, "scoring-model", network))
-        model = context.model("model")
+    model = context.fresh_model("model", stream_seed(score_seed, "scoring-model", network))
     seed = stream_seed(score_seed, "scoring-training", network)
     loader = data.train_loader(Shuffled(data.pool, seed), recipe.batch_size, seed, **context.placement)
     num_epochs = config["scoring"]["max_epochs"]

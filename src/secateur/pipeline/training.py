@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from secateur.core.ledger import StageCost
@@ -13,7 +11,7 @@ from secateur.core.mask import Mask
 from secateur.core.seeds import stream_seed
 from secateur.core.store import StageResult, stage_key
 from secateur.data.order import Shuffled
-from secateur.pipeline.config import build, data_key, foreign_code, numerics_key
+from secateur.pipeline.config import build, stage_reads
 from secateur.pipeline.context import Context
 from secateur.pipeline.costs import training_cost
 from secateur.training.fit import finish_folder, fit
@@ -58,8 +56,8 @@ def train_on_mask(context: Context, mask: Mask, start: Path | None = None, *, re
 
 def train_with_policy(context: Context, sampling: Sampling) -> Trained:
     """Train the final model with a dynamic policy; keyed by the method, its ratio and ``score_seed``."""
-    chosen = {key: context.config[key] for key in ("method", "pruning_ratio", "score_seed")}
-    key = stage_key("dynamic_training", VERSION, {**_reads(context), **chosen}, context.data.fingerprint)
+    reads = _reads(context, "method", "pruning_ratio", "score_seed")
+    key = stage_key("dynamic_training", VERSION, reads, context.data.fingerprint)
     return _finish(
         context.store.get(
             "dynamic_training",
@@ -70,11 +68,11 @@ def train_with_policy(context: Context, sampling: Sampling) -> Trained:
     )
 
 
-def _reads(context: Context) -> dict[str, Any]:
+def _reads(context: Context, *further: str) -> dict[str, Any]:
     config = context.config
-    nodes = {key: config[key] for key in ("retrain_model", "final_paradigm", "optim", "seed")}
+    nodes = {key: config[key] for key in ("retrain_model", "final_paradigm", "optim", "seed", *further)}
     length = {key: config["trainer"][key] for key in ("max_epochs", "evaluate_every")}
-    return {**nodes, **length, "numerics": numerics_key(config), "data": data_key(config), **foreign_code(nodes)}
+    return stage_reads(config, **nodes, **length)
 
 
 def _train(
@@ -89,11 +87,7 @@ def _train(
     """Train in ``folder`` (resuming what lies there), write weights and metrics, return the stage's summary."""
     config, data, settings = context.config, context.data, context.trainer
     recipe = context.recipe(config["optim"])
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed(config["seed"], "final-model"))
-        model = context.model("retrain_model")
-    if start is not None:
-        model.load_state_dict(load_file(start / "model.safetensors"))
+    model = context.fresh_model("retrain_model", stream_seed(config["seed"], "final-model"), start)
     seed = stream_seed(config["seed"], "final-training")
     order = sampling or Shuffled(context.data.pool if kept is None else kept, seed)
     loader = data.train_loader(order, recipe.batch_size, seed, **context.placement)

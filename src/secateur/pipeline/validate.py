@@ -2,7 +2,6 @@
 
 import inspect
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
@@ -15,7 +14,7 @@ from secateur.core.errors import ConfigError
 from secateur.core.mask import check_pruning_ratio
 from secateur.core.tables import BASE_COLUMNS
 from secateur.pipeline.comparison import check_baselines
-from secateur.pipeline.config import Config, build, method_class, resolve
+from secateur.pipeline.config import Config, build, method_class, resolve, targets
 from secateur.scores.base import Score
 from secateur.training.fit import TrainerSettings
 
@@ -34,19 +33,9 @@ ROOT_TYPES: dict[str, Any] = {
     "paths.output_dir": str,
 }
 ROOT_KEYS = {
-    *(
-        "data",
-        "model",
-        "retrain_model",
-        "method",
-        "score",
-        "variant",
-        "selection",
-        "paradigm",
-        "final_paradigm",
-        "optim",
-    ),
-    *("trainer", "logger", "name", "pruning_ratio", "seed", "score_seed", "force", "compare_with", "scoring", "paths"),
+    *("data", "model", "retrain_model", "method", "score", "variant", "selection", "paradigm", "final_paradigm"),
+    *("optim", "trainer", "logger", "name", "pruning_ratio", "seed", "score_seed", "force", "compare_with"),
+    *("scoring", "paths"),
 }
 
 
@@ -60,7 +49,7 @@ def validate(cfg: DictConfig) -> Config:
     config = resolve(cfg)
     _check_trainer(config["trainer"])
     _check_root(config)
-    for path, node in _targets(config):
+    for path, node in targets(config):
         check_node(path, node)
     build(config["data"]).check()
     build(config["optim"]).check_epochs(config["trainer"]["max_epochs"])
@@ -168,15 +157,6 @@ def _check_scoring(config: Config) -> None:
         raise ConfigError(
             f"selection needs the column {lacking[0]!r}, but scores come with {', '.join(sorted(there))}."
         )
-
-
-def _targets(config: Config, path: str = "") -> Iterator[tuple[str, Config]]:
-    for key, value in config.items():
-        where = f"{path}.{key}" if path else key
-        if isinstance(value, dict):
-            if "_target_" in value:
-                yield where, value
-            yield from _targets(value, where)
 
 
 def _get(config: Config, path: str) -> Any:

@@ -3,13 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from secateur.core.ledger import StageCost
 from secateur.core.seeds import stream_seed
 from secateur.core.store import StageResult, stage_key
 from secateur.data.order import Shuffled
-from secateur.pipeline.config import build, data_key, numerics_key
+from secateur.pipeline.config import build, stage_reads
 from secateur.pipeline.context import Context
 from secateur.pipeline.costs import training_cost
 from secateur.training.fit import finish_folder, fit
@@ -22,12 +20,8 @@ VERSION = 1
 def warm_up(context: Context, num_epochs: int) -> StageResult:
     """Train the measuring network on all data, or find it trained; books its cost."""
     config = context.config
-    reads = {key: config[key] for key in ("model", "paradigm", "optim", "score_seed")}
-    key = stage_key(
-        *("warmup", VERSION),
-        {**reads, "num_epochs": num_epochs, "data": data_key(config), "numerics": numerics_key(config)},
-        context.data.fingerprint,
-    )
+    nodes = {key: config[key] for key in ("model", "paradigm", "optim", "score_seed")}
+    key = stage_key("warmup", VERSION, stage_reads(config, **nodes, num_epochs=num_epochs), context.data.fingerprint)
     result = context.store.get(
         "warmup", key, lambda folder: _train(context, folder, num_epochs), recompute=context.recompute
     )
@@ -38,9 +32,7 @@ def warm_up(context: Context, num_epochs: int) -> StageResult:
 def _train(context: Context, folder: Path, num_epochs: int) -> dict[str, Any]:
     config, data = context.config, context.data
     recipe, seed = context.recipe(config["optim"]), stream_seed(config["score_seed"], "warmup")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed(config["score_seed"], "warmup-model"))
-        model = context.model("model")
+    model = context.fresh_model("model", stream_seed(config["score_seed"], "warmup-model"))
     loader = data.train_loader(Shuffled(data.pool, seed), recipe.batch_size, seed, **context.placement)
     module = build(config["paradigm"])(model, recipe, num_epochs=num_epochs, seed=seed)
     metrics = EpochMetrics({}, data.num_classes)
