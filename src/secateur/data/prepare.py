@@ -6,6 +6,7 @@ from torch import Tensor
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.seeds import generator
 from secateur.data.images import IndexedImages
+from secateur.data.joined import first_and_extra
 from secateur.data.prepared import PreparedData
 from secateur.data.recipe import DataRecipe
 from secateur.data.splits import flip_labels, long_tail_rows, stratified_rows
@@ -16,7 +17,8 @@ __all__ = ["PreparedData", "prepare"]
 def prepare(recipe: DataRecipe) -> PreparedData:
     """Open a data set, split it and corrupt it as its recipe says; no image is decoded.
 
-    The validation split is taken first (stratified, ``round(M * validation_fraction)`` samples), then the
+    The training split is cut to its ``first`` rows and lengthened by the ``extra`` images. From its own rows the
+    validation split is taken (stratified, ``round(M * validation_fraction)`` samples), then the
     rest is subsampled to a long tail, then labels are flipped: validation and test stay clean. Neither the
     training seed nor the score seed changes any of it.
 
@@ -25,11 +27,12 @@ def prepare(recipe: DataRecipe) -> PreparedData:
         DataError: the data is missing, unreadable or has labels outside ``[0, C)``.
     """
     recipe.check()
-    train, test = recipe.load("train"), recipe.load("test")
+    own, test = recipe.load("train"), recipe.load("test")
+    train, num_own = first_and_extra(own, recipe.first, recipe.extra)
     class_names = recipe.class_names()
     for split, images in (("training", train), ("test", test)):
         _check_labels(images, len(class_names), f"{split} split of {recipe.name}")
-    pool, validation = _split(recipe, train.labels)
+    pool, validation = _split(recipe, train.labels, num_own)
     if recipe.imbalance > 1:
         tail = generator(recipe.corruption_seed, "imbalance")
         pool = pool[long_tail_rows(train.labels[pool], len(class_names), recipe.imbalance, tail)]
@@ -45,20 +48,21 @@ def prepare(recipe: DataRecipe) -> PreparedData:
         flipped=flipped,
         pool=pool,
         validation=validation,
+        num_own=num_own,
         train=train,
         test=test,
     )
 
 
-def _split(recipe: DataRecipe, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the ids of the pool and of the validation split, both increasing."""
-    num_validation = round(len(labels) * recipe.validation_fraction)
-    if num_validation >= len(labels):
+def _split(recipe: DataRecipe, labels: Tensor, num_own: int) -> tuple[Tensor, Tensor]:
+    """Return the ids of the pool and of the validation split (own rows only), both increasing."""
+    num_validation = round(num_own * recipe.validation_fraction)
+    if num_validation >= num_own:
         raise ConfigError(
-            f"data.validation_fraction={recipe.validation_fraction:g} holds out all {len(labels)} training "
+            f"data.validation_fraction={recipe.validation_fraction:g} holds out all {num_own} training "
             "samples; use a smaller one."
         )
-    validation = stratified_rows(labels, num_validation, generator(recipe.split_seed, "validation split"))
+    validation = stratified_rows(labels[:num_own], num_validation, generator(recipe.split_seed, "validation split"))
     in_pool = torch.ones(len(labels), dtype=torch.bool)
     in_pool[validation] = False
     return in_pool.nonzero().flatten(), validation

@@ -31,6 +31,7 @@ class PreparedData:
         flipped: which *pool rows* carry a flipped label, bool ``[N]``.
         pool: ``sample_id`` that training may use, int64 ``[N]``, increasing.
         validation: ``sample_id`` held out for validation, int64 ``[V]``, increasing.
+        num_own: rows of the training split that are the data set's own; extra images follow them.
         train: the training split; its row is the ``sample_id``.
         test: the test split.
     """
@@ -42,6 +43,7 @@ class PreparedData:
     flipped: Tensor
     pool: Tensor
     validation: Tensor
+    num_own: int
     train: IndexedImages
     test: IndexedImages
     _resident: dict[tuple[Split, torch.device], ResidentImages] = field(default_factory=dict, init=False, repr=False)
@@ -60,6 +62,11 @@ class PreparedData:
     def pool_labels(self) -> Tensor:
         """Labels of the pool as trained on, int64 ``[N]``."""
         return self.labels[self.pool]
+
+    @property
+    def original(self) -> Tensor:
+        """Which *pool rows* are the data set's own and not extra images, bool ``[N]``."""
+        return self.pool < self.num_own
 
     @cached_property
     def fingerprint(self) -> str:

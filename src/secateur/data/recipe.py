@@ -20,6 +20,9 @@ class DataRecipe(ABC):
     Args:
         name: name of the data set in records and reports; empty takes the name of the root folder.
         root: folder or file the data lies in; unused for data that ships with a library.
+        first: use only so many of the first rows of the training split; null uses all.
+        extra: a ``.npz`` or ``.parquet`` file with images and labels of the same classes (generated ones, say) that
+            follow the training split's own rows; null: none.
         validation_fraction: fraction of the training split held out for validation, in ``[0, 1)``.
         split_seed: seed of the validation split.
         label_noise: fraction of the pool's labels flipped to another class uniformly, in ``[0, 1)``.
@@ -46,6 +49,8 @@ class DataRecipe(ABC):
 
     name: str = ""
     root: str = ""
+    first: int | None = None
+    extra: str | None = None
     validation_fraction: float = 0.1
     split_seed: int = 0
     label_noise: float = 0.0
@@ -68,6 +73,8 @@ class DataRecipe(ABC):
         """Check every argument."""
         self.root = str(self.root)
         self.name = self.name or Path(self.root).expanduser().resolve().name.removesuffix(".npz")
+        if self.first is not None:
+            checks.check_integer("first", self.first, 1)
         for key in ("validation_fraction", "label_noise"):
             checks.check_fraction(key, getattr(self, key))
         for key in ("split_seed", "corruption_seed", "crop_padding", "cutout", "num_workers"):

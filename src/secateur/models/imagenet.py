@@ -20,13 +20,20 @@ class TorchvisionResNet(Backbone):
         in_channels: channels of the images; anything but 3 replaces the first convolution.
         architecture: ``resnet18``, ``resnet34``, ``resnet50``, ``resnet101`` or ``resnet152``.
         zero_init_residual: start the last batch norm of every block at 0.
+        max_pool: pool after the stem; false for small images (64x64, say).
 
     Raises:
         ConfigError: if the architecture is unknown.
     """
 
     def __init__(
-        self, *, num_classes: int, in_channels: int, architecture: str, zero_init_residual: bool = False
+        self,
+        *,
+        num_classes: int,
+        in_channels: int,
+        architecture: str,
+        zero_init_residual: bool = False,
+        max_pool: bool = True,
     ) -> None:
         super().__init__()
         if architecture not in RESNETS:
@@ -39,6 +46,8 @@ class TorchvisionResNet(Backbone):
             stem = with_in_channels(stem, in_channels)
             nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
         body.conv1 = stem
+        if not max_pool:
+            body.maxpool = nn.Identity()
         self.head = cast(nn.Linear, body.fc)
         body.fc = nn.Identity()
         self.body = body
