@@ -9,13 +9,14 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
-from secateur.core.ledger import Ledger, training_flops
+from secateur.core.ledger import Ledger
 from secateur.core.store import Store
 from secateur.data.batch import Batch
 from secateur.data.prepared import PreparedData
 from secateur.models.backbone import Backbone
 from secateur.pipeline.config import Config, build
 from secateur.pipeline.flops import flops_per_forward
+from secateur.pipeline.paradigms import passes_of
 from secateur.training.fit import TrainerSettings
 from secateur.training.recipe import Recipe
 
@@ -46,7 +47,9 @@ class Context:
     _flops: dict[str, float] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.ledger = Ledger(training_flops(self.num_total, self.trainer.max_epochs, self.flops("retrain_model")))
+        forward, backward = passes_of(self.config["final_paradigm"])
+        visits = self.num_total * self.trainer.max_epochs
+        self.ledger = Ledger((forward + 2.0 * backward) * visits * self.flops("retrain_model"))
 
     @property
     def num_total(self) -> int:

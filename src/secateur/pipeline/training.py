@@ -11,9 +11,11 @@ from secateur.core.mask import Mask
 from secateur.core.seeds import stream_seed
 from secateur.core.store import StageResult, stage_key
 from secateur.data.order import Shuffled
-from secateur.pipeline.config import build, stage_reads
+from secateur.pipeline.config import stage_reads
 from secateur.pipeline.context import Context
 from secateur.pipeline.costs import training_cost
+from secateur.pipeline.paradigms import make_module, passes_of
+from secateur.training.classifier import Passes
 from secateur.training.fit import finish_folder, fit
 from secateur.training.metrics import EpochMetrics
 from secateur.training.progress import ProgressBar
@@ -91,8 +93,12 @@ def _train(
     seed = stream_seed(config["seed"], "final-training")
     order = sampling or Shuffled(context.data.pool if kept is None else kept, seed)
     loader = data.train_loader(order, recipe.batch_size, seed, **context.placement)
-    make_module = build(config["final_paradigm"])
-    module = make_module(model, recipe, num_epochs=settings.max_epochs, seed=seed, sampling=sampling)
+    module = make_module(
+        *(context, config["final_paradigm"], model, recipe),
+        num_epochs=settings.max_epochs,
+        seed=seed,
+        sampling=sampling,
+    )
     metrics = EpochMetrics(_loaders(context), data.num_classes, settings.evaluate_every)
     callbacks = [metrics, *([sampling] if sampling else []), ProgressBar(title, context.console)]
     fit(
@@ -100,10 +106,23 @@ def _train(
         max_epochs=settings.max_epochs,
         reload_every_epoch=sampling is not None,
     )
+    robust_accuracy = _robust_accuracy(context, module)
     finish_folder(folder, model, metrics)
     if sampling is not None:
         _save_static_mask(context, sampling, folder)
-    return _summary(context, metrics, sampling)
+    return _summary(context, metrics, passes_of(module), robust_accuracy, sampling)
+
+
+def _robust_accuracy(context: Context, module: Any) -> float | None:
+    """Return the last epoch's accuracy on the attacked test split, or None where nothing was trained against attacks.
+
+    Like every evaluation it is no part of the cost, neither of its passes nor of its seconds.
+    """
+    if not hasattr(module, "robust_accuracy"):
+        return None
+    module.to(context.trainer.device)  # the Trainer leaves it on the CPU
+    accuracy: float = module.robust_accuracy(context.evaluation("test")(), context.trainer.precision)
+    return accuracy
 
 
 def _loaders(context: Context) -> dict[str, Any]:
@@ -122,16 +141,23 @@ def _save_static_mask(context: Context, sampling: Sampling, folder: Path) -> Non
     from_rows.save(folder / "mask.parquet")
 
 
-def _summary(context: Context, metrics: EpochMetrics, sampling: Sampling | None) -> dict[str, Any]:
+def _summary(
+    context: Context,
+    metrics: EpochMetrics,
+    passes: Passes,
+    robust_accuracy: float | None,
+    sampling: Sampling | None,
+) -> dict[str, Any]:
     test = metrics.last["test"]
     validation = metrics.last.get("validation")
-    cost = training_cost(context, "training", "retrain_model", metrics, pruning=False)
+    cost = training_cost(context, "training", "retrain_model", metrics, passes=passes, pruning=False)
     return {
         "metrics": {
             "test_accuracy": test.accuracy,
             "test_accuracy_best": metrics.best("test"),
             "validation_accuracy": validation.accuracy if validation else None,
             "worst_class_accuracy": test.worst_class_accuracy,
+            "robust_accuracy": robust_accuracy,
         },
         "realized_pruning_ratio": sampling.policy.realized_pruning_ratio if sampling else None,
         "cost": cost.to_json(),

@@ -7,9 +7,10 @@ from secateur.core.ledger import StageCost
 from secateur.core.seeds import stream_seed
 from secateur.core.store import StageResult, stage_key
 from secateur.data.order import Shuffled
-from secateur.pipeline.config import build, stage_reads
+from secateur.pipeline.config import stage_reads
 from secateur.pipeline.context import Context
 from secateur.pipeline.costs import training_cost
+from secateur.pipeline.paradigms import make_module, passes_of
 from secateur.training.fit import finish_folder, fit
 from secateur.training.metrics import EpochMetrics
 from secateur.training.progress import ProgressBar
@@ -34,9 +35,9 @@ def _train(context: Context, folder: Path, num_epochs: int) -> dict[str, Any]:
     recipe, seed = context.recipe(config["optim"]), stream_seed(config["score_seed"], "warmup")
     model = context.fresh_model("model", stream_seed(config["score_seed"], "warmup-model"))
     loader = data.train_loader(Shuffled(data.pool, seed), recipe.batch_size, seed, **context.placement)
-    module = build(config["paradigm"])(model, recipe, num_epochs=num_epochs, seed=seed)
+    module = make_module(context, config["paradigm"], model, recipe, num_epochs=num_epochs, seed=seed)
     metrics = EpochMetrics({}, data.num_classes)
     callbacks = [metrics, ProgressBar("warm-up", context.console)]
     fit(module, loader, context.trainer, folder, callbacks, max_epochs=num_epochs)
     finish_folder(folder, model, metrics)
-    return {"cost": training_cost(context, "warmup", "model", metrics).to_json()}
+    return {"cost": training_cost(context, "warmup", "model", metrics, passes=passes_of(module)).to_json()}

@@ -1,6 +1,6 @@
 """The LightningModule of supervised classification: what measures (scoring) and what is finally trained."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -13,6 +13,16 @@ from secateur.data.batch import Batch
 from secateur.models.backbone import Backbone
 from secateur.training.recipe import Recipe
 from secateur.training.sampling import Sampling
+
+
+class Passes(NamedTuple):
+    """How often a training step passes each of its samples forward, and how often it takes a gradient of one."""
+
+    forward: int
+    backward: int
+
+
+ONE_PASS = Passes(forward=1, backward=1)
 
 
 class Classifier(pl.LightningModule):
@@ -42,6 +52,11 @@ class Classifier(pl.LightningModule):
         self._losses: list[Tensor] = []
         self._batch_sizes: list[int] = []
 
+    @property
+    def passes(self) -> Passes:
+        """Passes of each sample per training step, for the ledger."""
+        return ONE_PASS
+
     def forward(self, x: Tensor) -> Tensor:
         """Return logits ``[B, C]`` for images ``[B, channels, H, W]``."""
         logits: Tensor = self.model(x)
@@ -65,9 +80,20 @@ class Classifier(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Compute the (weighted) loss of one batch."""
-        features = self.model.features(batch.x)
-        logits = self.model.head(features)
-        losses = F.cross_entropy(logits, batch.y, reduction="none", label_smoothing=self.recipe.label_smoothing)
+        features, logits = self._outputs(batch.x)
+        return self._close_step(batch, self._cross_entropy(logits, batch.y), features, logits)
+
+    def _outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features ``[B, D]`` and logits ``[B, C]``."""
+        features = self.model.features(x)
+        return features, self.model.head(features)
+
+    def _cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of each sample, ``[B]``, with the recipe's label smoothing."""
+        return F.cross_entropy(logits, target, reduction="none", label_smoothing=self.recipe.label_smoothing)
+
+    def _close_step(self, batch: Batch, losses: Tensor, features: Tensor, logits: Tensor) -> dict[str, Tensor]:
+        """Weigh the losses ``[B]``, note the result for the epoch's mean, and return what a recorder reads."""
         loss = losses.mean() if self.sampling is None else self.sampling.weigh(batch.sample_id, losses)
         self._losses.append(loss.detach())
         self._batch_sizes.append(len(batch.y))

@@ -1,6 +1,6 @@
 """Passes over data without training: they always put every module back into the mode it was in."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,14 +11,22 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 from secateur.data.batch import Batch
 from secateur.models.backbone import Backbone
 
+# (normalized images [B, C, H, W], labels [B], number of the batch) -> images of the same shape to predict instead
+InputAttack = Callable[[Tensor, Tensor, int], Tensor]
+
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; afterwards each module is in the mode it was in, also after an error."""
+def evaluating(model: nn.Module, *, gradients: bool = False) -> Iterator[None]:
+    """Evaluation mode; afterwards each module is in the mode it was in, also after an error.
+
+    Args:
+        model: a network.
+        gradients: take gradients inside, as an attack does; false: none are taken.
+    """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with torch.no_grad():
+        with torch.set_grad_enabled(gradients):
             yield
     finally:
         for module, training in modes:
@@ -34,20 +42,23 @@ class Forward:
     features: Tensor
 
 
-def forward_pass(model: Backbone, loader: Iterable[Batch], precision: str = "32-true") -> Iterator[Forward]:
+def forward_pass(
+    model: Backbone, loader: Iterable[Batch], precision: str = "32-true", attack: InputAttack | None = None
+) -> Iterator[Forward]:
     """Run a model over a loader in evaluation mode.
 
     Args:
         model: backbone with ``features`` and ``head``.
         loader: batches; use one with the deterministic test transform.
         precision: as the Trainer's; ``bf16-mixed`` runs the pass under autocast.
+        attack: perturbs the images of each batch first; the batch that is yielded is the unperturbed one.
     """
     device = next(model.parameters()).device
     with evaluating(model):
-        for batch in loader:
+        for number, batch in enumerate(loader):
             x, y, sample_id = (part.to(device, non_blocking=True) for part in batch)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
-                features = model.features(x)
+                features = model.features(x if attack is None else attack(x, y, number))
                 logits = model.head(features)
             yield Forward(Batch(x, y, sample_id), logits.float(), features.float())
 
@@ -66,10 +77,16 @@ class Evaluation:
         return float(self.class_accuracy[~self.class_accuracy.isnan()].min())
 
 
-def evaluate(model: Backbone, loader: Iterable[Batch], num_classes: int, precision: str = "32-true") -> Evaluation:
-    """Measure the accuracy of a model on a loader, over all and per class."""
+def evaluate(
+    model: Backbone,
+    loader: Iterable[Batch],
+    num_classes: int,
+    precision: str = "32-true",
+    attack: InputAttack | None = None,
+) -> Evaluation:
+    """Measure the accuracy of a model on a loader, over all and per class; with an attack, the robust accuracy."""
     confusion = torch.zeros(num_classes, num_classes, dtype=torch.int64)
-    for step in forward_pass(model, loader, precision):
+    for step in forward_pass(model, loader, precision, attack):
         predicted = step.logits.argmax(dim=1)
         confusion += multiclass_confusion_matrix(predicted, step.batch.y, num_classes).cpu()
     correct, totals = confusion.diagonal().double(), confusion.sum(dim=1)

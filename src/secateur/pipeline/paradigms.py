@@ -1,0 +1,54 @@
+"""The LightningModules that a configuration's ``paradigm`` and ``final_paradigm`` name."""
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from secateur.models.backbone import Backbone
+from secateur.pipeline.config import Config, build
+from secateur.training.classifier import ONE_PASS, Passes
+from secateur.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from secateur.pipeline.context import Context
+
+
+def make_module(context: "Context", node: Config, model: Backbone, recipe: Recipe, **settings: Any) -> Any:
+    """Build the LightningModule of a paradigm.
+
+    Args:
+        context: the run.
+        node: a ``paradigm:`` node.
+        model: the network it trains.
+        recipe: how.
+        **settings: what else it is called with: ``num_epochs``, ``seed`` and, where it has to, ``sampling``.
+
+    Returns:
+        The module; the data's ``normalization`` is passed to those that have such an argument.
+    """
+    factory = build(node)
+    if "normalization" in inspect.signature(factory).parameters:
+        settings["normalization"] = context.data.normalization
+    return factory(model, recipe, **settings)
+
+
+def is_trainable(node: Config) -> bool:
+    """Whether a ``paradigm:`` node can train a network (and not only measure, as the unsupervised one)."""
+    return callable(build(node))
+
+
+def passes_of(paradigm: Any) -> Passes:
+    """Return how often a training step passes each of its samples.
+
+    Args:
+        paradigm: a module, or the ``paradigm:`` node it will be made from. Who says nothing passes them once: a
+            module says it by ``passes``, its class for a node by ``planned_passes(**settings)``.
+
+    Raises:
+        ConfigError: a setting of the node cannot work.
+    """
+    if isinstance(paradigm, dict):
+        factory = build(paradigm)
+        planned = getattr(getattr(factory, "func", None), "planned_passes", None)
+        return ONE_PASS if planned is None else planned(**factory.keywords)
+    passes: Passes = getattr(paradigm, "passes", ONE_PASS)
+    return passes
