@@ -15,7 +15,7 @@ from secateur.pipeline.validate import check_node
 
 # groups whose files hold plain keys, merged into the root or into another group
 PLAIN = {"ratio", "experiment", "variant", "preset", "trainer", "logger", "sweeps"}
-GROUPS = {"data", "model", "method", "score", "selection", "paradigm", "optim", *PLAIN - {"sweeps"}}
+GROUPS = {"data", "model", "method", "score", "selection", "paradigm", "optim", "extrapolation", *PLAIN - {"sweeps"}}
 FILES = sorted(CONF.rglob("*.yaml"))
 SWEEP_FILES = sorted(SWEEPS.rglob("*.yaml"))
 
@@ -36,7 +36,8 @@ def name_of(path):
 
 
 OPTIONS = [path for path in FILES if path.parent != CONF and group_of(path) != "preset"] + SWEEP_FILES
-LEAVES = [path for path in OPTIONS if group_of(path) not in PLAIN]
+NONE = [path for path in OPTIONS if path.stem == "none"]  # the option that turns a group off
+LEAVES = [path for path in OPTIONS if group_of(path) not in PLAIN and path not in NONE]
 PRESETS = [path for path in FILES if group_of(path) == "preset"]
 
 
@@ -83,7 +84,12 @@ def test_every_file_begins_with_a_comment(path):
 @pytest.mark.parametrize("path", LEAVES, ids=name_of)
 def test_a_leaf_has_exactly_one_target(path):
     assert OmegaConf.load(path)["_target_"].startswith("secateur.")
-    assert path.read_text().count("_target_:") == 1
+    assert len(re.findall(r"^_target_:", path.read_text(), re.MULTILINE)) == 1
+
+
+@pytest.mark.parametrize("path", NONE, ids=name_of)
+def test_none_turns_a_group_off(path):
+    assert composed(option_of(path))[group_of(path)] is None
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if group_of(p) in PLAIN], ids=name_of)
@@ -100,7 +106,7 @@ def test_every_option_composes(path):
     config = resolve(composed(option_of(path), *mandatory))
     checked = [where for where, node in nodes(config) if check_node(where, node) is None]
     assert {"data", "model", "method", "score", "selection", "optim", "scoring.optim", "retrain_model"} <= set(checked)
-    if group_of(path) not in PLAIN:
+    if path in LEAVES:
         written, there = OmegaConf.load(path), set(config[group_of(path)])
         assert set(written) - {"defaults"} <= there
         assert "defaults" in written or set(written) == there

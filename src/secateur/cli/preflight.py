@@ -18,14 +18,14 @@ from secateur.pipeline.paths import CONF, SWEEPS
 from secateur.pipeline.validate import validate
 
 
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
+def parse(arguments: Sequence[str], program: str = "secateur run") -> argparse.Namespace:
     """Parse Hydra's own flags, wherever they stand; the rest are overrides.
 
     Raises:
         ConfigError: an unknown flag.
     """
     parser: argparse.ArgumentParser = get_args_parser()
-    parser.prog, parser.exit_on_error = "secateur run", False
+    parser.prog, parser.exit_on_error = program, False
     parsed, unknown = parser.parse_known_intermixed_args(list(arguments))
     if unknown:
         raise ConfigError(f"unknown flag {unknown[0]!r}; overrides are key=value")
@@ -60,6 +60,23 @@ def preflight(parsed: argparse.Namespace) -> list[str]:
             validate(compose(_config_name(parsed), [*plain, *combination]))
     GlobalHydra.instance().clear()
     return [*plain, *swept.values(), "hydra.sweeper.params=null"] if swept else overrides
+
+
+def compose_one(parsed: argparse.Namespace) -> tuple[DictConfig, dict[str, str]]:
+    """Check a command's one configuration; return it, and the option that each group was set to.
+
+    Raises:
+        ConfigError: it cannot work, or the command asks for many.
+    """
+    overrides = preflight(parsed)
+    with initialize_config_dir(version_base="1.3", config_dir=str(_config_dir(parsed))):
+        plain = [text for text in overrides if not _is_sweep(text)]
+        hydra = compose(_config_name(parsed), plain, return_hydra_config=True).hydra
+        if parsed.multirun or hydra.mode == RunMode.MULTIRUN:
+            raise ConfigError("this takes one configuration: leave out -m and sweeps=, and give every key one value.")
+        cfg = compose(_config_name(parsed), overrides)
+    GlobalHydra.instance().clear()
+    return cfg, dict(hydra.runtime.choices)
 
 
 def known_keys() -> list[str]:

@@ -49,18 +49,28 @@ def _name(paths: Sequence[Path]) -> str:
 
 
 def _show(result: "Report", console: Console) -> None:
+    from secateur.report.fidelity_table import fidelity_table
+    from secateur.report.load import MASK_ONLY
     from secateur.report.table import comparison_table
 
-    console.print("Did it pay?", style="bold")
-    _print_lines(console, result.answers, limit=None)
-    console.print()
-    console.print(comparison_table(result.rows, result.baseline))
+    if result.rows:
+        console.print("Did it pay?", style="bold")
+        _print_lines(console, result.answers, limit=None)
+        console.print()
+        console.print(comparison_table(result.rows, result.baseline))
+    if result.rows and result.fidelity:
+        console.print()
+    if result.fidelity:
+        console.print("How good are the predicted scores?", style="bold")
+        _print_lines(console, result.fidelity_answers, SHOWN)
+        console.print()
+        console.print(fidelity_table(result.fidelity))
     _print_lines(console, [f"note: {line}" for line in result.notes], SHOWN)
     kinds = Counter(record.kind for record in result.left_out)
     if kinds:
         console.print("left out: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())))
-        lines = [f"{record.kind}: {record.path}: {record.reason}" for record in result.left_out]
-        _print_lines(console, lines, SHOWN)
+        broken = [record for record in result.left_out if record.kind != MASK_ONLY]
+        _print_lines(console, [f"{record.kind}: {record.path}: {record.reason}" for record in broken], SHOWN)
     console.print(f"written: {', '.join(str(path) for path in result.files)}", markup=False, soft_wrap=True)
 
 

@@ -42,7 +42,7 @@ def run(arguments: Sequence[str]) -> int:
     _CRASHED.clear()
     try:
         parsed = parse(arguments)
-        _make_importable(parsed.config_dir)
+        make_importable(parsed.config_dir)
         if _only_shows(parsed):
             _show(arguments)
             return 0
@@ -123,7 +123,7 @@ def _flags(parsed: Namespace) -> list[str]:
     return flags
 
 
-def _make_importable(config_dir: str | None) -> None:
+def make_importable(config_dir: str | None) -> None:
     """Let ``_target_`` name modules in the working folder, and beside or in the user's ``--config-dir``."""
     folders = [Path.cwd()]
     if config_dir:

@@ -1,7 +1,8 @@
 """What ``secateur run`` says at the end: did it pay?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -9,7 +10,10 @@ from secateur.core.record import load_record
 from secateur.pipeline.run import Outcome
 from secateur.report.answers import did_it_pay
 from secateur.report.cells import make_cells
-from secateur.report.load import load_runs
+from secateur.report.fidelity import make_fidelity_rows
+from secateur.report.fidelity_answers import is_it_better
+from secateur.report.fidelity_table import fidelity_table
+from secateur.report.load import MASK_ONLY, load_runs
 from secateur.report.summary import make_rows
 from secateur.report.table import comparison_table
 
@@ -17,32 +21,57 @@ from secateur.report.table import comparison_table
 def outcome_line(outcome: Outcome) -> str:
     """Return one line on a finished run."""
     record = load_record(outcome.run_dir)
-    pruning, metrics, ledger = record["pruning"], record["metrics"], record["ledger"]
+    pruning = record["pruning"]
     state = "already finished" if outcome.reused else "finished"
     return (
         f"[bold]{record['label']}[/] kept {pruning['num_kept']} of {pruning['num_total']}: "
-        f"test accuracy {100 * metrics['test_accuracy']:.2f} %, cost {ledger['cost_vs_full']:.2f} of a full training; "
-        f"{state}: {outcome.run_dir}"
+        f"{_result(record)}; {state}: {outcome.run_dir}"
     )
+
+
+def _result(record: Mapping[str, Any]) -> str:
+    """Return accuracy and cost; of a run that trained nothing on its mask what the mask cost."""
+    accuracy, cost = record["metrics"]["test_accuracy"], record["ledger"]["cost_vs_full"]
+    if accuracy is None:
+        choosing = record["extrapolation"].get("cost_choosing_vs_full")
+        return MASK_ONLY if choosing is None else f"{MASK_ONLY}, its cost {choosing:.2f} of a full training"
+    return f"test accuracy {100 * accuracy:.2f} %, cost {cost:.2f} of a full training"
 
 
 def draw_figures(outcome: Outcome) -> None:
     """Draw into the run's folder what its method left to look at."""
+    figures = outcome.run_dir / "figures"
     diagnostics = outcome.run_dir / "diagnostics.json"
     if diagnostics.is_file() and not outcome.reused:
         from secateur.report.joint_figure import save_joint_figure
 
-        save_joint_figure(diagnostics, outcome.run_dir / "figures")
+        save_joint_figure(diagnostics, figures)
+    if load_record(outcome.run_dir)["extrapolation"] and (not outcome.reused or _compared_since(outcome.run_dir)):
+        from secateur.report.predicted_figure import save_predicted_figure
+
+        save_predicted_figure(outcome.run_dir, figures)
+
+
+def _compared_since(run_dir: Path) -> bool:
+    """Whether full scores came, or came anew, after a finished run's figure was drawn."""
+    full, figure = run_dir / "fidelity.parquet", run_dir / "figures" / "predicted_scores.svg"
+    return full.is_file() and (not figure.is_file() or full.stat().st_mtime > figure.stat().st_mtime)
 
 
 def print_summary(finished: Sequence[Path], failed: Sequence[str], console: Console) -> None:
     """Print the table of this command's runs and what it says; of several runs also write the report."""
-    if finished:
-        rows = make_rows(make_cells(load_runs(finished).runs)[0])
+    loaded = load_runs(finished)
+    if loaded.runs:
+        rows = make_rows(make_cells(loaded.runs)[0])
         console.print(comparison_table(rows))
         for line in did_it_pay(rows):
             console.print(line)
-    if len(set(finished)) > 1:
+    fidelity = make_fidelity_rows(loaded.extrapolated)
+    if fidelity:
+        console.print(fidelity_table(fidelity))
+        for line in is_it_better(fidelity):
+            console.print(line, markup=False)
+    if (loaded.runs or fidelity) and len(set(finished)) > 1:
         from secateur.report.build import build_report
 
         name = finished[-1].parent.name

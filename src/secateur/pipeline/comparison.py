@@ -25,10 +25,10 @@ def check_baselines(names: list[str]) -> None:
 def wanted(config: Config, record: Mapping[str, Any], choices: Choices) -> list[str]:
     """Return the baselines in ``compare_with`` that a record lacks.
 
-    The run's own method is left out, and so is everything when nothing was pruned.
+    The run's own method is left out, and so is everything when nothing was pruned or nothing was trained.
     """
     pruning = record["pruning"]
-    if pruning["num_kept"] == pruning["num_total"]:
+    if pruning["num_kept"] == pruning["num_total"] or not config["train_final"]:
         return []
     own = choice(config, "method", choices)
     return [name for name in config["compare_with"] if name != own and name not in record["comparison"]]

@@ -16,10 +16,12 @@ from secateur.pipeline.paths import CONF
 Config = dict[str, Any]
 
 # What only some methods read. For the others it is set to null, so that it changes neither record nor run_key.
-OPTIONAL = ("score", "selection", "variant", "scoring", "score_seed")
+OPTIONAL = ("score", "selection", "variant", "scoring", "score_seed", "extrapolation")
+# What only an extrapolation reads.
+OF_EXTRAPOLATION = ("subset_fraction", "subset_epochs_factor", "subset_stratified", "subset_include", "merge")
 # What never changes a result.
-NOT_IN_KEY = ("paths", "logger", "name", "force", "compare_with", "experiment", "sweeps")
-DATA_NOT_IN_KEY = ("root", "num_workers", "download", "resident_limit_gib")
+NOT_IN_KEY = ("paths", "logger", "name", "force", "compare_with", "fidelity", "experiment", "sweeps")
+DATA_NOT_IN_KEY = ("root", "extra", "num_workers", "download", "resident_limit_gib")
 
 
 def resolve(cfg: DictConfig) -> Config:
@@ -44,6 +46,8 @@ def canonical(config: Config) -> Config:
     unused: Config = {key: None for key in OPTIONAL if key not in reads}
     if "pruning_ratio" not in reads:
         unused["pruning_ratio"] = 0.0
+    if unused.get("extrapolation", config["extrapolation"]) is None:
+        unused.update(dict.fromkeys(("extrapolation", *OF_EXTRAPOLATION)))
     return {**config, **unused}
 
 
@@ -53,8 +57,9 @@ def without_idle_variant(config: Config, choices: Mapping[str, str]) -> Config:
     Such a variant changes nothing, so the run must be the reference's own.
     """
     variant = config["variant"]
-    presets = [CONF / "preset" / node / f"{choices.get(node)}_{variant}.yaml" for node in ("score", "method")]
-    shipped = all((CONF / node / f"{choices.get(node)}.yaml").is_file() for node in ("score", "method"))
+    nodes = ("score", "method", "extrapolation")
+    presets = [CONF / "preset" / node / f"{choices.get(node)}_{variant}.yaml" for node in nodes]
+    shipped = all((CONF / node / f"{choices.get(node)}.yaml").is_file() for node in nodes)
     if variant in (None, "reference") or not shipped or any(path.is_file() for path in presets):
         return config
     return {**config, "variant": "reference"}

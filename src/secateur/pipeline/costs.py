@@ -4,6 +4,7 @@ import torch
 
 from secateur.core.ledger import StageCost
 from secateur.pipeline.context import Context
+from secateur.pipeline.paradigms import FORWARD_ONLY
 from secateur.training.classifier import ONE_PASS, Passes
 from secateur.training.metrics import EpochMetrics
 
@@ -16,6 +17,7 @@ def training_cost(
     *,
     passes: Passes = ONE_PASS,
     forward_only: int = 0,
+    recording: Passes = FORWARD_ONLY,
     pruning: bool = True,
 ) -> StageCost:
     """Return the cost of a training.
@@ -26,17 +28,21 @@ def training_cost(
         model: the network's node, ``model`` or ``retrain_model``.
         metrics: counted the samples and the seconds.
         passes: how often a training step passes each sample; an attack's steps are passes too.
-        forward_only: samples passed forward beside the training, for recording.
+        forward_only: samples of passes beside the training, which only record.
+        recording: how often such a pass passes each sample.
         pruning: the stage exists only to decide which samples are kept.
     """
     flops = context.flops(model)
     device = context.trainer.device
-    forward, backward = (metrics.num_samples * times for times in passes)
+    forward, backward = (
+        metrics.num_samples * training + forward_only * beside
+        for training, beside in zip(passes, recording, strict=True)
+    )
     return StageCost(
         stage=stage,
-        samples_forward=forward + forward_only,
+        samples_forward=forward,
         samples_backward=backward,
-        flops=(forward + 2 * backward) * flops + forward_only * flops,
+        flops=(forward + 2 * backward) * flops,
         seconds=metrics.seconds,
         device_seconds=metrics.seconds,
         peak_memory_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
@@ -44,7 +50,8 @@ def training_cost(
     )
 
 
-def forward_cost(context: Context, stage: str, model: str, num_samples: int) -> StageCost:
-    """Return the cost of passing samples forward once; its seconds are within those of the stage it belongs to."""
-    flops = context.flops(model)
-    return StageCost(stage, num_samples, 0, flops=num_samples * flops, seconds=0.0)
+def recording_cost(context: Context, stage: str, model: str, num_samples: int, recording: Passes) -> StageCost:
+    """Return the cost of one pass that only records; its seconds are within those of the stage it belongs to."""
+    forward, backward = (num_samples * times for times in recording)
+    flops = (forward + 2 * backward) * context.flops(model)
+    return StageCost(stage, forward, backward, flops=flops, seconds=0.0)

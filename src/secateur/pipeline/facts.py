@@ -58,7 +58,7 @@ def pruning_facts(context: Context, pruned: Pruned) -> dict[str, Any]:
     realized = pruned.realized_pruning_ratio
     noisy = bool(data.flipped.any())
     return {
-        **{key: choice(config, key, context.choices) for key in ("method", "score", "selection")},
+        **{key: choice(config, key, context.choices) for key in ("method", "score", "extrapolation", "selection")},
         "variant": config["variant"],
         "pruning_ratio": config["pruning_ratio"],
         "realized_pruning_ratio": 1 - kept_fraction if realized is None else realized,

@@ -11,6 +11,8 @@ from secateur.training.recipe import Recipe
 if TYPE_CHECKING:
     from secateur.pipeline.context import Context
 
+FORWARD_ONLY = Passes(forward=1, backward=0)
+
 
 def make_module(context: "Context", node: Config, model: Backbone, recipe: Recipe, **settings: Any) -> Any:
     """Build the LightningModule of a paradigm.
@@ -46,9 +48,23 @@ def passes_of(paradigm: Any) -> Passes:
     Raises:
         ConfigError: a setting of the node cannot work.
     """
+    return _said(paradigm, "passes", ONE_PASS)
+
+
+def recording_passes_of(paradigm: Any) -> Passes:
+    """Return how often a pass that only records passes each of its samples, likewise: forward once, if nothing else.
+
+    Args:
+        paradigm: a module, which may have ``recording_passes``, or its node, whose class may have
+            ``planned_recording_passes(**settings)``.
+    """
+    return _said(paradigm, "recording_passes", FORWARD_ONLY)
+
+
+def _said(paradigm: Any, name: str, otherwise: Passes) -> Passes:
     if isinstance(paradigm, dict):
         factory = build(paradigm)
-        planned = getattr(getattr(factory, "func", None), "planned_passes", None)
-        return ONE_PASS if planned is None else planned(**factory.keywords)
-    passes: Passes = getattr(paradigm, "passes", ONE_PASS)
+        planned = getattr(getattr(factory, "func", None), f"planned_{name}", None)
+        return otherwise if planned is None else planned(**factory.keywords)
+    passes: Passes = getattr(paradigm, name, otherwise)
     return passes

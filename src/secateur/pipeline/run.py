@@ -19,20 +19,29 @@ from secateur.core.hashing import canonical_json, file_sha256
 from secateur.core.mask import Mask
 from secateur.core.record import is_finished, label_of, load_record, new_record, now, one_line, save_record
 from secateur.core.store import Store, locked
+from secateur.core.tables import ScoreTable
 from secateur.data.prepare import prepare
 from secateur.data.prepared import PreparedData
-from secateur.pipeline import joint, scoring, training, warmup
+from secateur.pipeline import embeddings, extrapolation, joint, scoring, training, warmup
 from secateur.pipeline.comparison import compare, wanted
 from secateur.pipeline.config import Config, build, canonical, resolve, run_key, without_idle_variant
 from secateur.pipeline.context import Context
-from secateur.pipeline.facts import Choices, data_facts, model_names, pruning_facts
+from secateur.pipeline.facts import data_facts, model_names, pruning_facts
+from secateur.pipeline.fidelity import assess, missing
 from secateur.pipeline.methods.base import Pruned
 from secateur.pipeline.paths import runs_folder, store_folder
 from secateur.pipeline.training import Trained, train_on_mask
 from secateur.tracking.provenance import provenance
 from secateur.training.fit import TrainerSettings, cpu_threads
 
-STAGES = {"scoring": scoring, "training": training, "warmup": warmup, "joint_pruning": joint}
+STAGES = {
+    "scoring": scoring,
+    "embeddings": embeddings,
+    "extrapolation": extrapolation,
+    "training": training,
+    "warmup": warmup,
+    "joint_pruning": joint,
+}
 VERSIONS = {name: stage.VERSION for name, stage in STAGES.items()}
 
 
@@ -64,7 +73,7 @@ def execute(cfg: DictConfig, console: Console, choices: Mapping[str, str] | None
     store = Store(store_folder(config["paths"]["output_dir"]), console.print)
     with locked(run_dir / "run.lock", f"run {run_dir.name}", console.print), cpu_threads(settings.num_threads):
         if is_finished(run_dir) and not config["force"]:
-            _add_comparison(run_dir, config, data, store, console, choices or {})
+            _add_comparisons(Context(config, data, store, console, choices or {}), run_dir)
             return Outcome(run_dir, reused=True)
         with _recording(run_dir, config, data) as record:
             _run(Context(config, data, store, console, choices or {}), run_dir, record)
@@ -84,36 +93,59 @@ def _run(context: Context, run_dir: Path, record: dict[str, Any]) -> None:
     pruned: Pruned = build(context.config["method"]).prune(context)
     record["pruning"].update(pruning_facts(context, pruned))
     record["label"] = label_of(record)
+    record["extrapolation"] = dict(pruned.extrapolation)
+    trained = _final_training(context, pruned)
+    record["ledger"] = context.ledger.to_json()
+    if trained is None:  # the mask alone: there is no result yet whose cost could be told
+        record["ledger"].update(cost_vs_full=None, cost_vs_full_amortized=None)
+    else:
+        record["metrics"].update(trained.metrics)
+        record["comparison"] = compare(context, pruned.mask, wanted(context.config, record, context.choices))
+    record["artifacts"] = _write_artifacts(run_dir, pruned, trained)
+    _add_fidelity(context, run_dir, record)
+
+
+def _final_training(context: Context, pruned: Pruned) -> Trained | None:
+    """Train on the mask, unless the method already has or only the mask is wanted; books the cost."""
+    if pruned.trained is None and not context.config["train_final"]:
+        return None
     trained = pruned.trained or train_on_mask(context, pruned.mask)
     context.ledger.add(trained.cost)
-    record["metrics"].update(trained.metrics)
-    record["ledger"] = context.ledger.to_json()
-    record["comparison"] = compare(context, pruned.mask, wanted(context.config, record, context.choices))
-    record["artifacts"] = _write_artifacts(run_dir, pruned, trained)
+    return trained
 
 
-def _add_comparison(
-    run_dir: Path, config: Config, data: PreparedData, store: Store, console: Console, choices: Choices
-) -> None:
-    """Train the baselines that a finished run was not compared with yet, and add them to its record."""
+def _add_comparisons(context: Context, run_dir: Path) -> None:
+    """Add to a finished run's record what it was not compared with yet: baselines, full scorings."""
     record = load_record(run_dir)
-    if names := wanted(config, record, choices):
-        context = Context(config, data, store, console, choices)
-        mask = Mask.load(run_dir / "mask.parquet", data.fingerprint)
+    before = canonical_json(record)
+    if names := wanted(context.config, record, context.choices):
+        mask = Mask.load(run_dir / "mask.parquet", context.data.fingerprint)
         record["comparison"].update(compare(context, mask, names))
+    _add_fidelity(context, run_dir, record)
+    if canonical_json(record) != before:
         save_record(run_dir, record)
 
 
-def _write_artifacts(run_dir: Path, pruned: Pruned, trained: Trained) -> dict[str, str]:
+def _add_fidelity(context: Context, run_dir: Path, record: dict[str, Any]) -> None:
+    """Compare predicted scores with full scorings, if asked for and not done."""
+    if missing(context, record["extrapolation"]):
+        table = ScoreTable.load(run_dir / "scores.parquet", context.data.fingerprint)
+        block, full = assess(context, table)
+        record["extrapolation"].update(block)
+        record["artifacts"]["fidelity.parquet"] = file_sha256(full.save(run_dir / "fidelity.parquet"))
+
+
+def _write_artifacts(run_dir: Path, pruned: Pruned, trained: Trained | None) -> dict[str, str]:
     """Put tables, metrics and weights into the run's folder; return their hashes."""
     paths = [pruned.mask.save(run_dir / "mask.parquet")]
     if pruned.scores is not None:
         paths.append(pruned.scores.save(run_dir / "scores.parquet"))
-    for source, target in (
-        ("metrics.csv", "metrics.csv"),
-        ("model.safetensors", "checkpoints/last.safetensors"),
-    ):
-        paths.append(link_or_copy(trained.path / source, run_dir / target))
+    if trained is not None:
+        for source, target in (
+            ("metrics.csv", "metrics.csv"),
+            ("model.safetensors", "checkpoints/last.safetensors"),
+        ):
+            paths.append(link_or_copy(trained.path / source, run_dir / target))
     paths += [link_or_copy(path, run_dir / path.name) for path in pruned.files]
     return {path.relative_to(run_dir).as_posix(): file_sha256(path) for path in paths}
 

@@ -13,14 +13,18 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from secateur.core.errors import ConfigError
 from secateur.core.mask import check_pruning_ratio
 from secateur.core.tables import BASE_COLUMNS
+from secateur.extrapolation.base import Needs
+from secateur.extrapolation.merging import Merge
 from secateur.pipeline.comparison import check_baselines
-from secateur.pipeline.config import Config, build, method_class, resolve, targets
+from secateur.pipeline.config import OF_EXTRAPOLATION, Config, build, method_class, resolve, targets
+from secateur.pipeline.paradigms import is_trainable, passes_of
+from secateur.pipeline.subset import subset_epochs
 from secateur.scores.base import Score
 from secateur.training.fit import TrainerSettings
 
 DYNAMICS_COLUMNS = ("mean_probability", "std_probability", "aum")
 # Given by the pipeline when it builds a partial.
-SUPPLIED = {"model", "recipe", "num_epochs", "seed", "sampling", "num_classes", "in_channels"}
+SUPPLIED = {"model", "recipe", "num_epochs", "seed", "sampling", "num_classes", "in_channels", "normalization"}
 ROOT_TYPES: dict[str, Any] = {
     "name": str,
     "pruning_ratio": float,
@@ -28,6 +32,14 @@ ROOT_TYPES: dict[str, Any] = {
     "score_seed": int,
     "force": bool | Literal["all"] | None,
     "compare_with": list[str],
+    "subset_fraction": float,
+    "subset_epochs_factor": float,
+    "subset_stratified": bool,
+    "subset_include": Literal["none", "original"],
+    "merge": Merge,
+    "train_final": bool,
+    "fidelity.against": list[int],
+    "fidelity.ratios": list[float],
     "scoring.max_epochs": int,
     "scoring.record": Literal["train_forward", "eval_pass"],
     "paths.output_dir": str,
@@ -35,7 +47,7 @@ ROOT_TYPES: dict[str, Any] = {
 ROOT_KEYS = {
     *("data", "model", "retrain_model", "method", "score", "variant", "selection", "paradigm", "final_paradigm"),
     *("optim", "trainer", "logger", "name", "pruning_ratio", "seed", "score_seed", "force", "compare_with"),
-    *("scoring", "paths"),
+    *("scoring", "paths", "extrapolation", "fidelity", "train_final", *OF_EXTRAPOLATION),
 }
 
 
@@ -54,8 +66,16 @@ def validate(cfg: DictConfig) -> Config:
     build(config["data"]).check()
     build(config["optim"]).check_epochs(config["trainer"]["max_epochs"])
     build(config["method"])
+    for key in ("paradigm", "final_paradigm"):
+        passes_of(config[key])  # builds and checks it
+    if not is_trainable(config["final_paradigm"]):
+        raise ConfigError(
+            "This paradigm measures and cannot train a final network: add paradigm@final_paradigm=supervised."
+        )
     if "score" in method_class(config).reads:
         _check_scoring(config)
+    if config["extrapolation"] is not None:
+        _check_extrapolation(config)
     return config
 
 
@@ -114,6 +134,8 @@ def _check_root(config: Config) -> None:
     _check_output_dir(config["paths"]["output_dir"])
     check_pruning_ratio(config["pruning_ratio"])
     check_baselines(config["compare_with"])
+    for ratio in config["fidelity"]["ratios"]:
+        check_pruning_ratio(ratio)
 
 
 def _check_output_dir(output_dir: str) -> None:
@@ -143,19 +165,80 @@ def _check_scoring(config: Config) -> None:
     """Check the scorer against the length of its training, and the selection against the scorer's columns."""
     if config["scoring"]["max_epochs"] < 1:
         raise ConfigError(f"scoring.max_epochs must be at least 1, got {config['scoring']['max_epochs']}.")
-    build(config["scoring"]["optim"]).check_epochs(config["scoring"]["max_epochs"])
+    predicting = config["extrapolation"] is not None
+    num_epochs = subset_epochs(config) if predicting else config["scoring"]["max_epochs"]
+    build(config["scoring"]["optim"]).check_epochs(getattr(build(config["paradigm"]), "encoder_epochs", num_epochs))
     score = build(config["score"])
     if not isinstance(score, Score):
         raise ConfigError(f"{config['score']['_target_']} is not a secateur.scores.base.Score.")
-    score.setup(1, config["scoring"]["max_epochs"])
+    score.setup(1, num_epochs)
+    labels_known = _labels_known(config)
+    if not labels_known:
+        _check_without_labels(config, score)
     selection = build(config["selection"])
     if hasattr(selection, "check"):
         selection.check(config["pruning_ratio"], score.signed)
-    there = {*BASE_COLUMNS, *DYNAMICS_COLUMNS}
+    there = {*BASE_COLUMNS, *(DYNAMICS_COLUMNS if labels_known and not predicting else ())}
     lacking = [column for column in selection.needs if column not in there]
     if lacking:
         raise ConfigError(
-            f"selection needs the column {lacking[0]!r}, but scores come with {', '.join(sorted(there))}."
+            f"selection needs the column {lacking[0]!r}, but {'predicted ' if predicting else ''}scores "
+            f"{'' if labels_known else 'without labels '}come with {', '.join(sorted(there))}."
+        )
+
+
+def _labels_known(config: Config) -> bool:
+    """Whether the paradigm that measures reads the data's labels."""
+    return bool(getattr(build(config["paradigm"]), "labels_known", True))
+
+
+def _check_without_labels(config: Config, score: Score) -> None:
+    """Check what a paradigm that reads no labels cannot do, or would ignore.
+
+    A selection may read the label column all the same: it holds the classes that were found.
+    """
+    if config["scoring"]["record"] != "train_forward":
+        raise ConfigError(
+            f"scoring.record={config['scoring']['record']} records a training on labels, and this paradigm has none: "
+            "leave scoring.record=train_forward."
+        )
+    if score.num_networks != 1:
+        raise ConfigError(
+            f"score.num_networks={score.num_networks} averages trainings on labels, and this paradigm has none: set "
+            "score.num_networks=1."
+        )
+
+
+def _check_extrapolation(config: Config) -> None:
+    """Check what the extrapolation is given: how much is scored, and whether what it reads is known."""
+    if "extrapolation" not in method_class(config).reads:
+        raise ConfigError("extrapolation= predicts scores, and this method reads none: use method=score, or none.")
+    if not 0 < config["subset_fraction"] < 1:
+        hint = " extrapolation=none scores every sample." if config["subset_fraction"] == 1 else ""
+        raise ConfigError(f"subset_fraction must be in (0, 1), got {config['subset_fraction']:g}.{hint}")
+    if not config["subset_epochs_factor"] > 0:
+        raise ConfigError(f"subset_epochs_factor must be positive, got {config['subset_epochs_factor']:g}.")
+    if not _labels_known(config):
+        _check_extrapolation_without_labels(config)
+
+
+def _check_extrapolation_without_labels(config: Config) -> None:
+    """Check that neither the subset nor what is predicted from it depends on labels that the paradigm does not read."""
+    needs = build(config["extrapolation"]).needs
+    if Needs.LABELS in needs:
+        raise ConfigError(
+            "This extrapolation reads the labels of all samples, and the paradigm has none: for knn set "
+            "extrapolation.same_class=false, or take another extrapolation."
+        )
+    if Needs.PROXY_LOGITS in needs:
+        raise ConfigError(
+            "This extrapolation reads the logits of a network trained on labels, and the paradigm has none: take "
+            "extrapolation=knn, or another that reads embeddings."
+        )
+    if config["subset_stratified"]:
+        raise ConfigError(
+            "subset_stratified=true draws the scored subset class by class, and the paradigm has no labels: set "
+            "subset_stratified=false."
         )
 
 

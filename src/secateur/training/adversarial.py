@@ -18,9 +18,8 @@ from secateur.data.batch import Batch
 from secateur.models.backbone import Backbone
 from secateur.training.attacks import Attack, Loss, Norm, cross_entropy_to, divergence_from, kl_divergence
 from secateur.training.classifier import Classifier, Passes
-from secateur.training.evaluate import evaluate, evaluating
+from secateur.training.evaluate import InputAttack, evaluate, evaluating
 from secateur.training.recipe import Recipe
-from secateur.training.recorder import ScoreRecorder
 from secateur.training.sampling import Sampling
 
 Objective = Literal["pgd", "trades"]
@@ -57,7 +56,8 @@ class AdversarialClassifier(Classifier):
         num_steps: its steps.
         norm: ``linf`` or ``l2``.
         random_start: start at a random point of the ball; ``trades`` must, its gradient is 0 at the clean image.
-        record: whose logits and features the scorers see: those of the ``clean`` or of the ``adversarial`` images.
+        record: whose logits and features the scorers see: those of the ``clean`` or of the ``adversarial`` images,
+            from training steps and from passes that only record alike.
         eval_eps: radius of the attack of :meth:`robust_accuracy`; null: ``eps``.
         eval_step_size: length of its steps; null: ``step_size``.
         eval_steps: its steps, at least 1.
@@ -115,8 +115,17 @@ class AdversarialClassifier(Classifier):
         Raises:
             ConfigError: a setting is out of range, or would be ignored.
         """
+        return cls._planned(settings).passes
+
+    @classmethod
+    def planned_recording_passes(cls, **settings: Any) -> Passes:
+        """Return :attr:`recording_passes`, likewise."""
+        return cls._planned(settings).recording_passes
+
+    @classmethod
+    def _planned(cls, settings: dict[str, Any]) -> "AdversarialClassifier":
         anything: Any = None
-        return cls(anything, anything, 1, 0, normalization=Normalization((0.0,), (1.0,)), **settings).passes
+        return cls(anything, anything, 1, 0, normalization=Normalization((0.0,), (1.0,)), **settings)
 
     @property
     def passes(self) -> Passes:
@@ -126,15 +135,19 @@ class AdversarialClassifier(Classifier):
             return Passes(forward=1 + attack_steps + 2, backward=attack_steps + 2)
         return Passes(forward=attack_steps + 1 + int(self.record == "clean"), backward=attack_steps + 1)
 
-    def on_fit_start(self) -> None:
-        """Refuse a recorder whose evaluation passes would see clean images where adversarial ones were asked for."""
-        callbacks: list[Any] = self.trainer.callbacks  # type: ignore[attr-defined]
-        recorders = [callback for callback in callbacks if isinstance(callback, ScoreRecorder)]
-        if self.record == "adversarial" and any(recorder.record == "eval_pass" for recorder in recorders):
-            raise ConfigError(
-                "Evaluation passes see clean images: scoring.record=eval_pass needs paradigm.record=clean; "
-                "paradigm.record=adversarial needs scoring.record=train_forward."
-            )
+    @property
+    def recording_passes(self) -> Passes:
+        """Passes of each sample in a pass that only records: the forward one, and those of :meth:`recording_attack`."""
+        steps = self.attack.num_steps if self.record == "adversarial" and not self.attack.is_idle else 0
+        return Passes(forward=1 + steps, backward=steps)
+
+    def recording_attack(self, epoch: int) -> InputAttack | None:
+        """Return what attacks the images of a pass that only records, or None with ``record: clean``.
+
+        It is the training's attack on the cross-entropy to the label, also with ``trades``, as in the release of the
+        adversarial extrapolation runs. Its random starts are a function of the seed, the epoch and the batch's number.
+        """
+        return self._raising_cross_entropy(self.attack, "recording", epoch) if self.record == "adversarial" else None
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Attack one batch and compute the (weighted) loss."""
@@ -171,13 +184,14 @@ class AdversarialClassifier(Classifier):
             loader: batches with the deterministic test transform, always of the same size.
             precision: as the Trainer's.
         """
-
-        def attack(x: Tensor, y: Tensor, number: int) -> Tensor:
-            return self.perturb(
-                x, cross_entropy_to(y), self.eval_attack, self._draw(x.device, "robust-accuracy", number)
-            )
-
+        attack = self._raising_cross_entropy(self.eval_attack, "robust-accuracy")
         return evaluate(self.model, loader, self.model.num_classes, precision, attack).accuracy
+
+    def _raising_cross_entropy(self, attack: Attack, stage: str, *counters: int) -> InputAttack:
+        """Return an attack on batches of a loader, which draws by stage, counters and the batch's number."""
+        return lambda x, y, number: self.perturb(
+            x, cross_entropy_to(y), attack, self._draw(x.device, stage, *counters, number)
+        )
 
     def _pgd(self, batch: Batch, draw: torch.Generator) -> tuple[Tensor, Outputs]:
         """Return the losses ``[B]`` of the attacked images, and what is recorded."""

@@ -1,5 +1,7 @@
 """A progress bar per training: epoch, loss and time left on a terminal; silent elsewhere."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,6 +14,15 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+
+@contextmanager
+def progress(title: str, console: Console, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar for a pass that is not a training; yields a function that advances it by a number of samples."""
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda count: bar.advance(task, count)
 
 
 class ProgressBar(pl.Callback):

@@ -34,6 +34,7 @@ class ScoreRecorder(pl.Callback):
             the Trainer's ``max_epochs``.
         record: take the signals from the training forward pass (augmented, free), or from an evaluation pass over
             ``eval_loader`` at the end of each epoch (test transform, evaluation mode; costs N forwards per epoch).
+            A module may have ``recording_attack(epoch)``, which returns what attacks the images of evaluation passes.
         eval_loader: makes a loader over the pool with the deterministic test transform; needed by ``eval_pass`` and
             by scorers measured once after training (entropy, margin, least_confidence, moderate). Such passes also
             need a module whose ``model`` is a :class:`~secateur.models.backbone.Backbone`.
@@ -69,7 +70,7 @@ class ScoreRecorder(pl.Callback):
         self.num_epochs = num_epochs
         self.fingerprint, self.metadata = fingerprint, metadata or {}
         self.dynamics = Dynamics()
-        self.forward_samples = 0  # passed forward only for recording, by the passes after each epoch
+        self.forward_samples = 0  # seen only for recording, by the passes after each epoch
         self.final_samples = 0  # by the single pass after training
         self._every_epoch = {k: s for k, s in self.scores.items() if s.measured == "every_epoch"}
         self._final = {k: s for k, s in self.scores.items() if s.measured == "final"}
@@ -214,8 +215,9 @@ class ScoreRecorder(pl.Callback):
         self, scores: Mapping[str, Score], pl_module: Any, trainer: pl.Trainer, epoch: int | None = None
     ) -> None:
         assert self.eval_loader is not None
-        for step in forward_pass(pl_module.model, self.eval_loader(), str(trainer.precision)):
-            number = trainer.current_epoch if epoch is None else epoch
+        number = trainer.current_epoch if epoch is None else epoch
+        attack = pl_module.recording_attack(number) if hasattr(pl_module, "recording_attack") else None
+        for step in forward_pass(pl_module.model, self.eval_loader(), str(trainer.precision), attack):
             self._update(scores, step.batch, step.logits, step.features, number)
             if scores is self._final:
                 self.final_samples += len(step.batch.y)

@@ -99,7 +99,7 @@ class SelfSupervised(Classifier):
     @classmethod
     def planned_passes(cls, *, method: Method = "simsiam", **_: Any) -> Passes:
         """Return :attr:`passes` from the node's keys alone, before there is a network or data."""
-        return Passes(forward=2, backward={"simsiam": SimSiam, "moco": MoCo}[method].views_backward)
+        return Passes(forward=2, backward=SimSiam.views_backward if method == "simsiam" else MoCo.views_backward)
 
     @property
     def passes(self) -> Passes:

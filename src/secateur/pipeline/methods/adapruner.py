@@ -1,9 +1,11 @@
 """AdaPruner: the mask is learned together with the network."""
 
 from dataclasses import dataclass, replace
+from math import floor
 from typing import Any, ClassVar
 
 from secateur.core.errors import ConfigError
+from secateur.core.ledger import StageCost
 from secateur.core.mask import Mask, check_pruning_ratio, keep_count
 from secateur.core.tables import ScoreTable
 from secateur.dynamic.adapruner_schedule import AdaPrunerConstants, ScaleController
@@ -11,7 +13,10 @@ from secateur.pipeline.config import Config, build
 from secateur.pipeline.context import Context
 from secateur.pipeline.joint import check_pool, joint_prune
 from secateur.pipeline.methods.base import Pruned
+from secateur.pipeline.paradigms import passes_of
+from secateur.pipeline.plan import final_plan, if_trained, training_plan
 from secateur.pipeline.training import train_on_mask
+from secateur.training.classifier import ONE_PASS
 from secateur.training.joint_pruning import Index
 from secateur.training.mask_tracker import SelectOn
 from secateur.training.recipe import Recipe
@@ -84,9 +89,7 @@ class AdaPruner(AdaPrunerConstants):
     def prune(self, context: Context) -> Pruned:
         """Learn the mask, and with ``finetune`` go on from the joint weights."""
         config = context.config
-        check_pool(context, self.optim.batch_size, self.select_on)
-        if self.finetune and config["model"] != config["retrain_model"]:
-            raise ConfigError("method.finetune=true needs the same model and retrain_model.")
+        self._check(context)
         num_keep = keep_count(context.num_total, config["pruning_ratio"])
         joint = joint_prune(context, self, config["pruning_ratio"] if self.joint_ratio is None else self.joint_ratio)
         self._warn(context, joint.summary)
@@ -95,6 +98,36 @@ class AdaPruner(AdaPrunerConstants):
         trained = train_on_mask(context, mask, start=joint.path) if self.finetune else None
         files = (joint.path / "diagnostics.json",)
         return Pruned(mask, scores=scores, trained=trained, files=files, facts=self._facts(config, joint.summary))
+
+    @property
+    def plans_exactly(self) -> bool:
+        """Whether :meth:`plan` knows how many samples are kept."""
+        return self.exact_ratio
+
+    def plan(self, context: Context) -> list[StageCost]:
+        """Plan warm-up, joint training and final training."""
+        self._check(context)
+        num_keep = keep_count(context.num_total, context.config["pruning_ratio"])
+        if not self.exact_ratio:
+            num_keep = min(num_keep + floor(context.num_total * self.ratio_tolerance), context.num_total)
+            context.warn(
+                "method.exact_ratio=false keeps what the joint training ends with: the plan is its upper bound, "
+                f"method.ratio_tolerance={self.ratio_tolerance:g} more than asked for."
+            )
+        stages = []
+        if self.warmup_epochs:
+            visits, passes = context.num_total * self.warmup_epochs, passes_of(context.config["paradigm"])
+            stages.append(training_plan(context, "warmup", "model", visits, passes=passes))
+        visits = context.num_total * self.joint_epochs
+        stages.append(training_plan(context, "joint_pruning", "model", visits, passes=ONE_PASS))
+        final = final_plan(context, num_keep)
+        return [*stages, *([final] if self.finetune else if_trained(context, final))]
+
+    def _check(self, context: Context) -> None:
+        """Check the method against the data and the models."""
+        check_pool(context, self.optim.batch_size, self.select_on)
+        if self.finetune and context.config["model"] != context.config["retrain_model"]:
+            raise ConfigError("method.finetune=true needs the same model and retrain_model.")
 
     def _mask(self, context: Context, scores: ScoreTable, num_keep: int) -> Mask:
         ratio = context.config["pruning_ratio"]

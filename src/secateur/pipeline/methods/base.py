@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from secateur.core.ledger import StageCost
 from secateur.core.mask import Mask
 from secateur.core.tables import ScoreTable
 from secateur.pipeline.context import Context
@@ -21,6 +22,7 @@ class Pruned:
         trained: the final training, when the method prunes while training; None: train on the mask.
         realized_pruning_ratio: share of the sample visits left out, for methods that prune per epoch.
         files: further files for the run's folder.
+        extrapolation: the record's ``extrapolation`` block, when scores were predicted.
         facts: further keys for the record's ``pruning`` block, or better values for those it has.
     """
 
@@ -29,13 +31,15 @@ class Pruned:
     trained: Trained | None = None
     realized_pruning_ratio: float | None = None
     files: tuple[Path, ...] = ()
+    extrapolation: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Method(Protocol):
     """A method; ``reads`` names the optional parts of the configuration it depends on.
 
-    They are ``pruning_ratio``, ``score_seed``, ``score``, ``selection``, ``variant`` and ``scoring``: a part that a
+    They are ``pruning_ratio``, ``score_seed``, ``score``, ``extrapolation`` (and all that says how), ``selection``,
+    ``variant`` and ``scoring``: a part that a
     method does not read is set to null in its record and does not enter its key.
     """
 
@@ -43,4 +47,12 @@ class Method(Protocol):
 
     def prune(self, context: Context) -> Pruned:
         """Decide which samples are kept, computing or reusing the stages this takes."""
+        ...
+
+    def plan(self, context: Context) -> list[StageCost]:
+        """Return what the ledger of the whole run will hold, final training included, in its order.
+
+        Computes nothing. What cannot be known before is planned at its upper bound, with a warning that says so; the
+        method then has an attribute ``plans_exactly`` that is false.
+        """
         ...

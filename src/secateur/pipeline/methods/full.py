@@ -4,9 +4,11 @@ from typing import ClassVar
 
 import torch
 
+from secateur.core.ledger import StageCost
 from secateur.core.mask import Mask
 from secateur.pipeline.context import Context
 from secateur.pipeline.methods.base import Pruned
+from secateur.pipeline.plan import final_plan, if_trained
 
 
 class FullData:
@@ -17,6 +19,10 @@ class FullData:
     def prune(self, context: Context) -> Pruned:
         """Keep the whole pool."""
         return Pruned(full_mask(context))
+
+    def plan(self, context: Context) -> list[StageCost]:
+        """Plan the training on everything."""
+        return if_trained(context, final_plan(context, context.num_total))
 
 
 def full_mask(context: Context) -> Mask:

@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from secateur.core.ledger import StageCost
 from secateur.core.mask import keep_count
 from secateur.core.seeds import stream_seed
 from secateur.dynamic.infobatch import InfoBatch
 from secateur.pipeline.context import Context
 from secateur.pipeline.methods.base import Pruned
 from secateur.pipeline.methods.dynamic import train_and_prune
+from secateur.pipeline.plan import final_plan
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class InfoBatchMethod:
     """
 
     reads: ClassVar[frozenset[str]] = frozenset({"pruning_ratio", "score_seed"})
+    plans_exactly: ClassVar[bool] = False
     anneal: float = 0.125
 
     def prune(self, context: Context) -> Pruned:
@@ -32,3 +35,11 @@ class InfoBatchMethod:
         seed = stream_seed(config["score_seed"], "infobatch")
         policy = InfoBatch(num_total, config["pruning_ratio"], context.trainer.max_epochs, seed, self.anneal)
         return train_and_prune(context, policy, num_keep)
+
+    def plan(self, context: Context) -> list[StageCost]:
+        """Plan a training on everything: how many samples lie below the mean loss is known only afterwards."""
+        context.warn(
+            "What InfoBatch leaves out depends on the losses: the plan is its upper bound, a training that leaves out "
+            "nothing."
+        )
+        return [final_plan(context, context.num_total)]

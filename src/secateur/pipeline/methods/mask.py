@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from secateur.core.errors import DataError
+from secateur.core.ledger import StageCost
 from secateur.core.mask import Mask
 from secateur.pipeline.context import Context
 from secateur.pipeline.methods.base import Pruned
+from secateur.pipeline.plan import final_plan, if_trained
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,13 @@ class MaskFile:
 
     def prune(self, context: Context) -> Pruned:
         """Read the mask."""
-        context.warn("The cost of making the mask file is not known and not counted.")
-        mask = Mask.load(self.path, context.data.fingerprint)
+        mask = self._load(context)
         return Pruned(mask, facts={"pruning_ratio": 1 - mask.num_kept / len(mask)})
+
+    def plan(self, context: Context) -> list[StageCost]:
+        """Plan the training on what the file keeps."""
+        return if_trained(context, final_plan(context, self._load(context).num_kept))
+
+    def _load(self, context: Context) -> Mask:
+        context.warn("The cost of making the mask file is not known and not counted.")
+        return Mask.load(self.path, context.data.fingerprint)

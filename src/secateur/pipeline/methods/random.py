@@ -2,10 +2,12 @@
 
 from typing import ClassVar
 
+from secateur.core.ledger import StageCost
 from secateur.core.mask import Mask, keep_count
 from secateur.core.seeds import permutation
 from secateur.pipeline.context import Context
 from secateur.pipeline.methods.base import Pruned
+from secateur.pipeline.plan import final_plan, if_trained
 
 
 class RandomSubset:
@@ -16,6 +18,11 @@ class RandomSubset:
     def prune(self, context: Context) -> Pruned:
         """Draw the subset."""
         return Pruned(random_mask(context, keep_count(context.num_total, context.config["pruning_ratio"])))
+
+    def plan(self, context: Context) -> list[StageCost]:
+        """Plan the training on the subset; drawing it costs nothing."""
+        num_keep = keep_count(context.num_total, context.config["pruning_ratio"])
+        return if_trained(context, final_plan(context, num_keep))
 
 
 def random_mask(context: Context, num_keep: int) -> Mask:

@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from secateur.core.ledger import StageCost
 from secateur.core.mask import keep_count
 from secateur.core.seeds import stream_seed
 from secateur.dynamic.rs2 import RS2
 from secateur.pipeline.context import Context
 from secateur.pipeline.methods.base import Pruned
 from secateur.pipeline.methods.dynamic import train_and_prune
+from secateur.pipeline.plan import final_plan
 
 
 @dataclass(frozen=True)
@@ -29,3 +31,7 @@ class RS2Method:
         seed = stream_seed(config["score_seed"], "rs2")
         policy = RS2(num_total, num_keep, context.trainer.max_epochs, seed, self.replacement)
         return train_and_prune(context, policy, num_keep)
+
+    def plan(self, context: Context) -> list[StageCost]:
+        """Plan the training: every epoch sees as many samples as the mask keeps."""
+        return [final_plan(context, keep_count(context.num_total, context.config["pruning_ratio"]))]

@@ -1,27 +1,55 @@
-"""Score every sample, then select: the method behind most of the literature."""
+"""Score every sample, or some and predict the rest; then select: the method behind most of the literature."""
 
 from dataclasses import replace
 from typing import ClassVar
 
+from secateur.core.ledger import StageCost
 from secateur.core.mask import keep_count
 from secateur.pipeline.config import build
 from secateur.pipeline.context import Context
+from secateur.pipeline.extrapolation import extrapolated_scores
 from secateur.pipeline.methods.base import Pruned
-from secateur.pipeline.scoring import observed_scores
+from secateur.pipeline.plan import final_plan, if_trained, scoring_plan
+from secateur.pipeline.plan_extrapolation import extrapolation_plan
+from secateur.pipeline.scoring import measure
+
+MERGE_DEFAULT = "quantile_match"
 
 
 class ScoreAndSelect:
-    """Trains (or reuses) the scoring network, reads ``score=``, keeps what ``selection=`` chooses."""
+    """Trains (or reuses) the scoring network, reads ``score=``, keeps what ``selection=`` chooses.
+
+    With ``extrapolation=`` the network is trained on a subset, and the scores of all other samples are predicted.
+    """
 
     reads: ClassVar[frozenset[str]] = frozenset(
-        {"pruning_ratio", "score_seed", "score", "selection", "variant", "scoring"}
+        {"pruning_ratio", "score_seed", "score", "selection", "variant", "scoring", "extrapolation"}
     )
 
     def prune(self, context: Context) -> Pruned:
         """Score the pool and select."""
         config = context.config
-        table = observed_scores(context)
         num_keep = keep_count(context.num_total, config["pruning_ratio"])
+        predicted = extrapolated_scores(context) if config["extrapolation"] else None
+        table = predicted.table if predicted else measure(context).table
         mask = build(config["selection"])(table, num_keep, config["score_seed"])
         made_by = {"method": "score", **{k: config[k] for k in ("score", "pruning_ratio", "score_seed")}}
-        return Pruned(replace(mask, metadata={**mask.metadata, **made_by}), scores=table)
+        mask = replace(mask, metadata={**mask.metadata, **made_by})
+        if predicted is None:
+            return Pruned(mask, scores=table)
+        return Pruned(
+            *(mask, table),
+            files=predicted.files,
+            extrapolation=predicted.facts,
+            facts={"modifiers": [config["merge"]] if config["merge"] != MERGE_DEFAULT else []},
+        )
+
+    def plan(self, context: Context) -> list[StageCost]:
+        """Plan the scoring, of the pool or of a subset and all that predicts the rest, and the final training."""
+        config, num_total = context.config, context.num_total
+        final = final_plan(context, keep_count(num_total, config["pruning_ratio"]))
+        if config["extrapolation"]:
+            choosing = extrapolation_plan(context)
+        else:
+            choosing = scoring_plan(context, num_total, config["scoring"]["max_epochs"])
+        return [*choosing, *if_trained(context, final)]

@@ -1,0 +1,154 @@
+"""``secateur cost``: what a run will cost and when it pays, before anything is trained."""
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from secateur.cli.console import make_console
+from secateur.cli.errors import BAD_INPUT, message
+from secateur.cli.preflight import compose_one, known_keys, parse
+from secateur.core.errors import ConfigError
+from secateur.pipeline.break_even import equal_cost, share, verdict
+
+if TYPE_CHECKING:
+    from secateur.pipeline.context import Context
+    from secateur.pipeline.forecast import Forecast
+    from secateur.pipeline.memory import Held
+
+HELP = """\
+usage: secateur cost [OVERRIDES]
+
+Takes what `secateur run` takes, for one configuration, and says what it would cost: every stage in units of one full
+training, when it pays, what else the same cost would buy, and how much memory the large tensors take.
+It opens the data set, but trains nothing and writes nothing. What a store holds already is counted as if it did not.
+"""
+HEADERS = ("stage", "samples forward", "samples backward", "share of one full training")
+MEMORY_NOTE = (
+    "memory: not all of it at the same time, on the device that trains; without activations, batches and what "
+    "libraries take, so measure a short run before you rely on it"
+)
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def cost(arguments: Sequence[str]) -> int:
+    """Plan one run and print what it will cost; 0, or 2 after one line of error."""
+    try:
+        parsed = parse(arguments, "secateur cost")
+        if parsed.help:
+            sys.stdout.write(HELP)
+            return 0
+        if parsed.cfg or parsed.info or parsed.hydra_help or parsed.shell_completion:
+            raise ConfigError("secateur cost only plans; to look at a configuration use secateur run --cfg job.")
+        _plan(parsed, make_console())
+    except BAD_INPUT as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        sys.stderr.write(f"secateur: error: {message(error, known_keys)}\n")
+        return 2
+    return 0
+
+
+def _plan(parsed: Namespace, console: Console) -> None:
+    """Compose, check and plan; then print."""
+    from secateur.cli.run import make_importable
+    from secateur.pipeline.forecast import forecast
+    from secateur.pipeline.memory import memory_plan
+
+    make_importable(parsed.config_dir)
+    context = _context(parsed)
+    planned, held = forecast(context), memory_plan(context)
+    console.print(_title(context))
+    console.print(_stages(planned))
+    for line in _lines(planned):
+        console.print(line, markup=False)
+    for remark in planned.remarks:
+        console.print(f"note: {remark}", markup=False)
+    console.print(_memory(held))
+    console.print(MEMORY_NOTE, markup=False)
+
+
+def _context(parsed: Namespace) -> "Context":
+    """Return a run that has not started; its messages go nowhere."""
+    from secateur.core.store import Store
+    from secateur.data.prepare import prepare
+    from secateur.pipeline.config import build, canonical, resolve
+    from secateur.pipeline.context import Context
+    from secateur.pipeline.paths import store_folder
+
+    cfg, choices = compose_one(parsed)
+    config = canonical(resolve(cfg))
+    silent = Console(quiet=True)
+    store = Store(store_folder(config["paths"]["output_dir"]), silent.print)
+    return Context(config, prepare(build(config["data"])), store, silent, choices)
+
+
+def _title(context: "Context") -> str:
+    """Return the data set and what is chosen by; a score's name says that the method is one."""
+    from secateur.pipeline.facts import choice
+
+    nodes = [node for node in ("method", "score", "extrapolation") if context.config[node]]
+    names = [str(choice(context.config, node, context.choices)) for node in nodes]
+    return f"{context.data.name}, {context.num_total:,} samples: {' + '.join(names[len(names) > 1 :])}"
+
+
+def _stages(planned: "Forecast") -> Table:
+    """Return the planned ledger."""
+    table = Table(box=box.SIMPLE_HEAD, padding=0, show_footer=True)
+    total = share(planned.ledger.cost_vs_full)
+    footers = ("together", "", "", total)
+    for number, (header, footer) in enumerate(zip(HEADERS, footers, strict=True)):
+        table.add_column(header, footer, justify="right" if number else "left", no_wrap=True)
+    for stage in planned.ledger.stages:
+        forward, backward = f"{stage.samples_forward:,}", f"{stage.samples_backward:,}"
+        table.add_row(stage.stage, forward, backward, small_share(stage.flops / planned.ledger.full_flops))
+    return table
+
+
+def _lines(planned: "Forecast") -> Iterator[str]:
+    """Yield what the numbers mean."""
+    ledger, choosing = planned.ledger, planned.choosing
+    if planned.training is None:
+        yield f"choosing the mask costs {share(choosing)} of one full training; nothing is trained (train_final=false)"
+    else:
+        amortized = share(ledger.cost_vs_full_amortized)
+        yield f"cost_vs_full {share(ledger.cost_vs_full)}, cost_vs_full_amortized {amortized}"
+        yield verdict(choosing, planned.training, planned.at_most)
+    if planned.full_scoring is not None:
+        saved = planned.full_scoring - ledger.cost_vs_full
+        yield (
+            f"scoring every sample instead would cost {share(planned.full_scoring)}: predicting "
+            f"{'saves' if saved > 0 else 'wastes'} {abs(saved):.2f} of one full training"
+        )
+    if planned.training is not None and choosing:
+        yield equal_cost(ledger.cost_vs_full)
+
+
+def _memory(held: Sequence["Held"]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=0)
+    table.add_column("memory, estimated", overflow="fold")
+    table.add_column("size", justify="right", no_wrap=True)
+    for item in held:
+        table.add_row(item.what, size(item.num_bytes))
+    return table
+
+
+def small_share(value: float) -> str:
+    """Return a share with enough digits to be seen: two, and what is below 0.005 with one significant digit."""
+    return f"{value:.2f}" if value >= 0.005 or not value else f"{value:.0e}"
+
+
+def size(num_bytes: int) -> str:
+    """Return bytes in the largest unit that leaves at least one.
+
+    Example:
+        >>> size(512), size(3 * 2**20 // 2), size(7 * 2**30)
+        ('512 B', '1.5 MiB', '7.0 GiB')
+    """
+    power = min(max(num_bytes.bit_length() - 1, 0) // 10, len(UNITS) - 1)
+    return f"{num_bytes / 1024**power:.{1 if power else 0}f} {UNITS[power]}"

@@ -1,0 +1,78 @@
+"""Stage ``embeddings``: what the measuring network makes of every sample of the pool, in one pass."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from secateur.core.errors import NumericalError
+from secateur.core.ledger import StageCost
+from secateur.core.store import StageResult, stage_key
+from secateur.pipeline.config import numerics_key
+from secateur.pipeline.context import EVALUATION_BATCH, Context
+from secateur.training.evaluate import forward_pass
+from secateur.training.progress import progress
+
+VERSION = 1
+FILE = "embeddings.safetensors"
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Penultimate features ``[N, D]`` and logits ``[N, C]`` of the pool, float32, and the stage they come from."""
+
+    embeddings: Tensor
+    logits: Tensor
+    stage: StageResult
+
+
+def embed(context: Context, network: StageResult) -> Embedded:
+    """Return what a scoring network makes of the whole pool (test transform, evaluation mode); books the pass.
+
+    Args:
+        context: the run.
+        network: finished stage with the network's weights.
+    """
+    reads = {"model": context.config["model"], "numerics": numerics_key(context.config)}
+    result = context.store.get(
+        "embeddings",
+        stage_key("embeddings", VERSION, reads, context.data.fingerprint, [network.path.name]),
+        lambda folder: _embed(context, folder, network.path),
+        recompute=context.recompute,
+    )
+    if not any(stage.stage == "embeddings" for stage in context.ledger.stages):  # who reads them twice pays once
+        context.ledger.add(StageCost.from_json(result.summary["cost"], reused=result.reused))
+    tensors = load_file(result.path / FILE)
+    return Embedded(tensors["embeddings"], tensors["logits"], result)
+
+
+def _embed(context: Context, folder: Path, network: Path) -> dict[str, Any]:
+    started = time.monotonic()
+    model = context.fresh_model("model", 0, start=network).to(context.trainer.device)
+    pool, placement = context.data.pool, context.placement
+    features = torch.empty(len(pool), model.num_features)
+    logits = torch.empty(len(pool), model.num_classes)
+    loader = context.data.eval_loader(pool, EVALUATION_BATCH, **placement)
+    start = 0  # batches come in the pool's order
+    with progress("embedding", context.console, len(pool)) as advance:
+        for step in forward_pass(model, loader, context.trainer.precision):
+            stop = start + len(step.features)
+            features[start:stop], logits[start:stop] = step.features.cpu(), step.logits.cpu()
+            advance(stop - start)
+            start = stop
+    _check(context, features)
+    save_file({"embeddings": features, "logits": logits, "sample_id": pool}, folder / FILE)
+    seconds, flops = time.monotonic() - started, context.flops("model")
+    cost = StageCost("embeddings", len(pool), 0, flops=len(pool) * flops, seconds=seconds, device_seconds=seconds)
+    return {"cost": cost.to_json()}
+
+
+def _check(context: Context, features: Tensor) -> None:
+    bad = ~torch.isfinite(features).all(dim=1)
+    if bool(bad.any()):
+        first = int(context.data.pool[bad][0])
+        raise NumericalError(f"{int(bad.sum())} embeddings are not finite; the first is of sample_id {first}.")

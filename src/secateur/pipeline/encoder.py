@@ -1,0 +1,59 @@
+"""Stage ``encoder``: the network whose frozen features the unsupervised paradigm reads."""
+
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from secateur.core.ledger import StageCost
+from secateur.core.seeds import stream_seed
+from secateur.core.store import StageResult, stage_key
+from secateur.data.order import Shuffled
+from secateur.pipeline.config import stage_reads
+from secateur.pipeline.context import Context
+from secateur.pipeline.costs import training_cost
+from secateur.pipeline.paradigms import make_module, passes_of
+from secateur.training.fit import finish_folder, fit
+from secateur.training.metrics import EpochMetrics
+from secateur.training.progress import ProgressBar
+
+VERSION = 1
+
+
+def encoder(context: Context) -> StageResult:
+    """Train ``model=`` on the pool without labels, or take it as it is built; books what that cost."""
+    config = context.config
+    settings = {key: config["paradigm"][key] for key in ("encoder", "encoder_epochs")}
+    trained = settings["encoder"] is not None
+    nodes = {"model": config["model"], "score_seed": config["score_seed"]}
+    further = {**settings, "optim": config["scoring"]["optim"]} if trained else {}
+    result = context.store.get(
+        "encoder",
+        stage_key("encoder", VERSION, stage_reads(config, **nodes, **further), context.data.fingerprint),
+        lambda folder: _train(context, folder) if trained else _keep(context, folder),
+        recompute=context.recompute,
+    )
+    if result.summary["cost"]:
+        context.ledger.add(StageCost.from_json(result.summary["cost"], reused=result.reused))
+    return result
+
+
+def _train(context: Context, folder: Path) -> dict[str, Any]:
+    config, data = context.config, context.data
+    recipe, seed = context.recipe(config["scoring"]["optim"]), stream_seed(config["score_seed"], "encoder")
+    model = context.fresh_model("model", stream_seed(config["score_seed"], "encoder-model"))
+    # The module makes its own two views of each image.
+    loader = data.train_loader(Shuffled(data.pool, seed), recipe.batch_size, seed, augment=False, **context.placement)
+    num_epochs, node = config["paradigm"]["encoder_epochs"], config["paradigm"]["encoder"]
+    module = make_module(context, node, model, recipe, num_epochs=num_epochs, seed=seed)
+    metrics = EpochMetrics({}, data.num_classes)
+    callbacks = [metrics, ProgressBar("encoder", context.console)]
+    fit(module, loader, context.trainer, folder, callbacks, max_epochs=num_epochs)
+    finish_folder(folder, model, metrics)
+    return {"cost": training_cost(context, "encoder", "model", metrics, passes=passes_of(module)).to_json()}
+
+
+def _keep(context: Context, folder: Path) -> dict[str, Any]:
+    model = context.fresh_model("model", stream_seed(context.config["score_seed"], "encoder-model"))
+    save_file({name: values.contiguous() for name, values in model.state_dict().items()}, folder / "model.safetensors")
+    return {"cost": None}
