@@ -8,6 +8,7 @@ import pytest
 
 from secateur.core.record import new_record, save_record
 from secateur.report.cells import make_cells
+from secateur.report.fidelity import make_fidelity_rows
 from secateur.report.load import load_runs
 from secateur.report.summary import make_rows
 
@@ -47,6 +48,40 @@ def make_record(method="random", score=None, ratio=0.5, seed=0, accuracy=0.9, **
     return record
 
 
+def extrapolated(name="knn", spearman=0.5, seed=0, level=0.8, fraction=0.2, factor=1.0, **changes):
+    """Return a record that made a mask only, from scores whose correlation is one number or one per full scoring."""
+    values = spearman if isinstance(spearman, list) else [spearman]
+    lines = [
+        {"pruning_ratio": ratio, "chance": 1 - ratio, "jaccard": 0.4, "jaccard_chance": 0.3} for ratio in (0.5, 0.9)
+    ]
+    seeds = [{"pruning_ratio": line["pruning_ratio"], "recall": 0.9, "chance": line["chance"]} for line in lines]
+    entries = [
+        {
+            **{"score_seed": 10 + number, "pearson": value, "spearman": value, "tail_recall": 0.3, "tail_chance": 0.05},
+            **{"ks": 0.1, "wasserstein": 0.2},
+            "by_ratio": [{**line, "recall": value, "observed_share": fraction} for line in lines],
+        }
+        for number, value in enumerate(values)
+    ]
+    block = {
+        **{"subset_fraction": fraction, "subset_epochs_factor": factor, "merge": "quantile_match", "chosen": None},
+        **{"cost_choosing_vs_full": fraction * factor / 2, "cost_vs_full_scoring": fraction * factor, "trace": []},
+        "fidelity": entries,
+        "seed_level": None if level is None else {"spearman": level, "by_ratio": seeds},
+    }
+    settings = {
+        **{"extrapolation": {"_target_": name}, "train_final": False, "subset_fraction": fraction},
+        **{"subset_epochs_factor": factor, "merge": "quantile_match"},
+    }
+    untrained = {"metrics__test_accuracy": None, "ledger__cost_vs_full": None}
+    common = {"pruning__extrapolation": name, "models__scoring": "small_cnn", "config": settings, **untrained}
+    for key in [key for key in changes if key in block]:
+        block[key] = changes.pop(key)
+    return make_record(
+        "score", "tdds", changes.pop("ratio", 0.5), seed, 0.9, extrapolation=block, **{**common, **changes}
+    )
+
+
 def write_records(root, records):
     """Write each record into a folder of its own and return the folders."""
     folders = [root / f"{number:05d}" for number in range(len(records))]
@@ -80,6 +115,11 @@ def record():
 
 
 @pytest.fixture(scope="session")
+def predicted():
+    return extrapolated
+
+
+@pytest.fixture(scope="session")
 def comparison():
     return benchmark
 
@@ -93,6 +133,16 @@ def write(tmp_path):
         return tmp_path / "runs"
 
     return write_below
+
+
+@pytest.fixture
+def fidelity_of(write):
+    """Return the fidelity rows of some records."""
+
+    def rows_of_records(records):
+        return make_fidelity_rows(load_runs([write(records)]).extrapolated)
+
+    return rows_of_records
 
 
 @pytest.fixture

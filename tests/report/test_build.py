@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from secateur.core.errors import ConfigError, DataError
+from secateur.core.record import save_record
 from secateur.report.build import build_report
 from secateur.report.export import to_csv, to_latex, to_markdown
 
@@ -123,3 +124,22 @@ def test_two_thousand_records_take_seconds(tmp_path, write, comparison):
     assert time.perf_counter() - start < 20
     assert len(result.rows) == 4 * len(ratios) + 1
     assert all(row.accuracy.n == 27 for row in result.rows)
+
+
+def test_robust_accuracy_is_in_every_form(tmp_path, write, comparison, record):
+    base = write(comparison(seeds=[0, 1]))
+    build_report([base], tmp_path / "plain")
+    robust = [record("full", seed=seed, accuracy=0.9, metrics__robust_accuracy=0.4125) for seed in (0, 1)]
+    for number, made in enumerate([*robust, record("full", data__name="svhn")]):
+        save_record(tmp_path / "attacked" / str(number), made)
+    build_report([tmp_path / "attacked"], tmp_path / "robust")
+    for name, column in {"results.md": "robust (n)", "results.tex": "robust (n)", "report.html": "robust (n)"}.items():
+        assert column not in (tmp_path / "plain" / name).read_text()
+        assert (tmp_path / "robust" / name).read_text().count(column) == 1  # of two tables
+    assert "41.2 ± 0.0 (2)" in (tmp_path / "robust" / "results.md").read_text()
+    tables = [part for part in (tmp_path / "robust" / "results.md").read_text().split("###") if "|" in part]
+    widths = [{line.count("|") for line in part.splitlines() if line.startswith("|")} for part in tables]
+    assert widths == [{9}, {8}]
+    assert r"\begin{tabular}{lrrrrllr}" in (tmp_path / "robust" / "results.tex").read_text()
+    lines = list(csv.DictReader((tmp_path / "robust" / "results.csv").open()))
+    assert [(line["robust_accuracy_mean"], line["robust_accuracy_n"]) for line in lines] == [("0.4125", "2"), ("", "")]

@@ -73,3 +73,12 @@ def test_pools_of_one_name_are_told_apart_by_fingerprint(cells_of, record):
 def test_models_and_data_sets_are_never_mixed(cells_of, record):
     cells, _ = cells_of([record(), record(models__final="resnet18"), record(data__name="svhn")])
     assert len(cells) == 3
+
+
+def test_robust_accuracy_needs_every_run(cells_of, record):
+    def robust(ratio, *values):
+        more = [{} if value is None else {"metrics__robust_accuracy": value} for value in values]
+        return [record(ratio=ratio, seed=seed // 2, score_seed=seed, **keys) for seed, keys in enumerate(more)]
+
+    cells, _ = cells_of([*robust(0.3, 0.4, 0.5, 0.3), *robust(0.5, 0.4, None)])
+    assert [cell.robust_accuracy_by_seed for cell in cells] == [{0: pytest.approx(0.45), 1: 0.3}, {}]

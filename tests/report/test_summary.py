@@ -174,3 +174,11 @@ def test_missing_seeds_and_shared_masks_are_noted(rows_of, records_of):
         "one mask (one score_seed) for all seeds, only training varies: tdds",
     ]
     assert notes(rows_of(records_of(FULL, RANDOM, TDDS))) == []
+
+
+def test_robust_accuracy_of_a_run_and_of_what_it_was_compared_with(rows_of, record):
+    comparison = {"full": {"test_accuracy": 0.95, "robust_accuracy": 0.6}, "random": {"test_accuracy": 0.9}}
+    counts = {"pruning__num_total": 10, "pruning__num_kept": 5}
+    rows = rows_of([record("score", "tdds", comparison=comparison, metrics__robust_accuracy=0.5, **counts)])
+    means = {row.label: row.robust_accuracy and row.robust_accuracy.mean for row in rows}
+    assert means == {"full": 0.6, "random": None, "tdds": 0.5}

@@ -39,3 +39,16 @@ def test_numbers():
     assert difference_text(None) == ""
     assert difference_text(Estimate(-0.0001, 2, 0.001, -0.0101, 0.0099)) == "+0.0 ± 1.0"
     assert [percent(share) for share in (None, 0.3, 0.125, 1.0, 0.29999999)] == ["-", "30 %", "12.5 %", "100 %", "30 %"]
+
+
+def test_robust_accuracy_has_a_column_where_a_run_has_it(rows_of, record):
+    robust = [record("score", "tdds", seed=seed, metrics__robust_accuracy=0.4 + 0.02 * seed) for seed in (0, 1, 2)]
+    text = printed(rows_of([*robust, record("full", ratio=0.5)]))
+    assert "robust (n)" in text
+    assert "robust: accuracy on test images attacked by PGD" in text
+    (line,) = [line for line in text.splitlines() if "tdds" in line]
+    assert " ".join(line.split()).startswith("tdds 50 % 50 % 90.0 ± 0.0 (3) 42.0 ± 2.0 (3) ")
+    (line,) = [line for line in text.splitlines() if line.split()[:1] == ["full"]]
+    assert " ".join(line.split()) == "full - 100 % 90.0 (1) - 1.00"
+    assert max(map(len, text.splitlines())) <= 100
+    assert "robust" not in printed(rows_of([record("full", ratio=0.5)]))

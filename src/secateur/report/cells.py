@@ -31,10 +31,14 @@ class Cell:
     @property
     def accuracy_by_seed(self) -> dict[int, float]:
         """Accuracy by training seed; several masks (score seeds) of one seed are averaged."""
-        values = defaultdict(list)
-        for run in self.runs:
-            values[run.seed].append(run.accuracy)
-        return {seed: fmean(accuracies) for seed, accuracies in sorted(values.items())}
+        return _by_seed([(run.seed, run.accuracy) for run in self.runs])
+
+    @property
+    def robust_accuracy_by_seed(self) -> dict[int, float]:
+        """Accuracy on the attacked test set by training seed; empty if a run did not measure it."""
+        values = [(run.seed, run.robust_accuracy) for run in self.runs]
+        known = [(seed, accuracy) for seed, accuracy in values if accuracy is not None]
+        return _by_seed(known) if len(known) == len(values) else {}
 
     def compared_with(self, name: str) -> dict[int, float]:
         """Accuracy by training seed of what the runs themselves were compared with; empty if one was not."""
@@ -57,6 +61,14 @@ class Cell:
     def recipe(self) -> dict[str, Any]:
         """Settings of the final training: cells are compared only where these are equal."""
         return self.runs[0].recipe
+
+
+def _by_seed(values: Iterable[tuple[int, float]]) -> dict[int, float]:
+    """Return the mean of every seed's values, by seed."""
+    by_seed = defaultdict(list)
+    for seed, value in values:
+        by_seed[seed].append(value)
+    return {seed: fmean(members) for seed, members in sorted(by_seed.items())}
 
 
 def make_cells(runs: Sequence[Run]) -> tuple[list[Cell], list[LeftOut]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from secateur.report.statistics import Estimate
 from secateur.report.summary import Row
-from secateur.report.table import LEGEND, headers, row_texts
+from secateur.report.table import Column, columns, legend
 
 LATEX_ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -41,6 +41,7 @@ def _csv_row(row: Row, baseline: str) -> dict[str, Any]:
         "seeds": " ".join(map(str, row.seeds)),
         "num_masks": row.num_masks,
         **_csv_estimate("accuracy", row.accuracy),
+        **_csv_estimate("robust_accuracy", row.robust_accuracy),
         "baseline": baseline,
         **_csv_estimate("vs_baseline", row.vs_baseline),
         "verdict_baseline": row.verdict_baseline,
@@ -59,31 +60,35 @@ def _csv_estimate(name: str, value: Estimate | None) -> dict[str, Any]:
 def to_markdown(rows: Sequence[Row], baseline: str) -> str:
     """Return one table per data set and model."""
     parts = []
-    for (data, model), members in groupby(rows, key=lambda row: (row.data, row.model)):
-        lines = [headers(baseline), ["---", *["---:"] * 3, "---", "---", "---:"]]
-        lines += [[text.replace("|", "\\|") for text in row_texts(row, baseline)] for row in members]
+    for (data, model), group in groupby(rows, key=lambda row: (row.data, row.model)):
+        members = list(group)
+        shown = columns(members, baseline)
+        lines = [[column.header for column in shown], ["---:" if column.number else "---" for column in shown]]
+        lines += [[column.text(row).replace("|", "\\|") for column in shown] for row in members]
         table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         parts.append(f"### {data}, {model}\n\n{table}\n")
-    legend = "\n".join(f"- {line.strip()}" for line in LEGEND)
-    return "\n".join([*parts, legend, ""])
+    explained = "\n".join(f"- {line.strip()}" for line in legend(rows))
+    return "\n".join([*parts, explained, ""])
 
 
 def to_latex(rows: Sequence[Row], baseline: str) -> str:
     """Return one ``tabular`` per data set and model, for the package booktabs."""
-    parts = ["% needs \\usepackage{booktabs}", *(f"% {line}" for line in LEGEND)]
+    parts = ["% needs \\usepackage{booktabs}", *(f"% {line}" for line in legend(rows))]
     for (data, model), group in groupby(rows, key=lambda row: (row.data, row.model)):
-        blocks = [list(members) for _, members in groupby(group, key=lambda row: row.pruning_ratio)]
-        body = "\n\\midrule\n".join("\n".join(_latex_row(row, baseline) for row in block) for block in blocks)
+        members = list(group)
+        shown = columns(members, baseline)
+        blocks = [list(alike) for _, alike in groupby(members, key=lambda row: row.pruning_ratio)]
+        body = "\n\\midrule\n".join("\n".join(_latex_row(row, shown) for row in block) for block in blocks)
         parts += [
-            f"\n% {data}, {model}\n\\begin{{tabular}}{{lrrrllr}}\n\\toprule",
-            _latex_line(headers(baseline)),
+            f"\n% {data}, {model}\n\\begin{{tabular}}{{{''.join('lr'[column.number] for column in shown)}}}\n\\toprule",
+            _latex_line([column.header for column in shown]),
             f"\\midrule\n{body}\n\\bottomrule\n\\end{{tabular}}",
         ]
     return "\n".join(parts) + "\n"
 
 
-def _latex_row(row: Row, baseline: str) -> str:
-    return _latex_line(row_texts(row, baseline))
+def _latex_row(row: Row, shown: Sequence[Column]) -> str:
+    return _latex_line([column.text(row) for column in shown])
 
 
 def _latex_line(texts: Sequence[str]) -> str:

@@ -1,15 +1,17 @@
 """Find run.json records under some folders and read what a report needs; nothing broken is fatal."""
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Final, Literal
 
 from secateur.core.errors import DataError
 from secateur.core.record import FILE_NAME, load_record
-from secateur.report.run import Run, runs_of
+from secateur.report.fidelity_run import FidelityRun, fidelity_run_of
+from secateur.report.run import Run, is_mask_only, runs_of
 
+MASK_ONLY: Final = "mask only"
 REASONS = {"running": "still running, or lost", "interrupted": "interrupted; the same command goes on with it"}
 
 
@@ -18,16 +20,23 @@ class LeftOut:
     """A record that does not enter the statistics, and why."""
 
     path: Path
-    kind: Literal["unreadable", "failed", "unfinished", "unusable", "superseded"]
+    kind: Literal["unreadable", "failed", "unfinished", "unusable", "superseded", "mask only"]
     reason: str
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What was found: the finished runs, and the records that had to be left out."""
+    """What was found.
+
+    Attributes:
+        runs: the finished runs with an accuracy.
+        left_out: the records that had to be left out of those.
+        extrapolated: what the finished runs with score extrapolation say of it, also those that made a mask only.
+    """
 
     runs: list[Run]
     left_out: list[LeftOut]
+    extrapolated: list[FidelityRun] = field(default_factory=list)
 
 
 def load_runs(paths: Iterable[Path | str]) -> Loaded:
@@ -46,11 +55,7 @@ def load_runs(paths: Iterable[Path | str]) -> Loaded:
         found.update(_records_under(path))
     loaded = Loaded([], [])
     for folder in sorted(found):
-        outcome = read_runs(folder)
-        if isinstance(outcome, LeftOut):
-            loaded.left_out.append(outcome)
-        else:
-            loaded.runs.extend(outcome)
+        _read(folder, loaded)
     return loaded
 
 
@@ -60,8 +65,25 @@ def _records_under(path: Path) -> list[Path]:
     return [Path(folder).resolve() for folder, _, files in os.walk(path) if FILE_NAME in files]
 
 
-def read_runs(folder: Path) -> list[Run] | LeftOut:
-    """Read one record (a run, and the runs it was compared with), or say why it cannot be used."""
+def _read(folder: Path, loaded: Loaded) -> None:
+    """Add one record (a run, and the runs it was compared with), or say why it cannot be used."""
+    record = _finished(folder)
+    if isinstance(record, LeftOut):
+        loaded.left_out.append(record)
+        return
+    try:
+        if is_mask_only(record):
+            loaded.left_out.append(LeftOut(folder, MASK_ONLY, "nothing was trained on the mask"))
+        else:
+            loaded.runs.extend(runs_of(folder, record))
+        extrapolated = fidelity_run_of(folder, record)
+        loaded.extrapolated.extend([extrapolated] if extrapolated else [])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        what = f"no key {error}" if isinstance(error, KeyError) else str(error)
+        loaded.left_out.append(LeftOut(folder, "unusable", what))
+
+
+def _finished(folder: Path) -> Mapping[str, Any] | LeftOut:
     try:
         record = load_record(folder)
     except (DataError, OSError, RecursionError) as error:
@@ -71,8 +93,4 @@ def read_runs(folder: Path) -> list[Run] | LeftOut:
         return LeftOut(folder, "failed", str(record.get("error") or "no reason recorded"))
     if status != "finished":
         return LeftOut(folder, "unfinished", REASONS.get(str(status), f"status is {status!r}"))
-    try:
-        return runs_of(folder, record)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        what = f"no key {error}" if isinstance(error, KeyError) else str(error)
-        return LeftOut(folder, "unusable", what)
+    return record

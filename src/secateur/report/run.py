@@ -12,7 +12,8 @@ from secateur.core.record import label_of
 # Settings that do not change what a run measures, or that a report tells apart by itself.
 IGNORED = {
     *("name", "force", "pruning_ratio", "compare_with", "experiment", "sweeps", "hydra", "logger", "paths"),
-    *("data.root", "data.download", "data.num_workers", "data.resident", "data.resident_limit_gib"),
+    *("train_final", "fidelity"),
+    *("data.root", "data.extra", "data.download", "data.num_workers", "data.resident", "data.resident_limit_gib"),
     *("trainer.accelerator", "trainer.num_threads", "trainer.evaluate_every", "trainer.checkpoint_every"),
     *("trainer.devices", "trainer.num_nodes"),
 }
@@ -45,6 +46,7 @@ class Run:
         settings: its configuration, flat, without seeds and without what cannot change the result.
         comparison: accuracy of full data and of a random subset of the same size, trained with the same seeds,
             as far as the run measured them.
+        robust_accuracy: accuracy on the attacked test set; None without adversarial training.
     """
 
     path: Path
@@ -65,6 +67,7 @@ class Run:
     selected_on_test: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     comparison: Mapping[str, float] = field(default_factory=dict)
+    robust_accuracy: float | None = None
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -84,21 +87,22 @@ def runs_of(path: Path, record: Mapping[str, Any]) -> list[Run]:
     run = Run(
         path=path,
         run_key=str(record["run_key"]),
-        seed=_integer(record["seed"], "seed"),
-        score_seed=None if record["score_seed"] is None else _integer(record["score_seed"], "score_seed"),
-        data=_data_name(record),
+        seed=integer(record["seed"], "seed"),
+        score_seed=None if record["score_seed"] is None else integer(record["score_seed"], "score_seed"),
+        data=data_name(record),
         fingerprint=str(record["data"]["fingerprint"]),
         model=str(record["models"]["final"]),
         label=label_of(record),
-        pruning_ratio=0.0 if method == FULL else _number(pruning["pruning_ratio"], "pruning.pruning_ratio"),
-        keep_fraction=_optional(pruning["keep_fraction"], "pruning.keep_fraction"),
+        pruning_ratio=0.0 if method == FULL else number(pruning["pruning_ratio"], "pruning.pruning_ratio"),
+        keep_fraction=optional(pruning["keep_fraction"], "pruning.keep_fraction"),
         accuracy=_accuracy(record["metrics"]["test_accuracy"], "metrics.test_accuracy"),
-        cost_vs_full=_optional(ledger["cost_vs_full"], "ledger.cost_vs_full"),
-        cost_vs_full_amortized=_optional(ledger["cost_vs_full_amortized"], "ledger.cost_vs_full_amortized"),
+        cost_vs_full=optional(ledger["cost_vs_full"], "ledger.cost_vs_full"),
+        cost_vs_full_amortized=optional(ledger["cost_vs_full_amortized"], "ledger.cost_vs_full_amortized"),
         finished=str(record["finished"] or ""),
-        num_test=None if (size := record["data"].get("num_test")) is None else _integer(size, "data.num_test"),
+        num_test=None if (size := record["data"].get("num_test")) is None else integer(size, "data.num_test"),
         selected_on_test=record["select_on"] == "test",
         settings=settings,
+        robust_accuracy=_robust_accuracy(record["metrics"], "metrics"),
     )
     if method in (FULL, RANDOM):
         return [replace(run, settings=run.recipe, score_seed=None if method == FULL else run.score_seed)]
@@ -117,7 +121,7 @@ def _with_comparisons(run: Run, record: Mapping[str, Any]) -> list[Run]:
     for name, accuracy in accuracies.items():
         if name == RANDOM and not _keeps_what_was_asked(run, record):
             continue
-        cost = _optional(measured[name].get("cost_vs_full"), f"comparison.{name}.cost_vs_full")
+        cost = optional(measured[name].get("cost_vs_full"), f"comparison.{name}.cost_vs_full")
         changes: dict[str, Any] = {"score_seed": None, "pruning_ratio": 0.0, "keep_fraction": 1.0}
         runs.append(
             replace(
@@ -125,6 +129,7 @@ def _with_comparisons(run: Run, record: Mapping[str, Any]) -> list[Run]:
                 run_key=f"{run.run_key}/{name}",
                 label=name,
                 accuracy=accuracy,
+                robust_accuracy=_robust_accuracy(measured[name], f"comparison.{name}"),
                 cost_vs_full=cost,
                 cost_vs_full_amortized=cost,
                 selected_on_test=False,
@@ -138,6 +143,13 @@ def _with_comparisons(run: Run, record: Mapping[str, Any]) -> list[Run]:
 def _keeps_what_was_asked(run: Run, record: Mapping[str, Any]) -> bool:
     num_total, num_kept = record["pruning"]["num_total"], record["pruning"]["num_kept"]
     return num_total is not None and num_kept == keep_count(num_total, run.pruning_ratio)
+
+
+def is_mask_only(record: Mapping[str, Any]) -> bool:
+    """Whether a finished run was to make the mask and train nothing on it (``train_final=false``)."""
+    if record["metrics"]["test_accuracy"] is not None:
+        return False
+    return (record["config"] or {}).get("train_final") is False or record["ledger"]["cost_vs_full"] is None
 
 
 def flat_settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -154,30 +166,51 @@ def flat_settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]
     return flat
 
 
-def _data_name(record: Mapping[str, Any]) -> str:
+def data_name(record: Mapping[str, Any]) -> str:
+    """Return the name of the data set, for transfer learning ``source -> downstream``."""
     downstream = (record.get("transfer") or {}).get("downstream")
     name = str(record["data"]["name"])
     return f"{name} -> {downstream}" if downstream else name
 
 
 def _accuracy(value: Any, name: str) -> float:
-    accuracy = _number(value, name)
+    accuracy = number(value, name)
     if not 0 <= accuracy <= 1:
         raise ValueError(f"{name} is {accuracy}, not in [0, 1]")
     return accuracy
 
 
-def _number(value: Any, name: str) -> float:
+def _robust_accuracy(metrics: Mapping[str, Any], block: str) -> float | None:
+    value = metrics.get("robust_accuracy")
+    return None if value is None else _accuracy(value, f"{block}.robust_accuracy")
+
+
+def number(value: Any, name: str) -> float:
+    """Return a finite number of a record as float.
+
+    Raises:
+        ValueError: it is none; the message has its name.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{name} is {value!r}, not a number")
     return float(value)
 
 
-def _integer(value: Any, name: str) -> int:
+def integer(value: Any, name: str) -> int:
+    """Return an integer of a record.
+
+    Raises:
+        ValueError: it is none; the message has its name.
+    """
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{name} is {value!r}, not an integer")
     return value
 
 
-def _optional(value: Any, name: str) -> float | None:
-    return None if value is None else _number(value, name)
+def optional(value: Any, name: str) -> float | None:
+    """Return a number of a record, or None where it is null: not measured.
+
+    Raises:
+        ValueError: it is neither; the message has its name.
+    """
+    return None if value is None else number(value, name)

@@ -30,6 +30,7 @@ class Row:
         cost_vs_full: mean cost in units of one full training; None when a run did not measure it.
         cost_vs_full_amortized: the same when the mask is reused without end.
         selected_on_test: the mask was chosen on the test set: no verdict.
+        robust_accuracy: accuracy on the attacked test set over the seeds; None when a run did not measure it.
     """
 
     data: str
@@ -47,6 +48,7 @@ class Row:
     cost_vs_full: float | None
     cost_vs_full_amortized: float | None
     selected_on_test: bool = False
+    robust_accuracy: Estimate | None = None
 
     @property
     def is_full(self) -> bool:
@@ -99,7 +101,7 @@ def _row(cell: Cell, baseline: str, baselines: Sequence[Cell], fulls: Sequence[C
     selected_on_test = any(run.selected_on_test for run in cell.runs)
     if selected_on_test:
         says_baseline = says_full = "selected on test: no verdict"
-    values = cell.accuracy_by_seed
+    values, robust = cell.accuracy_by_seed, cell.robust_accuracy_by_seed
     return Row(
         data=cell.data,
         model=cell.model,
@@ -116,6 +118,7 @@ def _row(cell: Cell, baseline: str, baselines: Sequence[Cell], fulls: Sequence[C
         cost_vs_full=_mean([run.cost_vs_full for run in cell.runs]),
         cost_vs_full_amortized=_mean([run.cost_vs_full_amortized for run in cell.runs]),
         selected_on_test=selected_on_test,
+        robust_accuracy=estimate(list(robust.values())) if robust else None,
     )
 
 

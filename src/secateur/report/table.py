@@ -1,6 +1,7 @@
 """The comparison on the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 from rich import box
@@ -17,6 +18,57 @@ LEGEND = (
     "    ties, matches: the interval holds 0 and lies within ±1 point; undecided: it is wider",
     "cost: everything the result needs, in trainings on full data; below 1, pruning paid at once",
 )
+ROBUST = "robust: accuracy on test images attacked by PGD, an upper bound of what other attacks leave"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of every printed form of the table.
+
+    Attributes:
+        header: its name.
+        text: what it shows of a row.
+        number: whether that is a number, set to the right and never folded.
+        verdict: the words that color it; empty for none.
+    """
+
+    header: str
+    text: Callable[[Row], str]
+    number: bool = False
+    verdict: Callable[[Row], str] = lambda _: ""
+
+
+def columns(rows: Sequence[Row], baseline: str) -> list[Column]:
+    """Return the columns of a table of some rows; the robust accuracy only where any row has it."""
+    robust = [Column("robust (n)", lambda row: _accuracy_or_dash(row.robust_accuracy), number=True)]
+    return [
+        Column("method", lambda row: row.label),
+        Column("pruned", lambda row: percent(None if row.is_full else row.pruning_ratio), number=True),
+        Column("kept", lambda row: percent(row.keep_fraction), number=True),
+        Column("accuracy (n)", lambda row: accuracy_text(row.accuracy), number=True),
+        *(robust if shows_robust(rows) else []),
+        Column(
+            f"vs {baseline}",
+            lambda row: _comparison(row.vs_baseline, row.verdict_baseline, baseline),
+            verdict=lambda row: row.verdict_baseline,
+        ),
+        Column(
+            "vs full",
+            lambda row: _comparison(row.vs_full, row.verdict_full, "full"),
+            verdict=lambda row: row.verdict_full,
+        ),
+        Column("cost", lambda row: ratio_text(row.cost_vs_full), number=True),
+    ]
+
+
+def shows_robust(rows: Sequence[Row]) -> bool:
+    """Whether any row has a robust accuracy."""
+    return any(row.robust_accuracy is not None for row in rows)
+
+
+def legend(rows: Sequence[Row]) -> list[str]:
+    """Return what the columns mean, line by line."""
+    return [*LEGEND[:1], *([ROBUST] if shows_robust(rows) else []), *LEGEND[1:]]
 
 
 def comparison_table(rows: Sequence[Row], baseline: str = "random") -> Table:
@@ -29,44 +81,25 @@ def comparison_table(rows: Sequence[Row], baseline: str = "random") -> Table:
     grid = Table.grid(padding=(0, 0))
     for (data, model), group in groupby(rows, key=lambda row: (row.data, row.model)):
         grid.add_row(_part(f"{data}, {model}", list(group), baseline))
-    grid.add_row(Text("\n".join(LEGEND), style="dim"))
+    grid.add_row(Text("\n".join(legend(rows)), style="dim"))
     return grid
 
 
 def _part(title: str, rows: Sequence[Row], baseline: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=0)
-    for position, header in enumerate(headers(baseline)):
-        number = position in (1, 2, 3, 6)  # a narrow terminal folds the names and the comparisons only
-        table.add_column(header, justify="right" if number else "left", no_wrap=number)
+    shown = columns(rows, baseline)
+    for column in shown:  # a narrow terminal folds the names and the comparisons only
+        table.add_column(column.header, justify="right" if column.number else "left", no_wrap=column.number)
     for _, members in groupby(rows, key=lambda row: row.pruning_ratio):
         for row in members:
-            table.add_row(*_styled(row, baseline))
+            table.add_row(*(_styled(row, column) for column in shown))
         table.add_section()
     return table
 
 
-def _styled(row: Row, baseline: str) -> list[Text]:
-    words = ["", "", "", "", row.verdict_baseline, row.verdict_full, ""]
-    styles = [STYLES.get(verdict.split(" ")[0], "dim") if verdict else "" for verdict in words]
-    return [Text(text, style=style) for text, style in zip(row_texts(row, baseline), styles, strict=True)]
-
-
-def headers(baseline: str) -> list[str]:
-    """Return the headers of the columns that :func:`row_texts` fills."""
-    return ["method", "pruned", "kept", "accuracy (n)", f"vs {baseline}", "vs full", "cost"]
-
-
-def row_texts(row: Row, baseline: str) -> list[str]:
-    """Return a row as the seven texts that every printed form of the table shows."""
-    return [
-        row.label,
-        percent(None if row.is_full else row.pruning_ratio),
-        percent(row.keep_fraction),
-        accuracy_text(row.accuracy),
-        _comparison(row.vs_baseline, row.verdict_baseline, baseline),
-        _comparison(row.vs_full, row.verdict_full, "full"),
-        ratio_text(row.cost_vs_full),
-    ]
+def _styled(row: Row, column: Column) -> Text:
+    verdict = column.verdict(row)
+    return Text(column.text(row), style=STYLES.get(verdict.split(" ")[0], "dim") if verdict else "")
 
 
 def _comparison(difference: Estimate | None, words: str, reference: str) -> str:
@@ -78,6 +111,10 @@ def accuracy_text(accuracy: Estimate) -> str:
     """Return an accuracy in percent, for example ``95.1 ± 0.2 (3)``."""
     spread = f" ± {100 * accuracy.sd:.1f}" if accuracy.sd is not None else ""
     return f"{100 * accuracy.mean:.1f}{spread} ({accuracy.n})"
+
+
+def _accuracy_or_dash(accuracy: Estimate | None) -> str:
+    return "-" if accuracy is None else accuracy_text(accuracy)
 
 
 def difference_text(difference: Estimate | None) -> str:
