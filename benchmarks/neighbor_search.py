@@ -1,7 +1,8 @@
 """What exact neighbor search costs beyond the matrix product it is made of, and how much memory it needs.
 
 Search, the bare products and scikit-learn's brute force run in turn, so that a slow moment of the machine hits all of
-them; the first round warms up and is not counted. Two products serve as units: in chunks of 400 queries into memory
+them; the first round warms up and is not counted. Elapsed time is what a user feels; the processor time of the same
+runs has less of what else the machine did. Two products serve as units: in chunks of 800 queries into memory
 that is used again (the fastest there is, and no result is kept), and ``queries @ references.T`` in one piece, result
 and all. The loop that broadcasts differences is timed on a slice. Then a child process for itself searches many
 neighbors, and tells by how much that raised its peak of resident memory, and how much of this the outputs are.
@@ -13,12 +14,14 @@ import argparse
 import json
 import os
 import platform
+import re
 import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import sklearn
 import torch
@@ -27,7 +30,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from secateur.core.neighbors import search
 
-CHUNK = 400
+CHUNK = 800
 
 
 def chunked_product(queries, references):
@@ -45,10 +48,11 @@ def broadcast_loop(queries, references, k):
         (references - query).norm(dim=1).topk(k, largest=False)
 
 
-def seconds(task: Callable) -> float:
-    started = time.perf_counter()
+def seconds(task: Callable) -> tuple[float, float]:
+    """Return the elapsed time and the processor time of one call."""
+    started, worked = time.perf_counter(), time.process_time()
     task()
-    return time.perf_counter() - started
+    return time.perf_counter() - started, time.process_time() - worked
 
 
 def spread(values: list[float], unit: str) -> str:
@@ -69,7 +73,7 @@ def compare(arguments: argparse.Namespace) -> None:
     }
     if not arguments.no_sklearn:
         tasks["scikit-learn brute force"] = lambda: scikit_learn(queries, references, k)
-    times: dict[str, list[float]] = {name: [] for name in tasks}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in tasks}
     for number in range(arguments.rounds + 1):
         for name, task in tasks.items():
             taken = seconds(task)
@@ -77,26 +81,38 @@ def compare(arguments: argparse.Namespace) -> None:
                 times[name].append(taken)
         print(f"round {number or 'warm-up'} done", flush=True)
     print(f"\n{len(queries):,} x {len(references):,} x {arguments.width}, k={k}, float32, {arguments.rounds} rounds")
-    for name, taken in times.items():
-        print(f"  {name:26} {spread(taken, ' s')}")
-    for unit in ("product, chunked", "product, whole"):
-        print(f"times the bare {unit}:")
-        for name in [name for name in times if not name.startswith("product")]:
-            ratios = [taken / alone for taken, alone in zip(times[name], times[unit], strict=True)]
-            print(f"  {name:26} {spread(ratios, 'x')}")
+    for clock, what in enumerate(("elapsed", "processor")):
+        for name, taken in times.items():
+            print(f"  {what} time, {name:24} {spread([pair[clock] for pair in taken], ' s')}")
+        for unit in ("product, chunked", "product, whole"):
+            for name in [name for name in times if not name.startswith("product")]:
+                ratios = [mine[clock] / bare[clock] for mine, bare in zip(times[name], times[unit], strict=True)]
+                print(f"  {what} time, {name:24} {spread(ratios, 'x')} the {unit}")
     few = queries[: max(1, len(queries) // 200)]
-    loop = seconds(lambda: broadcast_loop(few, references, k)) * len(queries) / len(few)
-    print(f"broadcast loop: {loop:.1f} s, from {len(few)} queries, {loop / statistics.median(times[unit]):.0f}x\n")
+    loop = seconds(lambda: broadcast_loop(few, references, k))[1] * len(queries) / len(few)
+    whole = statistics.median(worked for _, worked in times["product, whole"])
+    print(f"broadcast loop: {loop:.1f} s, from {len(few)} queries; {loop / whole:.0f}x the product, whole\n")
+
+
+def resident(field: str) -> int:
+    """Return this process' resident bytes now (VmRSS) or at their peak (VmHWM).
+
+    Where there is no /proc it is the peak of getrusage, which on Linux would hold that of the parent process too.
+    """
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(re.search(rf"{field}:\s+(\d+) kB", status.read_text())[1]) * 1024
 
 
 def measure_memory(num_queries: int, num_references: int, width: int, k: int) -> None:
     """Print by how many bytes one search raises the peak of this process."""
     queries, references = torch.randn(num_queries, width), torch.randn(num_references, width)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = resident("VmRSS")
     started = time.perf_counter()
     found = search(queries, references, k)
     taken = time.perf_counter() - started
-    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    peak = resident("VmHWM") - before
     print(json.dumps({"peak": peak, "outputs": found.ids.nbytes + found.distances.nbytes, "seconds": taken}))
 
 

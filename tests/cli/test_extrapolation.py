@@ -168,6 +168,19 @@ def test_cross_validation_leaves_its_trace(program):
     assert len(block["trace"]) == 12
 
 
+def test_the_subset_may_train_longer_than_a_full_scoring_could(program):
+    keys = ("score=tdds", "extrapolation=knn", "scoring.max_epochs=4", "subset_epochs_factor=3.0")
+    assert program.run(*keys, "train_final=false") == 0
+    block = program.record()["extrapolation"]
+    assert block["subset_epochs"] == 12
+    assert block["cost_vs_full_scoring"] is None  # 4 epochs are too few for the score
+    assert block["cost_choosing_vs_full"] > 0
+    program.folder = program.folder.with_name("elsewhere")
+    assert program.run(*keys, "fidelity.against=[5]") == 2
+    assert "needs at least" in program.err
+    assert program.stages("scoring") == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -181,8 +194,12 @@ def test_cross_validation_leaves_its_trace(program):
         (["score=dynamic_uncertainty"], "needs at least"),
         (["method=random"], "extrapolation= predicts scores, and this method reads none"),
         (["subset_include=some"], "subset_include='some'"),
+        (["subset_include=original", "subset_fraction=0.9"], "give data.extra, or leave subset_include=none"),
         (["extrapolation=kn"], "knn"),
         (["fidelity.ratios=[30]"], "Did you mean 0.3?"),
+        (["fidelity.against=[5]", "fidelity.ratios=[0.9999]"], "would keep 0 of 1293 samples"),
+        (["fidelity.against=[5,-1]"], "score seeds, which are not negative; got -1"),
+        (["extrapolation=knn_cv", "subset_fraction=0.002"], "at least 4 scores, got 3"),
     ],
 )
 def test_what_cannot_work_is_one_line(program, arguments, complaint):

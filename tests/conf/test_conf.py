@@ -14,8 +14,8 @@ from secateur.pipeline.paths import CONF, SWEEPS
 from secateur.pipeline.validate import check_node
 
 # groups whose files hold plain keys, merged into the root or into another group
-PLAIN = {"ratio", "experiment", "variant", "preset", "trainer", "logger", "sweeps"}
-GROUPS = {"data", "model", "method", "score", "selection", "paradigm", "optim", "extrapolation", *PLAIN - {"sweeps"}}
+PLAIN = {"ratio", "experiment", "variant", "preset", "trainer", "logger", "sweeps", "downstream"}
+GROUPS = {"data", "model", "method", "score", "selection", "paradigm", "optim", "extrapolation", "finetune", *PLAIN - {"sweeps"}}
 FILES = sorted(CONF.rglob("*.yaml"))
 SWEEP_FILES = sorted(SWEEPS.rglob("*.yaml"))
 
@@ -85,6 +85,14 @@ def test_every_file_begins_with_a_comment(path):
 def test_a_leaf_has_exactly_one_target(path):
     assert OmegaConf.load(path)["_target_"].startswith("secateur.")
     assert len(re.findall(r"^_target_:", path.read_text(), re.MULTILINE)) == 1
+
+
+def test_every_data_set_can_be_the_downstream_one():
+    names = {path.stem for path in FILES if group_of(path) == "data"}
+    assert {path.stem for path in FILES if group_of(path) == "downstream"} == names | {"none"}
+    for name in names:
+        config = composed(f"downstream={name}", f"data={name}", "finetune=both")
+        assert config.downstream == config.data
 
 
 @pytest.mark.parametrize("path", NONE, ids=name_of)

@@ -14,7 +14,9 @@ from sklearn.neighbors import KNeighborsRegressor
 
 from secateur.core.errors import ConfigError, DataError, NumericalError
 from secateur.extrapolation.base import ExtrapolationInputs, Needs
+from secateur.extrapolation.constant import Constant
 from secateur.extrapolation.cross_validation import CrossValidated, assign_folds, expand, hide, observed_only
+from secateur.extrapolation.knn import KNN
 from secateur.pipeline.config import build
 from secateur.pipeline.paths import CONF
 from secateur.pipeline.validate import check_node
@@ -375,8 +377,8 @@ def test_the_shipped_choice_among_all_predictors():
     first = list(chooser.extrapolators)
     assert first[:3] == ["constant", "class_mean", "proxy_direct measure=el2n reverse=false"]
     assert sum(name.startswith("proxy_direct") for name in first) == 8
-    assert {"mlp", "gnn"} < set(chooser.extrapolators)
-    assert len(chooser.extrapolators) == 5 + 8 + 24
+    assert {"ridge", "mlp"} < set(chooser.extrapolators)
+    assert len(chooser.extrapolators) == 4 + 8 + 24
     assert chooser.needs == set(Needs)
 
 
@@ -385,3 +387,14 @@ def test_the_shipped_grid_over_graph_networks():
     check_node("extrapolation", node)
     check_node("extrapolation.candidates.gnn", node["candidates"]["gnn"])
     assert list(build(node).extrapolators) == ["gnn k=10", "gnn k=20", "gnn k=50"]
+
+
+def test_what_cannot_be_cross_validated_is_told_before_anything_is_trained():
+    candidates = {f"knn {k}": KNN(k=k) for k in (7, 9)}
+    chooser = CrossValidated(candidates, folds=5)
+    chooser.check(10, 100)  # folds of 2: 8 scores are left, enough for one of the candidates
+    with pytest.raises(ConfigError, match="at least 4 scores, got 3"):
+        chooser.check(3, 100)
+    with pytest.raises(ConfigError, match=r"No candidate can work with 8 scores in 4 folds\. knn 7: .* k=7 .*; knn 9"):
+        chooser.check(8, 100)
+    CrossValidated({**candidates, "mean": Constant()}, folds=5).check(8, 100)

@@ -15,10 +15,11 @@ from secateur.data.batch import Batch
 from secateur.data.order import Shuffled
 from secateur.dynamic.infobatch import InfoBatch
 from secateur.models.small_cnn import SmallCNN
-from secateur.pipeline.costs import training_cost
-from secateur.pipeline.paradigms import make_module, passes_of
+from secateur.pipeline.costs import recording_cost, training_cost
+from secateur.pipeline.paradigms import make_module, passes_of, recording_passes_of
 from secateur.pipeline.paths import CONF
-from secateur.scores.dynamic_uncertainty import DynamicUncertainty
+from secateur.scores.dynamic_uncertainty import DynamicUncertainty, dynamic_uncertainty
+from secateur.scores.entropy import Entropy
 from secateur.training.adversarial import AdversarialClassifier
 from secateur.training.attacks import kl_divergence
 from secateur.training.classifier import Classifier
@@ -320,15 +321,65 @@ def test_scores_of_clean_and_of_attacked_images_differ(digits, train, tmp_path, 
     assert confidence["clean"] > confidence["adversarial"]
 
 
-def test_an_evaluation_pass_cannot_record_attacked_images(digits, train, tmp_path):
-    def recorder():
-        scores = {"score": DynamicUncertainty(window=2, skip_last=0)}
-        loader = lambda: digits.eval_loader(digits.pool, 64)  # noqa: E731
-        return ScoreRecorder(scores, sample_ids=digits.pool, record="eval_pass", eval_loader=loader)
+class AttackByHand(pl.Callback):
+    """Attacks all images at the end of every epoch by a slow loop of its own, and keeps the labels' probabilities."""
 
-    with pytest.raises(ConfigError, match=r"scoring\.record=eval_pass needs paradigm\.record=clean"):
-        train(tmp_path / "a", PGD, recorder())
-    train(tmp_path / "b", {**PGD, "record": "clean"}, recorder(), max_epochs=2)
+    def __init__(self, digits):
+        self.batch, self.probs = next(iter(digits.eval_loader(digits.pool, len(digits.pool)))), []
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        x, y, _ = self.batch
+        modes = [(module, module.training) for module in pl_module.modules()]
+        pl_module.eval()
+        clean = near = x * pl_module.std + pl_module.mean
+        for _ in range(PGD["num_steps"]):
+            near = near.detach().requires_grad_()
+            loss = F.cross_entropy(pl_module((near - pl_module.mean) / pl_module.std), y, reduction="sum")
+            near = near + PGD["step_size"] * torch.autograd.grad(loss, near)[0].sign()
+            near = near.clamp(clean - PGD["eps"], clean + PGD["eps"]).clamp(0, 1)
+        with torch.no_grad():
+            logits = pl_module((near - pl_module.mean) / pl_module.std)
+        self.probs.append(logits.softmax(dim=1).gather(1, y[:, None]).squeeze(1))
+        for module, mode in modes:
+            module.training = mode
+
+
+def eval_pass_recorder(digits, batch_size=300):
+    scores = {"score": DynamicUncertainty(window=2, skip_last=0), "final": Entropy()}
+    loader = lambda: digits.eval_loader(digits.pool, batch_size)  # noqa: E731
+    return ScoreRecorder(scores, sample_ids=digits.pool, record="eval_pass", eval_loader=loader)
+
+
+def test_an_evaluation_pass_attacks_the_images_that_it_records(digits, train, tmp_path):
+    recorder, by_hand = eval_pass_recorder(digits), AttackByHand(digits)
+    module, _ = train(tmp_path, {**PGD, "random_start": False}, recorder, by_hand)
+    expected = dynamic_uncertainty(torch.stack(by_hand.probs), window=2, skip_last=0)
+    score = recorder.compute()["score"].score
+    assert float((score - expected).abs().median()) < 1e-5
+    assert float((score - expected).abs().max()) < 0.02  # the sign of a gradient near 0 depends on the batch
+    num_samples = len(digits.pool)
+    assert (recorder.forward_samples, recorder.final_samples) == (EPOCHS * num_samples, num_samples)
+    assert module.recording_passes == (PGD["num_steps"] + 1, PGD["num_steps"])
+
+
+@pytest.mark.parametrize("settings", [PGD, TRADES])
+def test_evaluation_passes_see_what_record_says(digits, train, tmp_path, settings):
+    tables = {}
+    for record in ("clean", "adversarial"):
+        recorder = eval_pass_recorder(digits)
+        module, _ = train(tmp_path / record, {**settings, "record": record}, recorder, max_epochs=2)
+        tables[record] = recorder.compute()
+        state = module.model.state_dict()
+        assert module.recording_passes == ((1, 0) if record == "clean" else (4, 3))
+        if record == "adversarial":
+            again = eval_pass_recorder(digits)
+            repeated, _ = train(tmp_path / "again", {**settings, "record": record}, again, max_epochs=2)
+            assert torch.equal(again.compute()["score"].score, tables[record]["score"].score)
+            assert all(torch.equal(values, state[name]) for name, values in repeated.model.state_dict().items())
+    for name in ("score", "final"):
+        assert not torch.equal(tables["clean"][name].score, tables["adversarial"][name].score)
+    confidence = {record: float(t["score"].column("mean_probability").mean()) for record, t in tables.items()}
+    assert confidence["clean"] > confidence["adversarial"]
 
 
 # -- robust accuracy -----------------------------------------------------------------------------------------------
@@ -415,6 +466,7 @@ def test_only_who_asks_for_the_normalization_gets_it(context):
 
 def test_a_node_and_a_module_that_say_nothing_pass_once():
     assert passes_of(node_of("supervised")) == passes_of(object()) == (1, 1)
+    assert recording_passes_of(node_of("supervised")) == recording_passes_of(object()) == (1, 0)
 
 
 def test_the_ledger_counts_every_pass(context):
@@ -423,6 +475,13 @@ def test_the_ledger_counts_every_pass(context):
     plain = training_cost(context, "scoring", "model", metrics, forward_only=50)
     assert (plain.samples_forward, plain.samples_backward) == (350, 300)
     assert plain.flops == 3.0 * 300 * 1 * 7.1 + 50 * 7.1
+    module = module_of(TRADES, num_steps=10)
+    recorded = training_cost(context, "scoring", "model", metrics, forward_only=50, recording=module.recording_passes)
+    assert (recorded.samples_forward, recorded.samples_backward) == (300 + 50 * 11, 300 + 50 * 10)
+    assert recorded.flops == pytest.approx(plain.flops + 50 * (10 + 2 * 10) * 7.1)
+    one_pass = recording_cost(context, "scoring_final_pass", "model", 50, module.recording_passes)
+    assert (one_pass.samples_forward, one_pass.samples_backward) == (550, 500)
+    assert one_pass.flops == pytest.approx(50 * (11 + 2 * 10) * 7.1)
     attacked = training_cost(context, "training", "model", metrics, passes=module_of(TRADES, num_steps=10).passes)
     assert (attacked.samples_forward, attacked.samples_backward) == (3900, 3600)
     assert attacked.flops == pytest.approx((3900 + 2 * 3600) * 7.1)
@@ -436,5 +495,6 @@ def test_the_shipped_options_are_the_papers(context, option, passes, objective):
     module = make_module(context, node_of(option), small(channels=1, classes=10), RECIPE, num_epochs=1, seed=0)
     assert (module.passes, module.objective) == (passes, objective)
     assert passes_of(node_of(option)) == passes_of(module) == passes
+    assert recording_passes_of(node_of(option)) == module.recording_passes
     assert module.attack.step_size * 255 == pytest.approx(2)
     assert module.attack.eps * 255 == pytest.approx(8 if option == "adversarial" else 3)

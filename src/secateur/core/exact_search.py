@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 _CACHE_BYTES = 2**20  # float64 rows worked on at a time: they should stay in the processor's cache
-_TILE_BYTES = 2**24  # product of one tile on a CPU
+_TILE_BYTES = 2**25  # product of one tile on a CPU
 _TILE_COLUMNS = 16_384
 _BLOCK = 8  # columns of which one minimum is taken
 _DIRECTION_RESOLUTION = 2.0**-100  # cosine distances below come from normalizing, not from the vectors
@@ -23,23 +23,24 @@ class Points:
 
     Args:
         values: floats ``[n, D]``.
-        cosine: rows count as directions, and are given with unit length; zero rows stay zero.
+        cosine: rows count as directions, and are given with unit length; zero rows (shorter than about 1e-160, whose
+            norm underflows) stay as they are.
         batch: how many rows are worked on at a time.
     """
 
     def __init__(self, values: Tensor, cosine: bool, batch: int) -> None:
-        self.values, self.batch = values, batch
+        self.values, self.batch = values.detach(), batch
         self.num, self.width = values.shape
         self.given = torch.empty(0, dtype=values.dtype, device=values.device)
         self.buffer = torch.empty(0, dtype=torch.float64, device=values.device)
-        self.norms: Tensor | None = None
+        self.inverse: Tensor | None = None
         self.zero = torch.zeros(self.num, dtype=torch.bool, device=values.device)
         if cosine:
             norms = torch.empty(self.num, dtype=torch.float64, device=values.device)
             for rows in spans(self.num, batch):
                 norms[rows] = lengths(self.exact(rows))
             self.zero = norms == 0
-            self.norms = norms.masked_fill_(self.zero, 1)
+            self.inverse = norms.masked_fill_(self.zero, 1).reciprocal_()
 
     def exact(self, rows: slice | Tensor) -> Tensor:
         """Return some rows in float64, in memory that the next call uses again."""
@@ -55,13 +56,13 @@ class Points:
             self.given = reserve(self.given, size)
             given = self.given[:size].view(num_rows, self.width)
             exact.copy_(torch.index_select(self.values, 0, rows, out=given))
-        return exact if self.norms is None else exact.div_(self.norms[rows, None])
+        return exact if self.inverse is None else exact.mul_(self.inverse[rows, None])
 
 
 class ExactSearch:
     r"""One search; ``skip [Q]`` is the row of a reference per query that is no neighbor.
 
-    The product is made of *coded* rows, exact - center and scaled below 1, with two more columns such that coded
+    The product is made of *coded* rows, exact - center and scaled below 1, with one more column such that coded
     queries times coded references is :math:`S = \tfrac12|r|^2 - q \cdot r`. Cosine distance is half the squared gap
     :math:`|q - r|^2` of unit vectors; a zero reference counts 1/2 more in S, so that S ranks by cosine distance too.
 
@@ -91,7 +92,10 @@ class ExactSearch:
         self.tile_bytes = min(self.share, _TILE_BYTES) if on_cpu else self.share
         batch = max(1, (min(self.share, _CACHE_BYTES) if on_cpu else self.share) // (self.width * 12))
         self.tile = torch.empty(0, dtype=self.dtype, device=self.device)
+        self.coded = torch.empty(0, self.num_coded, dtype=self.dtype, device=self.device)
+        self.coded_columns = slice(0, 0)
         self.queries, self.references = Points(queries, cosine, batch), Points(references, cosine, batch)
+        self.query_lengths = torch.zeros(len(queries), dtype=torch.float64, device=self.device)  # of coded ones
         some = torch.arange(0, len(references), math.ceil(len(references) / batch), device=self.device)
         self.center = self.references.exact(some).mean(dim=0)
 
@@ -109,9 +113,8 @@ class ExactSearch:
         best = torch.full((len(rows), count), math.inf, dtype=self.dtype, device=self.device)
         ids = torch.full(best.shape, -1, device=self.device)
         num_rows, num_columns = self._tile_shape(1)
-        others = None
         for columns in spans(self.references.num, num_columns):
-            others = self._coded_references(columns, others)
+            others = self._coded_references(columns)
             for part in spans(len(rows), num_rows):
                 tile = self._product(coded[part], others, columns, rows[part])
                 values, positions = smallest(tile, min(count, tile.shape[1]))
@@ -138,19 +141,25 @@ class ExactSearch:
         coded = torch.zeros(len(rows), self.num_coded, dtype=self.dtype, device=self.device)
         coded[:, self.width] = 1
         for part in spans(len(rows), self.queries.batch):
-            coded[part, : self.width] = self._centered(self.queries, rows[part]).neg_()
+            centered = self._centered(self.queries, rows[part])
+            self.query_lengths[rows[part]] = lengths(centered)
+            coded[part, : self.width] = centered.neg_()
         return coded
 
-    def _coded_references(self, columns: slice, reused: Tensor | None) -> Tensor:
+    def _coded_references(self, columns: slice) -> Tensor:
+        """Return coded references; the last ones are kept, so that a single tile's are coded once."""
         num_columns = columns.stop - columns.start
-        if reused is None:
-            reused = torch.zeros(num_columns, self.num_coded, dtype=self.dtype, device=self.device)
+        if columns == self.coded_columns:
+            return self.coded[:num_columns]
+        if len(self.coded) < num_columns:
+            self.coded = torch.zeros(num_columns, self.num_coded, dtype=self.dtype, device=self.device)
         for part in spans(num_columns, self.references.batch):
             rows = slice(columns.start + part.start, columns.start + part.stop)
             centered = self._centered(self.references, rows)
-            reused[part, : self.width] = centered
-            reused[part, self.width] = (lengths(centered).square() + self.references.zero[rows]) / 2
-        return reused[:num_columns]
+            self.coded[part, : self.width] = centered
+            self.coded[part, self.width] = (lengths(centered).square() + self.references.zero[rows]) / 2
+        self.coded_columns = columns
+        return self.coded[:num_columns]
 
     def _centered(self, points: Points, rows: slice | Tensor) -> Tensor:
         return points.exact(rows).sub_(self.center).mul_(self.scale)
@@ -193,35 +202,36 @@ class ExactSearch:
 
     def _first(self, ids: Tensor, distances: Tensor) -> tuple[Tensor, Tensor]:
         """Return the first k ``[q, k]`` by distance, and by row where distances are equal."""
-        ids, order = ids.sort(dim=1)
-        distances, by_distance = distances.gather(1, order).sort(dim=1, stable=True)
-        return ids.gather(1, by_distance[:, : self.k]), distances[:, : self.k]
+        ordered, order = distances.sort(dim=1)
+        tied = (ordered[:, 1:] == ordered[:, :-1]).any(dim=1).nonzero().flatten()
+        if len(tied):
+            by_row = ids[tied].argsort(dim=1)
+            order[tied] = by_row.gather(1, distances[tied].gather(1, by_row).argsort(dim=1, stable=True))
+        return ids.gather(1, order[:, : self.k]), ordered[:, : self.k]
 
     def _distances(self, rows: Tensor, ids: Tensor) -> Tensor:
         """Return the distances ``[q, m]`` between queries and references; inf to -1 and to what is skipped."""
-        distances = torch.empty(ids.shape, dtype=self.dtype, device=self.device)
+        chosen = ids.clamp(min=0)
+        gaps = torch.empty(ids.shape, dtype=torch.float64, device=self.device)
         num_columns = max(1, min(self.references.batch, ids.shape[1]))
         for part in spans(len(rows), self.references.batch // num_columns):
             queries = self.queries.exact(rows[part]).unsqueeze(1)
             for columns in spans(ids.shape[1], num_columns):
-                distances[part, columns] = self._measured(queries, ids[part, columns].clamp(min=0))
-        distances[self.queries.zero[rows]] = 1
+                some = chosen[part, columns]
+                differences = self.references.exact(some.flatten())
+                differences.view(*some.shape, -1).sub_(queries)
+                gaps[part, columns] = lengths(differences).view(some.shape)
         missing = ids < 0
         if self.skip is not None:
             missing |= ids == self.skip[rows, None]
-        return distances.masked_fill_(missing, math.inf)
+        distances = self._cosine_distances(rows, chosen, gaps) if self.cosine else gaps
+        return distances.to(self.dtype).masked_fill_(missing, math.inf)
 
-    def _measured(self, queries: Tensor, ids: Tensor) -> Tensor:
-        """Return float64 distances ``[q, m]`` between exact queries ``[q, 1, D]`` and references ``ids [q, m]``."""
-        chosen = ids.flatten()
-        differences = self.references.exact(chosen)
-        differences.view(*ids.shape, -1).sub_(queries)
-        gaps = lengths(differences).view(ids.shape)
-        if not self.cosine:
-            return gaps
+    def _cosine_distances(self, rows: Tensor, ids: Tensor, gaps: Tensor) -> Tensor:
+        """Return the cosine distances from the gaps ``[q, m]`` between unit vectors, and where either is zero."""
         distances = gaps.square_().div_(2).clamp_(max=2)
-        distances[distances < _DIRECTION_RESOLUTION] = 0
-        return distances.masked_fill_(self.references.zero[chosen].view(ids.shape), 1)
+        distances.masked_fill_(distances < _DIRECTION_RESOLUTION, 0)
+        return distances.masked_fill_(self.references.zero[ids] | self.queries.zero[rows, None], 1)
 
     # ------------------------------------------------------------------ proof, and what lacks it
 
@@ -233,9 +243,7 @@ class ExactSearch:
         any order (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1), and some more for the rounding
         of coded rows and of returned distances.
         """
-        norms = torch.empty(len(rows), dtype=torch.float64, device=self.device)
-        for part in spans(len(rows), self.queries.batch):
-            norms[part] = lengths(self._centered(self.queries, rows[part]))
+        norms = self.query_lengths[rows]
         gaps = distances.double() * self.scale
         if self.cosine:
             gaps = (2 * distances.double() - self.queries.zero[rows].double()).clamp_(min=0).sqrt_()
@@ -252,13 +260,13 @@ class ExactSearch:
         least = self.queries.zero[rows].to(self.dtype)
         num_rows, num_columns = self._tile_shape(16)
         for part in spans(len(rows), num_rows):
-            coded, others = self._coded_queries(rows[part]), None
+            coded = self._coded_queries(rows[part])
             for columns in spans(self.references.num, num_columns):
                 # Later rows cannot come before k neighbors at the least distance there is.
                 allowed = bounds[part].masked_fill(distances[part, -1] <= least[part], -math.inf)
                 if bool(allowed.isneginf().all()):
                     break
-                others = self._coded_references(columns, others)
+                others = self._coded_references(columns)
                 more = positions_of(self._product(coded, others, columns, rows[part]) <= allowed[:, None])
                 more[more >= 0] += columns.start
                 measured = torch.cat([distances[part], self._distances(rows[part], more)], dim=1)
@@ -266,23 +274,26 @@ class ExactSearch:
         return ids, distances
 
 
-def smallest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return the ``count`` smallest of each row ``[n, c]``, ascending, and their columns.
+def smallest(values: Tensor, count: int, ascending: bool = True) -> tuple[Tensor, Tensor]:
+    """Return the ``count`` smallest of each row ``[n, c]``, and their columns.
 
     They lie in the ``count`` blocks with the smallest minima, and the minima cost one pass over the row. Blocks are
     strided, so that this pass runs along the memory.
     """
-    size, num_blocks = _BLOCK, values.shape[1] // _BLOCK
+    num_blocks = values.shape[1] // _BLOCK
     if num_blocks < 4 * count:
-        found = values.topk(count, dim=1, largest=False)
+        found = values.topk(count, dim=1, largest=False, sorted=ascending)
         return found.values, found.indices
-    blocked, tail = values[:, : size * num_blocks].view(-1, size, num_blocks), values[:, size * num_blocks :]
-    _, blocks = smallest(blocked.amin(dim=1), count)
-    inside = blocked.gather(2, blocks[:, None].expand(-1, size, -1)).flatten(1)
-    found = torch.cat([inside, tail], dim=1).topk(count, dim=1, largest=False)
-    columns = blocks.gather(1, found.indices % count) + found.indices // count * num_blocks
-    in_tail = found.indices >= size * count
-    return found.values, columns.where(~in_tail, found.indices + size * (num_blocks - count))
+    used = _BLOCK * num_blocks
+    blocked = values[:, :used].view(-1, _BLOCK, num_blocks)
+    blocks = smallest(blocked.amin(dim=1), count, ascending=False)[1].unsqueeze(1)
+    inside = blocked.gather(2, blocks.expand(-1, _BLOCK, -1)).flatten(1)
+    columns = (blocks + torch.arange(0, used, num_blocks, device=values.device)[:, None]).flatten(1)
+    if used < values.shape[1]:
+        rest = torch.arange(used, values.shape[1], device=values.device).expand(len(values), -1)
+        inside, columns = torch.cat([inside, values[:, used:]], dim=1), torch.cat([columns, rest], dim=1)
+    found = inside.topk(count, dim=1, largest=False, sorted=ascending)
+    return found.values, columns.gather(1, found.indices)
 
 
 def positions_of(mask: Tensor) -> Tensor:

@@ -261,12 +261,14 @@ def _largest(name: str, points: Tensor) -> float:
     if not points.numel():
         return 0.0
     least, most = (float(value) for value in torch.aminmax(points.detach()))
-    if max(-least, most) <= _LARGEST:  # false for NaN
-        return max(-least, most)
-    step = max(1, 2**20 // points.shape[1])
-    for rows in spans(len(points), step):
-        bad = (~(points[rows].abs() <= _LARGEST).all(dim=1)).nonzero()
-        if len(bad):
-            row = rows.start + int(bad[0])
-            raise NumericalError(f"{name} must be finite and below {_LARGEST:g}; row {row} is the first that is not.")
-    raise AssertionError("unreachable")
+    largest = max(-least, most)
+    if math.isfinite(largest) and largest <= _LARGEST:
+        return largest
+    for rows in spans(points.shape[0], max(1, 2**20 // points.shape[1])):
+        magnitude = points[rows].detach().double().abs().amax(dim=1)
+        bad = (~(magnitude <= _LARGEST)).nonzero().flatten().tolist()
+        if bad:
+            break
+    raise NumericalError(
+        f"{name} must be finite and below {_LARGEST:g}; row {rows.start + bad[0]} is the first that is not."
+    )

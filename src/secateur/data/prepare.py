@@ -9,7 +9,7 @@ from secateur.data.images import IndexedImages
 from secateur.data.joined import first_and_extra
 from secateur.data.prepared import PreparedData
 from secateur.data.recipe import DataRecipe
-from secateur.data.splits import flip_labels, long_tail_rows, stratified_rows
+from secateur.data.splits import flip_labels, long_tail_rows, rows_per_class, stratified_rows
 
 __all__ = ["PreparedData", "prepare"]
 
@@ -18,9 +18,9 @@ def prepare(recipe: DataRecipe) -> PreparedData:
     """Open a data set, split it and corrupt it as its recipe says; no image is decoded.
 
     The training split is cut to its ``first`` rows and lengthened by the ``extra`` images. From its own rows the
-    validation split is taken (stratified, ``round(M * validation_fraction)`` samples), then the
-    rest is subsampled to a long tail, then labels are flipped: validation and test stay clean. Neither the
-    training seed nor the score seed changes any of it.
+    validation split is taken (stratified, ``round(M * validation_fraction)`` samples), then the rest is cut to
+    ``per_class`` samples of every class and subsampled to a long tail, then labels are flipped: validation and test
+    stay clean. Neither the training seed nor the score seed changes any of it.
 
     Raises:
         ConfigError: the recipe holds out everything, or asks for noise with one class.
@@ -33,6 +33,9 @@ def prepare(recipe: DataRecipe) -> PreparedData:
     for split, images in (("training", train), ("test", test)):
         _check_labels(images, len(class_names), f"{split} split of {recipe.name}")
     pool, validation = _split(recipe, train.labels, num_own)
+    if recipe.per_class is not None:
+        few = generator(recipe.split_seed, "per class")
+        pool = pool[rows_per_class(train.labels[pool], recipe.per_class, few)]
     if recipe.imbalance > 1:
         tail = generator(recipe.corruption_seed, "imbalance")
         pool = pool[long_tail_rows(train.labels[pool], len(class_names), recipe.imbalance, tail)]

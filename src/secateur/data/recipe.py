@@ -23,6 +23,7 @@ class DataRecipe(ABC):
         first: use only so many of the first rows of the training split; null uses all.
         extra: a ``.npz`` or ``.parquet`` file with images and labels of the same classes (generated ones, say) that
             follow the training split's own rows; null: none.
+        per_class: train on so many samples of every class, drawn by ``split_seed``; null takes all.
         validation_fraction: fraction of the training split held out for validation, in ``[0, 1)``.
         split_seed: seed of the validation split.
         label_noise: fraction of the pool's labels flipped to another class uniformly, in ``[0, 1)``.
@@ -51,6 +52,7 @@ class DataRecipe(ABC):
     root: str = ""
     first: int | None = None
     extra: str | None = None
+    per_class: int | None = None
     validation_fraction: float = 0.1
     split_seed: int = 0
     label_noise: float = 0.0
@@ -73,8 +75,9 @@ class DataRecipe(ABC):
         """Check every argument."""
         self.root = str(self.root)
         self.name = self.name or Path(self.root).expanduser().resolve().name.removesuffix(".npz")
-        if self.first is not None:
-            checks.check_integer("first", self.first, 1)
+        for key in ("first", "per_class"):
+            if getattr(self, key) is not None:
+                checks.check_integer(key, getattr(self, key), 1)
         for key in ("validation_fraction", "label_noise"):
             checks.check_fraction(key, getattr(self, key))
         for key in ("split_seed", "corruption_seed", "crop_padding", "cutout", "num_workers"):

@@ -47,6 +47,26 @@ def stratified_rows(labels: Tensor, total: int, generator: torch.Generator) -> T
     return torch.cat([*drawn, order[:0]]).sort().values
 
 
+def rows_per_class(labels: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Draw ``count`` rows of every class, or all of a smaller one; more of them are a superset of fewer.
+
+    Args:
+        labels: int64 ``[N]``, non-negative.
+        count: at least 1.
+        generator: decides which rows of a class.
+
+    Returns:
+        Increasing rows, int64.
+
+    Example:
+        >>> rows_per_class(torch.tensor([0, 0, 1]), 1, torch.Generator().manual_seed(0)).tolist()
+        [0, 2]
+    """
+    order = torch.randperm(len(labels), generator=generator)
+    drawn = [order[labels[order] == target][:count] for target in labels.bincount().nonzero().flatten().tolist()]
+    return torch.cat(drawn).sort().values
+
+
 def long_tail_rows(labels: Tensor, num_classes: int, imbalance: float, generator: torch.Generator) -> Tensor:
     """Subsample classes to an exponential long tail (Cui et al., CVPR 2019, arXiv:1901.05555, section 5.1).
 

@@ -88,7 +88,7 @@ class ExtrapolationInputs:
         check_finite("predicted scores", predicted)
         scores = torch.empty(self.num_samples, dtype=self.scores.dtype, device=self.scores.device)
         scores[self.sample_ids] = self.scores
-        scores[self.queries] = predicted.to(scores.dtype)
+        scores[self.queries] = predicted.to(scores)
         return scores
 
     def neighbors(

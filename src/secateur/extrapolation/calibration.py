@@ -58,7 +58,8 @@ def quantile_match(predicted: Tensor, observed: Tensor) -> Tensor:
         places = torch.full((1,), last / 2, dtype=torch.float64)
     else:
         places = (ranks(predicted) - 1) * last / (num_predicted - 1)  # the last one is exactly M - 1
-    return _between(observed.double().sort().values, places).to(dtype)
+    ordered = observed.double().sort().values
+    return _between(ordered, places.to(ordered.device)).to(predicted.device, dtype)
 
 
 def _between(ordered: Tensor, places: Tensor) -> Tensor:

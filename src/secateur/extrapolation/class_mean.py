@@ -30,6 +30,6 @@ class ClassMean(NoArithmetic):
             raise ConfigError("class_mean: needs the labels of all samples, and they are not known. Use constant.")
         scores, observed_labels = inputs.scores.double(), inputs.labels[inputs.sample_ids]
         counts = torch.bincount(observed_labels, minlength=inputs.num_classes)
-        sums = torch.zeros(inputs.num_classes, dtype=torch.float64).index_add_(0, observed_labels, scores)
+        sums = scores.new_zeros(inputs.num_classes).index_add_(0, observed_labels, scores)
         means = torch.where(counts > 0, sums / counts.clamp(min=1), scores.mean())
         return inputs.filled(means[inputs.labels[inputs.queries]])

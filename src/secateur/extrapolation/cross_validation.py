@@ -148,6 +148,20 @@ class CrossValidated:
         self.choice = self.choose(inputs)
         return self.choice.extrapolator.predict(inputs)
 
+    def check(self, num_observed: int, num_samples: int) -> None:
+        """Raise :class:`ConfigError` when there are too few scores to cross-validate, or for every candidate."""
+        _check_count(num_observed)
+        num_folds = min(self.folds, num_observed // 2)
+        fewest, reasons = num_observed - math.ceil(num_observed / num_folds), {}
+        for name, extrapolator in self.extrapolators.items():
+            try:
+                if hasattr(extrapolator, "check"):
+                    extrapolator.check(fewest, num_observed)
+            except ConfigError as error:
+                reasons[name] = str(error)
+        if len(reasons) == len(self.extrapolators):
+            raise ConfigError(_nobody(num_observed, num_folds, reasons))
+
     def planned_flops(self, num_samples: int, num_observed: int, num_features: int, num_classes: int) -> float:
         """Return the operations of all folds, and of the prediction by the costliest candidate.
 
@@ -196,8 +210,7 @@ class CrossValidated:
         inputs.flops += subset.flops
         tried = [trial for trial in trials.values() if trial.skipped is None]
         if not tried:
-            reasons = "; ".join(f"{trial.candidate}: {trial.skipped}" for trial in trials.values())
-            raise ConfigError(f"No candidate can work with {len(subset.scores)} scores in {num_folds} folds. {reasons}")
+            raise ConfigError(_nobody(len(subset.scores), num_folds, {t.candidate: t.skipped for t in trials.values()}))
         best = max(tried, key=lambda trial: trial.mean).candidate
         return Choice(
             name=best,
@@ -235,15 +248,23 @@ class CrossValidated:
         return max((k for k in asked if isinstance(k, int) and k <= num_references), default=1)
 
     def _check(self, inputs: ExtrapolationInputs) -> None:
-        if len(inputs.scores) < FEWEST_SCORES:
-            raise ConfigError(
-                f"Cross-validation needs at least {FEWEST_SCORES} scores, got {len(inputs.scores)}; "
-                "score a larger subset, or name one extrapolator."
-            )
+        _check_count(len(inputs.scores))
         for name, extrapolator in self.extrapolators.items():
             lacking = sorted(need.value for need in extrapolator.needs if getattr(inputs, need.value) is None)
             if lacking:
                 raise ConfigError(f"Candidate {name} needs {' and '.join(lacking)}, and there are none.")
+
+
+def _check_count(num_scores: int) -> None:
+    if num_scores < FEWEST_SCORES:
+        advice = "score a larger subset, or name one extrapolator"
+        raise ConfigError(f"Cross-validation needs at least {FEWEST_SCORES} scores, got {num_scores}; {advice}.")
+
+
+def _nobody(num_scores: int, num_folds: int, reasons: Mapping[str, str | None]) -> str:
+    """Return the message that no candidate can work."""
+    each = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+    return f"No candidate can work with {num_scores} scores in {num_folds} folds. {each}"
 
 
 def _planned(extrapolator: Any, *sizes: int) -> float:
@@ -332,7 +353,7 @@ def observed_only(inputs: ExtrapolationInputs) -> ExtrapolationInputs:
     rows = inputs.sample_ids[order]
     return ExtrapolationInputs(
         embeddings=None if inputs.embeddings is None else inputs.embeddings[rows],
-        sample_ids=torch.arange(len(rows)),
+        sample_ids=torch.arange(len(rows), device=rows.device),
         scores=inputs.scores[order],
         labels=None if inputs.labels is None else inputs.labels[rows],
         proxy_logits=None if inputs.proxy_logits is None else inputs.proxy_logits[rows],
@@ -344,7 +365,7 @@ def observed_only(inputs: ExtrapolationInputs) -> ExtrapolationInputs:
 
 def hide(subset: ExtrapolationInputs, held_out: Tensor, largest_k: int = 1) -> ExtrapolationInputs:
     """Return fully scored inputs without the scores of the rows in ``held_out``, bool ``[M]``."""
-    rows = (~held_out).nonzero().flatten()
+    rows = (~held_out).nonzero().flatten().to(subset.sample_ids.device)
     return ExtrapolationInputs(
         embeddings=subset.embeddings,
         sample_ids=rows,

@@ -50,7 +50,8 @@ class Features:
         labels = inputs.labels if use_labels else None
         num_labels = 0 if labels is None else inputs.num_classes
         width = num_labels + inputs.embeddings.shape[1]
-        plain = cls(inputs.embeddings, labels, num_labels, torch.zeros(width).double(), torch.ones(width).double())
+        zeros = torch.zeros(width, dtype=torch.float64, device=inputs.embeddings.device)
+        plain = cls(inputs.embeddings, labels, num_labels, zeros, torch.ones_like(zeros))
         fitted = plain.rows(inputs.sample_ids)
         deviation = plain.deviation()
         varies = (fitted.amax(dim=0) > fitted.amin(dim=0)) & (deviation > 0)

@@ -229,7 +229,7 @@ def quantiles(values: Tensor) -> dict[str, float]:
     """
     if not len(values):
         return {f"{q:g}": math.nan for q in QUANTILES}
-    ordered = values.double().sort().values
+    ordered = values.double().cpu().sort().values
     place = torch.tensor(QUANTILES, dtype=torch.float64) * (len(ordered) - 1)
     low, high = place.floor().long(), place.ceil().long()
     found = ordered[low] + (place - low) * (ordered[high] - ordered[low])

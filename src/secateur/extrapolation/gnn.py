@@ -149,7 +149,7 @@ class GNN:
         scores = inputs.scores.double().cpu()
         if bool((scores == scores[0]).all()):
             return inputs.filled(inputs.scores[0].expand(len(inputs.queries)))
-        predicted = self.fit(inputs).predicted.double()[inputs.queries]
+        predicted = self.fit(inputs).predicted.double()[inputs.queries.cpu()]
         if self.loss == "ranking":
             return inputs.filled(quantile_match(predicted, scores))
         center, scale = self._target_scale(inputs)

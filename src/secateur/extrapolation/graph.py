@@ -87,7 +87,7 @@ def same_class_neighbors(
     ids = torch.full((len(embeddings), k), -1, device=embeddings.device)
     distances = torch.full(ids.shape, math.inf, dtype=torch.promote_types(embeddings.dtype, torch.float32))
     distances = distances.to(embeddings.device)
-    for label in labels.unique().tolist():
+    for label in labels.bincount().nonzero().flatten().tolist():
         rows = (labels == label).nonzero().flatten().to(embeddings.device)
         if (near := min(k, len(rows) - 1)) > 0:
             found = knn_graph(embeddings[rows], near, distance, backend=backend)

@@ -179,7 +179,7 @@ class KNN:
         """Raise :class:`ConfigError` when so many observed samples have no k neighbors among them."""
         if self.k > num_observed:
             raise ConfigError(
-                f"knn: k={self.k} neighbors cannot be found among {num_observed} scored samples: lower extrapolation.k, "
+                f"knn: k={self.k} neighbors cannot be found among {num_observed} scored samples: lower k, "
                 "or raise subset_fraction."
             )
 

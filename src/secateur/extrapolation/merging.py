@@ -82,8 +82,8 @@ def observed_share(keep: Tensor, observed: Tensor) -> float:
 def _rank_fractions(scores: Tensor) -> Tensor:
     """Return ``(rank - 1/2) / n`` of scores ``[n]``, all different: of equal ones the lower row ranks higher."""
     best_first = scores.argsort(descending=True, stable=True)
-    ranks = torch.empty(len(scores), dtype=torch.float64)
-    ranks[best_first] = torch.arange(len(scores), 0, -1, dtype=torch.float64)
+    ranks = torch.empty(len(scores), dtype=torch.float64, device=scores.device)
+    ranks[best_first] = torch.arange(len(scores), 0, -1, dtype=torch.float64, device=scores.device)
     return ((ranks - 0.5) / max(len(scores), 1)).to(scores.dtype)
 
 

@@ -87,8 +87,9 @@ class MLP:
         mean, deviation = scores.mean(), scores.std(correction=0)
         if bool((scores == scores[0]).all()):
             return inputs.filled(scores[0].expand(len(inputs.queries)))
-        with _seeded(stream_seed(inputs.seed, STREAM, 0)):
-            network = self._network(features.width)
+        device = features.embeddings.device
+        with _seeded(stream_seed(inputs.seed, STREAM, 0), device):
+            network = self._network(features.width).to(device)
             self._train(network, features, inputs, (scores - mean) / deviation)
         predicted = _apply(network, features, inputs.queries)
         inputs.flops += self._flops(network, len(inputs.scores), len(inputs.queries))
@@ -157,8 +158,8 @@ def _apply(network: nn.Module, features: Features, rows: Tensor) -> Tensor:
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Draw initial weights and dropout from one stream; afterwards torch's own stream is as before."""
-    with torch.random.fork_rng(devices=[]):
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Draw initial weights and dropout from one stream; afterwards torch's own streams are as before."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield

@@ -8,6 +8,7 @@ from secateur.core.mask import Mask
 from secateur.pipeline.config import Config
 from secateur.pipeline.context import Context
 from secateur.pipeline.facts import Choices, choice
+from secateur.pipeline.final import finish
 from secateur.pipeline.methods.full import full_mask
 from secateur.pipeline.methods.random import random_mask
 from secateur.pipeline.training import train_on_mask
@@ -45,5 +46,6 @@ def compare(context: Context, mask: Mask, names: list[str]) -> dict[str, Any]:
 def _measure(context: Context, mask: Mask, name: str) -> dict[str, Any]:
     baseline = full_mask(context) if name == "full" else random_mask(context, mask.num_kept)
     trained = train_on_mask(context, baseline, recompute=context.recompute)
-    cost = trained.cost.flops / context.ledger.full_flops
-    return {**trained.metrics, "cost_vs_full": cost, "reused": trained.cost.reused}
+    final = finish(context, trained)
+    cost = sum(stage.flops for stage in final.costs) / context.ledger.full_flops
+    return {**final.metrics, "cost_vs_full": cost, "reused": trained.cost.reused}

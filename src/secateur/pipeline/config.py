@@ -16,11 +16,13 @@ from secateur.pipeline.paths import CONF
 Config = dict[str, Any]
 
 # What only some methods read. For the others it is set to null, so that it changes neither record nor run_key.
-OPTIONAL = ("score", "selection", "variant", "scoring", "score_seed", "extrapolation")
+OPTIONAL = ("score", "selection", "variant", "scoring", "score_seed", "extrapolation", "mapping")
 # What only an extrapolation reads.
 OF_EXTRAPOLATION = ("subset_fraction", "subset_epochs_factor", "subset_stratified", "subset_include", "merge")
 # What never changes a result.
 NOT_IN_KEY = ("paths", "logger", "name", "force", "compare_with", "fidelity", "experiment", "sweeps")
+# Keys of ``data:`` that came later: off, they leave results and keys as they were.
+DATA_IF_SET = ("first", "per_class")
 DATA_NOT_IN_KEY = ("root", "extra", "num_workers", "download", "resident_limit_gib")
 
 
@@ -79,7 +81,8 @@ def run_key(config: Config, fingerprint: str, versions: Mapping[str, int]) -> st
         versions: ``VERSION`` of every stage.
     """
     kept = {key: value for key, value in config.items() if key not in NOT_IN_KEY}
-    kept["data"] = data_key(config)
+    for node in ("data", "downstream"):
+        kept[node] = kept[node] and data_key(kept[node])
     parts = {"config": kept, "pool": fingerprint, "versions": dict(versions), **foreign_code(config)}
     return content_key(parts, 12)
 
@@ -110,12 +113,13 @@ def stage_reads(config: Config, **nodes: Any) -> Config:
         config: the canonical configuration: data and numerics are read by every training.
         **nodes: what else this one reads; the source of the user's own classes in it enters too.
     """
-    return {**nodes, "data": data_key(config), "numerics": numerics_key(config), **foreign_code(nodes)}
+    return {**nodes, "data": data_key(config["data"]), "numerics": numerics_key(config), **foreign_code(nodes)}
 
 
-def data_key(config: Config) -> Config:
-    """Return the part of the ``data:`` node that can change a result."""
-    return {key: value for key, value in config["data"].items() if key not in DATA_NOT_IN_KEY}
+def data_key(node: Config) -> Config:
+    """Return the part of a ``data:`` or ``downstream:`` node that can change a result."""
+    off = {key for key in DATA_IF_SET if node.get(key) is None}
+    return {key: value for key, value in node.items() if key not in {*DATA_NOT_IN_KEY, *off}}
 
 
 def numerics_key(config: Config) -> Config:

@@ -33,6 +33,7 @@ class Context:
         store: finished stages.
         console: where progress and messages go.
         choices: the option each group was set to, for names in the record.
+        downstream: the prepared downstream set of transfer learning; None without one.
         warnings: collected for run.json.
         ledger: cost of the stages this result needs.
     """
@@ -42,6 +43,7 @@ class Context:
     store: Store
     console: Console
     choices: Mapping[str, str] = field(default_factory=dict)
+    downstream: PreparedData | None = None
     warnings: list[str] = field(default_factory=list)
     ledger: Ledger = field(init=False)
     _flops: dict[str, float] = field(init=False, default_factory=dict)

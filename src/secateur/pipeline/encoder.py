@@ -25,7 +25,7 @@ def encoder(context: Context) -> StageResult:
     config = context.config
     settings = {key: config["paradigm"][key] for key in ("encoder", "encoder_epochs")}
     trained = settings["encoder"] is not None
-    nodes = {"model": config["model"], "score_seed": config["score_seed"]}
+    nodes = {"model": config["model"], "score_seed": _seed(context)}
     further = {**settings, "optim": config["scoring"]["optim"]} if trained else {}
     result = context.store.get(
         "encoder",
@@ -38,10 +38,17 @@ def encoder(context: Context) -> StageResult:
     return result
 
 
+def _seed(context: Context) -> int:
+    """Return the seed of the encoder: its own, or that of all that decides the mask."""
+    own: int | None = context.config["paradigm"]["encoder_seed"]
+    seed: int = context.config["score_seed"] if own is None else own
+    return seed
+
+
 def _train(context: Context, folder: Path) -> dict[str, Any]:
     config, data = context.config, context.data
-    recipe, seed = context.recipe(config["scoring"]["optim"]), stream_seed(config["score_seed"], "encoder")
-    model = context.fresh_model("model", stream_seed(config["score_seed"], "encoder-model"))
+    recipe, seed = context.recipe(config["scoring"]["optim"]), stream_seed(_seed(context), "encoder")
+    model = context.fresh_model("model", stream_seed(_seed(context), "encoder-model"))
     # The module makes its own two views of each image.
     loader = data.train_loader(Shuffled(data.pool, seed), recipe.batch_size, seed, augment=False, **context.placement)
     num_epochs, node = config["paradigm"]["encoder_epochs"], config["paradigm"]["encoder"]
@@ -54,6 +61,6 @@ def _train(context: Context, folder: Path) -> dict[str, Any]:
 
 
 def _keep(context: Context, folder: Path) -> dict[str, Any]:
-    model = context.fresh_model("model", stream_seed(context.config["score_seed"], "encoder-model"))
+    model = context.fresh_model("model", stream_seed(_seed(context), "encoder-model"))
     save_file({name: values.contiguous() for name, values in model.state_dict().items()}, folder / "model.safetensors")
     return {"cost": None}

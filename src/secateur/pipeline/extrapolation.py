@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from secateur.core.errors import ConfigError
 from secateur.core.files import write_json
 from secateur.core.ids import rows_of
 from secateur.core.ledger import StageCost
@@ -15,10 +16,12 @@ from secateur.core.store import StageResult, stage_key
 from secateur.core.tables import ScoreTable
 from secateur.extrapolation.base import ExtrapolationInputs, Needs
 from secateur.extrapolation.fidelity import kolmogorov_smirnov, per_query_diagnostics, to_plain, wasserstein
+from secateur.extrapolation.knn import KNN
 from secateur.extrapolation.merging import merge
 from secateur.pipeline.config import build, foreign_code, numerics_key
 from secateur.pipeline.context import Context
 from secateur.pipeline.embeddings import Embedded, embed
+from secateur.pipeline.fidelity import check_wanted
 from secateur.pipeline.plan import choosing_flops, scoring_plan
 from secateur.pipeline.scoring import Measured, measure
 from secateur.pipeline.subset import draw_subset
@@ -39,6 +42,7 @@ class Extrapolated:
 def extrapolated_scores(context: Context) -> Extrapolated:
     """Score a subset by ``score=``, predict the rest by ``extrapolation=``, merge by ``merge``; books what it cost."""
     config = context.config
+    check_wanted(context)
     extrapolator = build(config["extrapolation"])
     subset = draw_subset(context)
     if hasattr(extrapolator, "check"):
@@ -79,7 +83,7 @@ def _predict(
     context: Context, folder: Path, extrapolator: Any, measured: Measured, embedded: Embedded | None
 ) -> dict[str, Any]:
     started = time.monotonic()
-    inputs = _inputs(context, measured.table, embedded)
+    inputs = _inputs(context, measured.table, embedded, extrapolator.needs)
     with context.console.status("predicting the scores of the rest"):
         predicted = extrapolator.predict(inputs)
     _table(context, measured.labels, predicted.cpu(), inputs.observed.cpu()).save(folder / "scores.parquet")
@@ -95,7 +99,7 @@ def _report(extrapolator: Any, inputs: ExtrapolationInputs) -> dict[str, Any]:
     choice = getattr(extrapolator, "choice", None)
     facts: dict[str, Any] = choice.to_json() if choice else {}
     used = choice.extrapolator if choice else extrapolator
-    if hasattr(used, "weights"):
+    if isinstance(used, KNN):
         _, weights = used.weights(inputs)
         neighbors = inputs.neighbors(used.k, used.distance, used.same_class, used.backend)
         labels = inputs.labels
@@ -104,14 +108,17 @@ def _report(extrapolator: Any, inputs: ExtrapolationInputs) -> dict[str, Any]:
     return facts
 
 
-def _inputs(context: Context, observed: ScoreTable, embedded: Embedded | None) -> ExtrapolationInputs:
+def _inputs(
+    context: Context, observed: ScoreTable, embedded: Embedded | None, needs: frozenset[Needs]
+) -> ExtrapolationInputs:
+    """Return what is known; of the network's outputs, which may be large, no more than is needed."""
     known, device = labels_known(context), context.trainer.device
     return ExtrapolationInputs(
-        embeddings=embedded.embeddings.to(device) if embedded else None,
+        embeddings=embedded.embeddings.to(device) if embedded and Needs.EMBEDDINGS in needs else None,
         sample_ids=rows_of(observed.sample_id, context.data.pool).to(device),
         scores=observed.score.to(device),
         labels=context.data.pool_labels.to(device) if known else None,
-        proxy_logits=embedded.logits.to(device) if embedded and known else None,
+        proxy_logits=embedded.logits.to(device) if embedded and Needs.PROXY_LOGITS in needs else None,
         num_samples=context.num_total,
         num_classes=context.data.num_classes if known else 0,
         seed=stream_seed(context.config["score_seed"], "extrapolation"),
@@ -140,8 +147,7 @@ def _facts(context: Context, num_epochs: int, table: ScoreTable) -> dict[str, An
     config, num_observed = context.config, int(table.observed.sum())
     keys = ("subset_fraction", "subset_epochs_factor", "merge")
     predicted, measured = table.score[~table.observed], table.score[table.observed]
-    spent = choosing_flops(context.ledger.stages)
-    full_scoring = choosing_flops(scoring_plan(context, context.num_total, config["scoring"]["max_epochs"]))
+    spent, full_scoring = choosing_flops(context.ledger.stages), _full_scoring_flops(context)
     return {
         **{key: config[key] for key in keys},
         "subset_epochs": num_epochs,
@@ -150,6 +156,18 @@ def _facts(context: Context, num_epochs: int, table: ScoreTable) -> dict[str, An
         "chosen": None,
         "trace": [],
         "cost_choosing_vs_full": spent / context.ledger.full_flops,
-        "cost_vs_full_scoring": spent / full_scoring,
+        "cost_vs_full_scoring": None if full_scoring is None else spent / full_scoring,
         **to_plain({"ks": kolmogorov_smirnov(predicted, measured), "wasserstein": wasserstein(predicted, measured)}),
     }
+
+
+def _full_scoring_flops(context: Context) -> float | None:
+    """Return what scoring every sample takes; None where ``scoring.max_epochs`` are too few for the score.
+
+    The subset's own training may be longer than that, by ``subset_epochs_factor``.
+    """
+    try:
+        stages = scoring_plan(context, context.num_total, context.config["scoring"]["max_epochs"])
+    except ConfigError:
+        return None
+    return choosing_flops(stages)

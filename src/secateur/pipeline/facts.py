@@ -52,7 +52,8 @@ def pruning_facts(context: Context, pruned: Pruned) -> dict[str, Any]:
     config, mask, data = context.config, pruned.mask, context.data
     counts = torch.bincount(data.labels[mask.kept_ids], minlength=data.num_classes)
     before = torch.bincount(data.labels[data.pool], minlength=data.num_classes)
-    for label in ((counts == 0) & (before > 0)).nonzero().flatten().tolist():
+    emptied = (counts == 0) & (before > 0) & (pruned.ranking is None)  # whole classes are what some methods remove
+    for label in emptied.nonzero().flatten().tolist():
         context.warn(f"The mask keeps no sample of class {data.class_names[label]!r}; it had {int(before[label])}.")
     kept_fraction = mask.num_kept / len(mask)
     realized = pruned.realized_pruning_ratio

@@ -5,10 +5,29 @@ from itertools import combinations
 from statistics import fmean
 from typing import Any
 
+from secateur.core.errors import ConfigError
+from secateur.core.mask import keep_count
 from secateur.core.tables import ScoreTable
 from secateur.extrapolation.fidelity import Fidelity, fidelity, seed_level
+from secateur.pipeline.config import build
 from secateur.pipeline.context import Context
 from secateur.pipeline.scoring import measure
+
+
+def check_wanted(context: Context) -> None:
+    """Check before anything is trained that the full scorings asked for, and the comparison with them, can be made.
+
+    Raises:
+        ConfigError: a score seed is negative, a ratio would keep nothing, or ``scoring.max_epochs`` are too few.
+    """
+    config, wanted = context.config, context.config["fidelity"]
+    if not wanted["against"]:
+        return
+    if min(wanted["against"]) < 0:
+        raise ConfigError(f"fidelity.against holds score seeds, which are not negative; got {min(wanted['against'])}.")
+    for ratio in wanted["ratios"]:
+        keep_count(context.num_total, ratio)
+    build(config["score"]).setup(1, config["scoring"]["max_epochs"])
 
 
 def missing(context: Context, block: Mapping[str, Any]) -> bool:
@@ -28,6 +47,7 @@ def assess(context: Context, table: ScoreTable) -> tuple[dict[str, Any], ScoreTa
         the mean over the pairs of full scorings, on the same samples; None for a single one), and the table of the
         first full scoring.
     """
+    check_wanted(context)
     wanted = context.config["fidelity"]
     full = {seed: _full_scoring(context, seed) for seed in dict.fromkeys(wanted["against"])}
     entries = [

@@ -10,6 +10,7 @@ from secateur.core.ledger import StageCost
 from secateur.pipeline.config import build
 from secateur.pipeline.context import Context
 from secateur.pipeline.paradigms import passes_of
+from secateur.pipeline.training import final_epochs
 from secateur.pipeline.unsupervised import turtle_flops
 from secateur.training.classifier import Passes
 from secateur.training.unsupervised import Unsupervised
@@ -88,6 +89,12 @@ def _unsupervised_plan(context: Context, paradigm: Unsupervised, num_samples: in
     return [*stages, embeddings_plan(context), StageCost("scoring", 0, 0, flops=flops, seconds=0.0)]
 
 
+def surrogate_plan(context: Context) -> StageCost:
+    """Return the cost of training the surrogate on the whole source."""
+    visits, passes = context.num_total * context.config["scoring"]["max_epochs"], passes_of(context.config["paradigm"])
+    return training_plan(context, "surrogate", "model", visits, passes=passes)
+
+
 def embeddings_plan(context: Context) -> StageCost:
     """Return the cost of the pass that embeds the whole pool."""
     return forward_plan(context, "embeddings", context.num_total)
@@ -95,7 +102,7 @@ def embeddings_plan(context: Context) -> StageCost:
 
 def final_plan(context: Context, num_kept: int) -> StageCost:
     """Return the cost of the final training on so many samples per epoch."""
-    visits, passes = num_kept * context.trainer.max_epochs, passes_of(context.config["final_paradigm"])
+    visits, passes = num_kept * final_epochs(context, num_kept), passes_of(context.config["final_paradigm"])
     return training_plan(context, "training", "retrain_model", visits, passes=passes, pruning=False)
 
 

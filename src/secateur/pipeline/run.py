@@ -22,15 +22,17 @@ from secateur.core.store import Store, locked
 from secateur.core.tables import ScoreTable
 from secateur.data.prepare import prepare
 from secateur.data.prepared import PreparedData
-from secateur.pipeline import embeddings, extrapolation, joint, scoring, training, warmup
+from secateur.pipeline import embeddings, extrapolation, joint, mapping, scoring, surrogate, training, transfer, warmup
 from secateur.pipeline.comparison import compare, wanted
 from secateur.pipeline.config import Config, build, canonical, resolve, run_key, without_idle_variant
 from secateur.pipeline.context import Context
+from secateur.pipeline.downstream import prepare_downstream, transfer_facts
 from secateur.pipeline.facts import data_facts, model_names, pruning_facts
 from secateur.pipeline.fidelity import assess, missing
+from secateur.pipeline.final import Final, finish
 from secateur.pipeline.methods.base import Pruned
 from secateur.pipeline.paths import runs_folder, store_folder
-from secateur.pipeline.training import Trained, train_on_mask
+from secateur.pipeline.training import train_on_mask
 from secateur.tracking.provenance import provenance
 from secateur.training.fit import TrainerSettings, cpu_threads
 
@@ -40,6 +42,9 @@ STAGES = {
     "extrapolation": extrapolation,
     "training": training,
     "warmup": warmup,
+    "surrogate": surrogate,
+    "mapping": mapping,
+    "finetune": transfer,
     "joint_pruning": joint,
 }
 VERSIONS = {name: stage.VERSION for name, stage in STAGES.items()}
@@ -68,15 +73,18 @@ def execute(cfg: DictConfig, console: Console, choices: Mapping[str, str] | None
     folder = runs_folder(config["paths"]["output_dir"], config["name"])
     with _failing_into(folder, config):
         data = _prepared(canonical_json(config["data"]))
-    run_dir = folder / run_key(config, data.fingerprint, VERSIONS)
+        downstream = _downstream(canonical_json(config["downstream"]), data) if config["downstream"] else None
+    fingerprints = [data.fingerprint, *([downstream.fingerprint] if downstream else [])]
+    run_dir = folder / run_key(config, "+".join(fingerprints), VERSIONS)
     settings = TrainerSettings(**config["trainer"])
     store = Store(store_folder(config["paths"]["output_dir"]), console.print)
     with locked(run_dir / "run.lock", f"run {run_dir.name}", console.print), cpu_threads(settings.num_threads):
         if is_finished(run_dir) and not config["force"]:
-            _add_comparisons(Context(config, data, store, console, choices or {}), run_dir)
+            _add_comparisons(Context(config, data, store, console, choices or {}, downstream), run_dir)
             return Outcome(run_dir, reused=True)
         with _recording(run_dir, config, data) as record:
-            _run(Context(config, data, store, console, choices or {}), run_dir, record)
+            record["transfer"] = transfer_facts(config, data, downstream)
+            _run(Context(config, data, store, console, choices or {}, downstream), run_dir, record)
     return Outcome(run_dir, reused=False)
 
 
@@ -84,6 +92,12 @@ def execute(cfg: DictConfig, console: Console, choices: Mapping[str, str] | None
 def _prepared(data_node: str) -> PreparedData:
     """Prepare a data set; the jobs of a sweep in one process share the last one."""
     return prepare(build(json.loads(data_node)))
+
+
+@lru_cache(maxsize=2)
+def _downstream(node: str, source: PreparedData) -> PreparedData:
+    """Prepare a downstream set for a source; the jobs of a sweep in one process share it."""
+    return prepare_downstream(build(json.loads(node)), source)
 
 
 def _run(context: Context, run_dir: Path, record: dict[str, Any]) -> None:
@@ -94,24 +108,25 @@ def _run(context: Context, run_dir: Path, record: dict[str, Any]) -> None:
     record["pruning"].update(pruning_facts(context, pruned))
     record["label"] = label_of(record)
     record["extrapolation"] = dict(pruned.extrapolation)
-    trained = _final_training(context, pruned)
+    final = _final_training(context, pruned)
     record["ledger"] = context.ledger.to_json()
-    if trained is None:  # the mask alone: there is no result yet whose cost could be told
+    if final is None:  # the mask alone: there is no result yet whose cost could be told
         record["ledger"].update(cost_vs_full=None, cost_vs_full_amortized=None)
     else:
-        record["metrics"].update(trained.metrics)
+        record["metrics"].update(final.metrics)
         record["comparison"] = compare(context, pruned.mask, wanted(context.config, record, context.choices))
-    record["artifacts"] = _write_artifacts(run_dir, pruned, trained)
+    record["artifacts"] = _write_artifacts(run_dir, pruned, final)
     _add_fidelity(context, run_dir, record)
 
 
-def _final_training(context: Context, pruned: Pruned) -> Trained | None:
+def _final_training(context: Context, pruned: Pruned) -> Final | None:
     """Train on the mask, unless the method already has or only the mask is wanted; books the cost."""
     if pruned.trained is None and not context.config["train_final"]:
         return None
-    trained = pruned.trained or train_on_mask(context, pruned.mask)
-    context.ledger.add(trained.cost)
-    return trained
+    final = finish(context, pruned.trained or train_on_mask(context, pruned.mask))
+    for cost in final.costs:
+        context.ledger.add(cost)
+    return final
 
 
 def _add_comparisons(context: Context, run_dir: Path) -> None:
@@ -135,17 +150,15 @@ def _add_fidelity(context: Context, run_dir: Path, record: dict[str, Any]) -> No
         record["artifacts"]["fidelity.parquet"] = file_sha256(full.save(run_dir / "fidelity.parquet"))
 
 
-def _write_artifacts(run_dir: Path, pruned: Pruned, trained: Trained | None) -> dict[str, str]:
+def _write_artifacts(run_dir: Path, pruned: Pruned, final: Final | None) -> dict[str, str]:
     """Put tables, metrics and weights into the run's folder; return their hashes."""
     paths = [pruned.mask.save(run_dir / "mask.parquet")]
     if pruned.scores is not None:
         paths.append(pruned.scores.save(run_dir / "scores.parquet"))
-    if trained is not None:
-        for source, target in (
-            ("metrics.csv", "metrics.csv"),
-            ("model.safetensors", "checkpoints/last.safetensors"),
-        ):
-            paths.append(link_or_copy(trained.path / source, run_dir / target))
+    if pruned.ranking is not None:
+        paths.append(pruned.ranking.save(run_dir / "ranking.parquet"))
+    for target, source in final.files.items() if final else ():
+        paths.append(link_or_copy(source, run_dir / target))
     paths += [link_or_copy(path, run_dir / path.name) for path in pruned.files]
     return {path.relative_to(run_dir).as_posix(): file_sha256(path) for path in paths}
 

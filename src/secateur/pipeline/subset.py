@@ -48,6 +48,11 @@ def _rows(context: Context, count: int) -> Tensor:
     """Return ``count`` rows of the pool, int64, unsorted."""
     config, data = context.config, context.data
     included = data.original if config["subset_include"] == "original" else torch.zeros(context.num_total).bool()
+    if bool(included.all()):
+        raise ConfigError(
+            "subset_include=original scores all of the data set's own samples, and there are no others to predict: "
+            "give data.extra, or leave subset_include=none."
+        )
     if int(included.sum()) > count:
         raise ConfigError(
             f"subset_include=original scores {int(included.sum())} samples, but subset_fraction="

@@ -44,7 +44,8 @@ def train_on_mask(context: Context, mask: Mask, start: Path | None = None, *, re
         recompute: train again even if found in the store; None: as ``force`` says.
     """
     upstream = [mask.sha256, *([start.name] if start else [])]
-    key = stage_key("training", VERSION, _reads(context), context.data.fingerprint, upstream)
+    reads = {**_reads(context), "max_epochs": final_epochs(context, mask.num_kept)}
+    key = stage_key("training", VERSION, reads, context.data.fingerprint, upstream)
     title = f"training on {mask.num_kept} of {len(mask)}"
     return _finish(
         context.store.get(
@@ -54,6 +55,16 @@ def train_on_mask(context: Context, mask: Mask, start: Path | None = None, *, re
             recompute=bool(context.config["force"]) if recompute is None else recompute,
         )
     )
+
+
+def final_epochs(context: Context, num_kept: int) -> int:
+    """Return how many epochs the final training has: ``trainer.max_epochs``, or what ``budget=steps`` makes of them.
+
+    With ``budget=steps`` fewer samples are seen more often, so that a training on a part takes as many steps as one on
+    the whole pool, and saves nothing.
+    """
+    num_epochs = context.trainer.max_epochs
+    return num_epochs if context.config["budget"] == "epochs" else round(num_epochs * context.num_total / num_kept)
 
 
 def train_with_policy(context: Context, sampling: Sampling) -> Trained:
@@ -92,18 +103,20 @@ def _train(
     model = context.fresh_model("retrain_model", stream_seed(config["seed"], "final-model"), start)
     seed = stream_seed(config["seed"], "final-training")
     order = sampling or Shuffled(context.data.pool if kept is None else kept, seed)
-    loader = data.train_loader(order, recipe.batch_size, seed, **context.placement)
+    num_epochs = settings.max_epochs if kept is None else final_epochs(context, len(kept))
     module = make_module(
         *(context, config["final_paradigm"], model, recipe),
-        num_epochs=settings.max_epochs,
+        num_epochs=num_epochs,
         seed=seed,
         sampling=sampling,
     )
-    metrics = EpochMetrics(_loaders(context), data.num_classes, settings.evaluate_every)
+    loader = data.train_loader(order, recipe.batch_size, seed, augment=not module.makes_views, **context.placement)
+    loaders = _loaders(context) if module.classifies else {}
+    metrics = EpochMetrics(loaders, data.num_classes, settings.evaluate_every)
     callbacks = [metrics, *([sampling] if sampling else []), ProgressBar(title, context.console)]
     fit(
         *(module, loader, settings, folder, callbacks),
-        max_epochs=settings.max_epochs,
+        max_epochs=num_epochs,
         reload_every_epoch=sampling is not None,
     )
     robust_accuracy = _robust_accuracy(context, module)
@@ -148,15 +161,15 @@ def _summary(
     robust_accuracy: float | None,
     sampling: Sampling | None,
 ) -> dict[str, Any]:
-    test = metrics.last["test"]
+    test = metrics.last.get("test")
     validation = metrics.last.get("validation")
     cost = training_cost(context, "training", "retrain_model", metrics, passes=passes, pruning=False)
     return {
         "metrics": {
-            "test_accuracy": test.accuracy,
+            "test_accuracy": test.accuracy if test else None,
             "test_accuracy_best": metrics.best("test"),
             "validation_accuracy": validation.accuracy if validation else None,
-            "worst_class_accuracy": test.worst_class_accuracy,
+            "worst_class_accuracy": test.worst_class_accuracy if test else None,
             "robust_accuracy": robust_accuracy,
         },
         "realized_pruning_ratio": sampling.policy.realized_pruning_ratio if sampling else None,

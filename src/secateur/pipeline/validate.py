@@ -38,6 +38,7 @@ ROOT_TYPES: dict[str, Any] = {
     "subset_include": Literal["none", "original"],
     "merge": Merge,
     "train_final": bool,
+    "budget": Literal["epochs", "steps"],
     "fidelity.against": list[int],
     "fidelity.ratios": list[float],
     "scoring.max_epochs": int,
@@ -47,6 +48,7 @@ ROOT_TYPES: dict[str, Any] = {
 ROOT_KEYS = {
     *("data", "model", "retrain_model", "method", "score", "variant", "selection", "paradigm", "final_paradigm"),
     *("optim", "trainer", "logger", "name", "pruning_ratio", "seed", "score_seed", "force", "compare_with"),
+    *("downstream", "finetune", "mapping", "budget"),
     *("scoring", "paths", "extrapolation", "fidelity", "train_final", *OF_EXTRAPOLATION),
 }
 
@@ -64,6 +66,7 @@ def validate(cfg: DictConfig) -> Config:
     for path, node in targets(config):
         check_node(path, node)
     build(config["data"]).check()
+    _check_transfer(config)
     build(config["optim"]).check_epochs(config["trainer"]["max_epochs"])
     build(config["method"])
     for key in ("paradigm", "final_paradigm"):
@@ -159,6 +162,17 @@ def _check_trainer(node: Config) -> None:
         raise ConfigError(
             "trainer.accelerator=gpu, but this machine has no GPU that PyTorch can use; take auto or cpu."
         )
+
+
+def _check_transfer(config: Config) -> None:
+    """Check that a downstream set comes with a way to adapt to it, and the other way round."""
+    if (config["downstream"] is None) != (config["finetune"] is None):
+        lacking, given = ("finetune", "downstream") if config["finetune"] is None else ("downstream", "finetune")
+        options = "linear_probe, full or both" if lacking == "finetune" else "a data set"
+        raise ConfigError(f"{given}= needs {lacking}= as well: {options}.")
+    if config["downstream"] is not None:
+        build(config["downstream"]).check()
+        build(config["finetune"])
 
 
 def _check_scoring(config: Config) -> None:

@@ -1,6 +1,6 @@
 """The LightningModule of supervised classification: what measures (scoring) and what is finally trained."""
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -39,6 +39,9 @@ class Classifier(pl.LightningModule):
         seed: seed of dropout and other in-model randomness.
         sampling: loss weights and loss feedback of dynamic pruning; None for plain training.
     """
+
+    classifies: ClassVar[bool] = True  # its head is trained, so there are accuracies
+    makes_views: ClassVar[bool] = False  # it augments by itself, so the loader must not
 
     def __init__(
         self, model: Backbone, recipe: Recipe, num_epochs: int, seed: int, sampling: Sampling | None = None

@@ -77,6 +77,29 @@ class Evaluation:
         return float(self.class_accuracy[~self.class_accuracy.isnan()].min())
 
 
+def worst_group_accuracy(model: Backbone, loader: Iterable[Batch], groups: Tensor, precision: str = "32-true") -> float:
+    """Return the lowest accuracy among all (class, group) pairs that have samples.
+
+    [DRO] Sagawa et al., ICLR 2020, arXiv 1911.08731.
+
+    Args:
+        model: the network.
+        loader: batches whose ``sample_id`` is the row in ``groups``.
+        groups: group of every sample, int64 ``[M]``, for example the place of a bird.
+        precision: as the Trainer's.
+    """
+    num_groups = int(groups.max()) + 1
+    cells, hits = [], []
+    for step in forward_pass(model, loader, precision):
+        rows, labels = step.batch.sample_id.cpu(), step.batch.y.cpu()
+        cells.append(labels * num_groups + groups[rows])
+        hits.append((step.logits.argmax(dim=1).cpu() == labels).double())
+    cell, hit = torch.cat(cells), torch.cat(hits)
+    counts = torch.bincount(cell)
+    correct = torch.bincount(cell, weights=hit, minlength=len(counts))
+    return float((correct[counts > 0] / counts[counts > 0]).min())
+
+
 def evaluate(
     model: Backbone,
     loader: Iterable[Batch],

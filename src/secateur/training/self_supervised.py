@@ -7,7 +7,7 @@ Losses and heads are lightly's.
 """
 
 import copy
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +55,9 @@ class SelfSupervised(Classifier):
         SimSiam: the predictor's learning rate follows the schedule (in the authors' code it may be held).
         MoCo v2: no shuffled batch normalization, which exists only across several devices.
     """
+
+    classifies: ClassVar[bool] = False
+    makes_views: ClassVar[bool] = True
 
     def __init__(
         self,

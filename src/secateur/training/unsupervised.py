@@ -18,6 +18,8 @@ class Unsupervised:
         encoder: makes the LightningModule that trains ``model=`` here without labels; None: ``model=`` is taken as it
             is built, which makes sense with pretrained weights only (``model=timm``).
         encoder_epochs: length of the encoder's training, in epochs.
+        encoder_seed: seed of the encoder, which all score seeds then share, as they share published features; None:
+            ``score_seed``, which makes another encoder for every mask.
         num_clusters: classes to find; None: as many as the data set has.
         gamma: weight of the entropy of the mean labelling.
         inner_steps: steps of the linear classifier per step of the task encoder.
@@ -34,6 +36,7 @@ class Unsupervised:
     labels_known: ClassVar[bool] = False
     encoder: Callable[..., Any] | None
     encoder_epochs: int
+    encoder_seed: int | None
     num_clusters: int | None
     gamma: float
     inner_steps: int
@@ -46,6 +49,8 @@ class Unsupervised:
     def __post_init__(self) -> None:
         if self.encoder is not None and self.encoder_epochs < 1:
             raise ConfigError(f"paradigm.encoder_epochs must be at least 1, got {self.encoder_epochs}.")
+        if self.encoder_seed is not None and self.encoder_seed < 0:
+            raise ConfigError(f"paradigm.encoder_seed must not be negative, got {self.encoder_seed}.")
         self.turtle(2, 1)
 
     def turtle(self, num_classes: int, num_epochs: int) -> Turtle:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Protocol
 
 from secateur.core.ledger import StageCost
 from secateur.core.mask import Mask
+from secateur.core.ranking import GroupRanking
 from secateur.core.tables import ScoreTable
 from secateur.pipeline.context import Context
 from secateur.pipeline.training import Trained
@@ -23,6 +24,7 @@ class Pruned:
         realized_pruning_ratio: share of the sample visits left out, for methods that prune per epoch.
         files: further files for the run's folder.
         extrapolation: the record's ``extrapolation`` block, when scores were predicted.
+        ranking: the ranking of groups the mask keeps a part of, if there is one.
         facts: further keys for the record's ``pruning`` block, or better values for those it has.
     """
 
@@ -32,6 +34,7 @@ class Pruned:
     realized_pruning_ratio: float | None = None
     files: tuple[Path, ...] = ()
     extrapolation: Mapping[str, Any] = field(default_factory=dict)
+    ranking: GroupRanking | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -1,0 +1,83 @@
+"""From a ranking of groups to a mask: what all methods share that keep whole groups; and the groups at random."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from secateur.core.errors import ConfigError
+from secateur.core.ledger import StageCost
+from secateur.core.mask import keep_count
+from secateur.core.ranking import GroupRanking, group_sizes
+from secateur.mapping.keep import Keep, KeptGroups, group_mask
+from secateur.mapping.ranking import random_ranking
+from secateur.pipeline.config import build
+from secateur.pipeline.context import Context
+from secateur.pipeline.mapping import class_groups
+from secateur.pipeline.methods.base import Pruned
+from secateur.pipeline.plan import final_plan, if_trained
+
+LISTED = 20  # names of kept and of removed classes in the record
+
+
+@dataclass(frozen=True)
+class RandomGroups:
+    """Keeps random classes, drawn by ``score_seed``; a higher ratio keeps some of those that a lower one keeps."""
+
+    reads: ClassVar[frozenset[str]] = frozenset({"pruning_ratio", "score_seed", "mapping"})
+
+    def prune(self, context: Context) -> Pruned:
+        """Draw the classes."""
+        groups = class_groups(context)
+        size = group_sizes(groups, context.data.num_classes)
+        about: dict[str, Any] = {"fingerprint": context.data.fingerprint, "metadata": {"method": "random_groups"}}
+        return keep_groups(context, random_ranking(size, context.config["score_seed"], **about), groups)
+
+    def plan(self, context: Context) -> list[StageCost]:
+        """Plan the training on what is kept."""
+        return plan_groups(context, [])
+
+
+def keep_groups(context: Context, ranking: GroupRanking, groups: Tensor) -> Pruned:
+    """Keep groups by ``mapping:`` and ``pruning_ratio``, and say what that means for classes and samples."""
+    keep: Keep = build(context.config["mapping"])
+    ratio = context.config["pruning_ratio"]
+    kept = keep(ranking, ratio)
+    made_by = {"pruning_ratio": ratio, "keep_by": keep.keep_by, "reverse": keep.reverse}
+    mask = group_mask(ranking, kept, groups, context.data.pool, made_by)
+    _warn(context, ranking, kept)
+    return Pruned(mask, ranking=ranking, facts=_facts(context, ranking, kept, keep))
+
+
+def plan_groups(context: Context, choosing: list[StageCost]) -> list[StageCost]:
+    """Plan a method that keeps groups: what chooses them, and the training on a share of the pool.
+
+    How many samples the groups have is not known before; the ratio's share is planned.
+    """
+    if not (keep := build(context.config["mapping"])).reads_ratio:
+        raise ConfigError(f"The cost of mapping.keep_by={keep.keep_by} is not known before the groups are ranked.")
+    num_keep = keep_count(context.num_total, context.config["pruning_ratio"])
+    return [*choosing, *if_trained(context, final_plan(context, num_keep))]
+
+
+def _warn(context: Context, ranking: GroupRanking, kept: KeptGroups) -> None:
+    if kept.num_zero_vote_groups:
+        context.warn(
+            f"{kept.num_zero_vote_groups} of the {len(kept)} kept groups have no vote (of all {len(ranking)}, "
+            f"{ranking.num_zero_vote_groups} have none): only the tie-break ordered them."
+        )
+
+
+def _facts(context: Context, ranking: GroupRanking, kept: KeptGroups, keep: Keep) -> dict[str, Any]:
+    """Return what the record's ``pruning`` block says of groups."""
+    names = context.data.class_names if ranking.kind == "class" else [str(group) for group in range(len(ranking))]
+    order = [names[group] for group in ranking.order.tolist()]
+    return {
+        "num_groups": len(ranking),
+        "num_groups_kept": len(kept),
+        "num_zero_vote_groups": ranking.num_zero_vote_groups,
+        "num_zero_vote_groups_kept": kept.num_zero_vote_groups,
+        "first_groups": order[:LISTED],
+        "last_groups": order[-LISTED:],
+        "modifiers": ["reverse"] if keep.reverse else [],
+    }

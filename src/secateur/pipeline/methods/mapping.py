@@ -1,0 +1,157 @@
+"""Keep the groups of the source that a downstream set resembles: label mapping and feature mapping."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor
+
+from secateur.core.errors import ConfigError
+from secateur.core.ledger import StageCost
+from secateur.core.ranking import GroupRanking
+from secateur.core.store import StageResult
+from secateur.data.recipe import DataRecipe
+from secateur.grouping.kmeans import BACKENDS
+from secateur.mapping.combine import WAYS, How, combine
+from secateur.mapping.feature_mapping import FeatureVotes
+from secateur.mapping.label_mapping import LabelVotes
+from secateur.mapping.ranking import TieBreak
+from secateur.mapping.votes import VoteCounter
+from secateur.pipeline.context import Context
+from secateur.pipeline.mapping import class_groups, cluster_groups, downstream_ranking, group_means
+from secateur.pipeline.methods.base import Pruned
+from secateur.pipeline.methods.groups import keep_groups, plan_groups
+from secateur.pipeline.plan import embeddings_plan, forward_plan, surrogate_plan
+from secateur.pipeline.surrogate import surrogate
+from secateur.pipeline.transfer import downstream_of
+from secateur.training.evaluate import Forward
+
+READS = frozenset({"pruning_ratio", "score_seed", "scoring", "mapping", "variant"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelMapping:
+    """Source classes by how many downstream images the surrogate takes for each (LM).
+
+    [DP4TL] Zhang et al., NeurIPS 2023, arXiv 2310.08782.
+
+    Args:
+        tie_break: what orders classes with equal votes: ``soft`` (summed softmax), ``index`` or ``random``.
+        combine: with further downstream sets, ``mean``, ``max`` or ``union`` of their rankings.
+        further: further downstream sets that the pretraining is to serve, by name
+            (``+data@method.further.NAME=OPTION``); the run is judged on ``downstream=``.
+    """
+
+    reads: ClassVar[frozenset[str]] = READS
+    tie_break: TieBreak
+    combine: How
+    further: Mapping[str, DataRecipe] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_combine(self.combine)
+
+    def prune(self, context: Context) -> Pruned:
+        """Rank the source's classes and keep some."""
+        downstream_of(context)
+        network, groups = surrogate(context), class_groups(context)
+        counter = partial(LabelVotes, context.data.num_classes)
+        about = {"method": "label_mapping", "kind": "class", "tie_break": self.tie_break}
+        ranking = _ranking(context, self, network, counter, lambda step: step.logits, groups, about)
+        return keep_groups(context, ranking, groups)
+
+    def plan(self, context: Context) -> list[StageCost]:
+        """Plan the surrogate, the passes over the downstream sets, and the training on what is kept."""
+        return plan_groups(context, [surrogate_plan(context), *_votes_plan(context, self.further)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureMapping:
+    """Source groups by how many downstream images are nearest to their mean feature (FM); clusters need no labels.
+
+    [DP4TL] Zhang et al., NeurIPS 2023, arXiv 2310.08782.
+
+    Args:
+        grouping: ``class``, or ``kmeans`` of the surrogate's features.
+        num_clusters: clusters of ``kmeans``; there is no default, the paper's is not known.
+        kmeans_backend: ``minibatch``, ``lloyd`` or ``faiss``.
+        tie_break: what orders groups with equal votes: ``soft`` (minus the mean distance), ``index`` or ``random``.
+        combine: see :class:`LabelMapping`.
+        further: see :class:`LabelMapping`.
+    """
+
+    reads: ClassVar[frozenset[str]] = READS
+    grouping: Literal["class", "kmeans"]
+    num_clusters: int | None
+    kmeans_backend: str
+    tie_break: TieBreak
+    combine: How
+    further: Mapping[str, DataRecipe] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_combine(self.combine)
+        if (self.num_clusters is None) == (self.grouping == "kmeans"):
+            raise ConfigError(
+                f"method.grouping={self.grouping} and method.num_clusters={self.num_clusters} do not go "
+                "together: kmeans needs a number of clusters, class takes none."
+            )
+        if self.kmeans_backend not in BACKENDS:
+            raise ConfigError(
+                f"method.kmeans_backend must be one of {', '.join(BACKENDS)}; got {self.kmeans_backend!r}."
+            )
+
+    def prune(self, context: Context) -> Pruned:
+        """Rank the source's groups and keep some."""
+        downstream_of(context)
+        network = surrogate(context)
+        groups = self._groups(context, network)
+        num_groups = self.num_clusters or context.data.num_classes
+        counter = partial(FeatureVotes, group_means(context, network, groups, num_groups))
+        about = {"method": "feature_mapping", "kind": "cluster" if self.num_clusters else "class"}
+        about["tie_break"] = self.tie_break
+        ranking = _ranking(context, self, network, counter, lambda step: step.features, groups, about)
+        return keep_groups(context, ranking, groups)
+
+    def _groups(self, context: Context, network: StageResult) -> Tensor:
+        if self.num_clusters is None:
+            return class_groups(context)
+        return cluster_groups(context, network, self.num_clusters, self.kmeans_backend)
+
+    def plan(self, context: Context) -> list[StageCost]:
+        """Plan the surrogate, the passes over source and downstream sets, and the training on what is kept.
+
+        The arithmetic of k-means is not planned.
+        """
+        embedding = [embeddings_plan(context)] if self.num_clusters else []
+        means = forward_plan(context, "group_means", context.num_total)
+        votes = _votes_plan(context, self.further)
+        return plan_groups(context, [surrogate_plan(context), *embedding, means, *votes])
+
+
+def _ranking(
+    context: Context,
+    method: LabelMapping | FeatureMapping,
+    network: StageResult,
+    counter: Callable[[], VoteCounter],
+    signal: Callable[[Forward], Tensor],
+    groups: Tensor,
+    about: dict[str, Any],
+) -> GroupRanking:
+    """Return the ranking by the run's downstream set, combined with those of the further ones."""
+    sets = (None, *method.further.values())
+    rankings = [downstream_ranking(context, recipe, network, counter, signal, groups, about) for recipe in sets]
+    if len(rankings) == 1:
+        return rankings[0]
+    names = [downstream_of(context).name, *method.further]
+    return combine(rankings, method.combine, {**about, "downstream": names, "combine": method.combine})
+
+
+def _votes_plan(context: Context, further: Mapping[str, DataRecipe]) -> list[StageCost]:
+    if further:
+        context.warn("The passes over further downstream sets are not planned.")
+    return [forward_plan(context, "mapping", len(downstream_of(context).pool))]
+
+
+def _check_combine(how: str) -> None:
+    if how not in WAYS:
+        raise ConfigError(f"method.combine must be one of {', '.join(WAYS)}; got {how!r}.")
