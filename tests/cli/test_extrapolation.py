@@ -195,6 +195,7 @@ def test_the_subset_may_train_longer_than_a_full_scoring_could(program):
         (["method=random"], "extrapolation= predicts scores, and this method reads none"),
         (["subset_include=some"], "subset_include='some'"),
         (["subset_include=original", "subset_fraction=0.9"], "give data.extra, or leave subset_include=none"),
+        (["extrapolation=subset_only"], "needs merge=raw"),
         (["extrapolation=kn"], "knn"),
         (["fidelity.ratios=[30]"], "Did you mean 0.3?"),
         (["fidelity.against=[5]", "fidelity.ratios=[0.9999]"], "would keep 0 of 1293 samples"),
@@ -207,3 +208,13 @@ def test_what_cannot_work_is_one_line(program, arguments, complaint):
     (line,) = program.err.splitlines()
     assert complaint in line
     assert program.stages("scoring") == []
+
+
+def test_an_unsupervised_scoring_of_another_length_is_another_one(program):
+    small = ("paradigm.encoder_epochs=1", "paradigm.encoder.hidden_dim=32", "paradigm.encoder.prediction_dim=16")
+    keys = ("paradigm=unsupervised", "paradigm@final_paradigm=supervised", "score=el2n", "train_final=false", *small)
+    assert program.run("-m", *keys, "scoring.max_epochs=3,6") == 0
+    assert len(program.stages("encoder")) == 1
+    assert len(program.stages("scoring")) == 2
+    first, second = (record["artifacts"]["scores.parquet"] for record in program.records())
+    assert first != second

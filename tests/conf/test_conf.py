@@ -15,7 +15,18 @@ from secateur.pipeline.validate import check_node
 
 # groups whose files hold plain keys, merged into the root or into another group
 PLAIN = {"ratio", "experiment", "variant", "preset", "trainer", "logger", "sweeps", "downstream"}
-GROUPS = {"data", "model", "method", "score", "selection", "paradigm", "optim", "extrapolation", "finetune", *PLAIN - {"sweeps"}}
+GROUPS = {
+    "data",
+    "model",
+    "method",
+    "score",
+    "selection",
+    "paradigm",
+    "optim",
+    "extrapolation",
+    "finetune",
+    *PLAIN - {"sweeps"},
+}
 FILES = sorted(CONF.rglob("*.yaml"))
 SWEEP_FILES = sorted(SWEEPS.rglob("*.yaml"))
 

@@ -13,6 +13,7 @@ from secateur.data.prepare import prepare
 from secateur.models.small_cnn import SmallCNN
 from secateur.pipeline.config import build, canonical, resolve
 from secateur.pipeline.context import Context
+from secateur.pipeline.downstream import prepare_downstream
 from secateur.pipeline.forecast import forecast
 from secateur.pipeline.memory import memory_plan, network_bytes, scorer_bytes
 from secateur.pipeline.paths import CONF
@@ -39,6 +40,18 @@ EXACT = {
     "knn on a final pass": (*PREDICTED, "extrapolation=knn", "extrapolation.k=3", "score=margin"),
     "the mask alone": ("score=aum", "train_final=false"),
     "adversarial": ("method=random", "paradigm=adversarial", "paradigm.num_steps=2", "trainer.max_epochs=1"),
+    "adversarial, recorded in attacked passes": (
+        *("paradigm=adversarial", "paradigm.record=adversarial", "paradigm.num_steps=1", "score=el2n"),
+        *("scoring.record=eval_pass", "scoring.max_epochs=1", "trainer.max_epochs=1", "train_final=false"),
+    ),
+    "adversarial, final pass": (
+        *("paradigm=adversarial", "paradigm.record=adversarial", "paradigm.num_steps=1", "score=entropy"),
+        *("scoring.record=eval_pass", "scoring.max_epochs=1", "trainer.max_epochs=1", "train_final=false"),
+    ),
+    "transfer": (
+        *("method=random", "downstream=digits", "downstream.per_class=3", "finetune=both", "finetune.max_epochs=2"),
+        *("finetune.probe_epochs=2", "trainer.max_epochs=1"),
+    ),
     "unsupervised": (
         *("paradigm=unsupervised", "paradigm@final_paradigm=supervised", "paradigm.encoder_epochs=1", "score=aum"),
         *("scoring.max_epochs=2",),
@@ -74,7 +87,8 @@ def composed(folder, *overrides):
 def context_of(folder, *overrides):
     config = canonical(resolve(composed(folder, *overrides)))
     data, silent = prepare(build(config["data"])), Console(quiet=True)
-    return Context(config, data, Store(folder / "no store", silent.print), silent)
+    downstream = prepare_downstream(build(config["downstream"]), data) if config["downstream"] else None
+    return Context(config, data, Store(folder / "no store", silent.print), silent, downstream=downstream)
 
 
 def booked(folder, *overrides):
@@ -96,7 +110,7 @@ def test_the_plan_is_the_ledger(folder, overrides):
     assert what_counts(planned.ledger.to_json()["stages"]) == what_counts(ledger["stages"])
     if ledger["cost_vs_full"] is None:
         assert planned.training is None
-        assert [stage.stage for stage in planned.ledger.stages] == ["scoring"]
+        assert {stage.stage for stage in planned.ledger.stages} <= {"scoring", "scoring_final_pass"}
     else:
         assert planned.ledger.cost_vs_full == ledger["cost_vs_full"]
         assert planned.training == planned.ledger.cost_vs_full_amortized == ledger["cost_vs_full_amortized"]

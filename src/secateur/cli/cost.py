@@ -79,13 +79,16 @@ def _context(parsed: Namespace) -> "Context":
     from secateur.data.prepare import prepare
     from secateur.pipeline.config import build, canonical, resolve
     from secateur.pipeline.context import Context
+    from secateur.pipeline.downstream import prepare_downstream
     from secateur.pipeline.paths import store_folder
 
     cfg, choices = compose_one(parsed)
     config = canonical(resolve(cfg))
     silent = Console(quiet=True)
     store = Store(store_folder(config["paths"]["output_dir"]), silent.print)
-    return Context(config, prepare(build(config["data"])), store, silent, choices)
+    data = prepare(build(config["data"]))
+    downstream = prepare_downstream(build(config["downstream"]), data) if config["downstream"] else None
+    return Context(config, data, store, silent, choices, downstream)
 
 
 def _title(context: "Context") -> str:

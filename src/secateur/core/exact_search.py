@@ -109,7 +109,7 @@ class ExactSearch:
 
     def candidates(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return the references with the m smallest S, and these S, ascending, both ``[q, m]``."""
-        coded, count = self._coded_queries(rows), self.num_candidates
+        coded, count = self.coded_queries(rows), self.num_candidates
         best = torch.full((len(rows), count), math.inf, dtype=self.dtype, device=self.device)
         ids = torch.full(best.shape, -1, device=self.device)
         num_rows, num_columns = self._tile_shape(1)
@@ -137,7 +137,8 @@ class ExactSearch:
         num_columns = math.ceil(num_references / math.ceil(num_references / most))
         return max(1, values // num_columns), num_columns
 
-    def _coded_queries(self, rows: Tensor) -> Tensor:
+    def coded_queries(self, rows: Tensor) -> Tensor:
+        """Return coded queries, and remember their lengths."""
         coded = torch.zeros(len(rows), self.num_coded, dtype=self.dtype, device=self.device)
         coded[:, self.width] = 1
         for part in spans(len(rows), self.queries.batch):
@@ -260,7 +261,7 @@ class ExactSearch:
         least = self.queries.zero[rows].to(self.dtype)
         num_rows, num_columns = self._tile_shape(16)
         for part in spans(len(rows), num_rows):
-            coded = self._coded_queries(rows[part])
+            coded = self.coded_queries(rows[part])
             for columns in spans(self.references.num, num_columns):
                 # Later rows cannot come before k neighbors at the least distance there is.
                 allowed = bounds[part].masked_fill(distances[part, -1] <= least[part], -math.inf)

@@ -210,6 +210,7 @@ class _FaissIndex:
         A zero vector is as far from all: its neighbors are found by row, not here.
         """
         _, found = self.index.search(self._coded(self.task.queries, rows), self.task.num_candidates)
+        self.task.coded_queries(rows)  # what is measured for a zero vector needs its length
         ids = F.pad(torch.from_numpy(found).to(rows.device), (0, 1), value=-1)
         values = torch.full(ids.shape, -math.inf, dtype=self.task.dtype, device=rows.device)
         values[~self.task.queries.zero[rows], -1] = math.inf

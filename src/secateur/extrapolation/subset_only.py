@@ -25,6 +25,7 @@ class SubsetOnly(NoArithmetic):
         True
     """
 
+    merge: ClassVar[str] = "raw"  # the only one it works with
     needs: ClassVar[frozenset[Needs]] = frozenset()
 
     def predict(self, inputs: ExtrapolationInputs) -> Tensor:

@@ -7,7 +7,6 @@ from typing import Any
 
 from torch import Tensor
 
-from secateur.core.errors import ConfigError
 from secateur.core.files import write_json
 from secateur.core.ids import rows_of
 from secateur.core.ledger import StageCost
@@ -22,7 +21,7 @@ from secateur.pipeline.config import build, foreign_code, numerics_key
 from secateur.pipeline.context import Context
 from secateur.pipeline.embeddings import Embedded, embed
 from secateur.pipeline.fidelity import check_wanted
-from secateur.pipeline.plan import choosing_flops, scoring_plan
+from secateur.pipeline.plan import choosing_flops, full_scoring_flops
 from secateur.pipeline.scoring import Measured, measure
 from secateur.pipeline.subset import draw_subset
 
@@ -147,7 +146,7 @@ def _facts(context: Context, num_epochs: int, table: ScoreTable) -> dict[str, An
     config, num_observed = context.config, int(table.observed.sum())
     keys = ("subset_fraction", "subset_epochs_factor", "merge")
     predicted, measured = table.score[~table.observed], table.score[table.observed]
-    spent, full_scoring = choosing_flops(context.ledger.stages), _full_scoring_flops(context)
+    spent, full_scoring = choosing_flops(context.ledger.stages), full_scoring_flops(context)
     return {
         **{key: config[key] for key in keys},
         "subset_epochs": num_epochs,
@@ -159,15 +158,3 @@ def _facts(context: Context, num_epochs: int, table: ScoreTable) -> dict[str, An
         "cost_vs_full_scoring": None if full_scoring is None else spent / full_scoring,
         **to_plain({"ks": kolmogorov_smirnov(predicted, measured), "wasserstein": wasserstein(predicted, measured)}),
     }
-
-
-def _full_scoring_flops(context: Context) -> float | None:
-    """Return what scoring every sample takes; None where ``scoring.max_epochs`` are too few for the score.
-
-    The subset's own training may be longer than that, by ``subset_epochs_factor``.
-    """
-    try:
-        stages = scoring_plan(context, context.num_total, context.config["scoring"]["max_epochs"])
-    except ConfigError:
-        return None
-    return choosing_flops(stages)

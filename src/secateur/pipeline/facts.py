@@ -67,7 +67,7 @@ def pruning_facts(context: Context, pruned: Pruned) -> dict[str, Any]:
         "num_total": len(mask),
         "num_kept": mask.num_kept,
         "class_counts": counts.tolist(),
-        "observed_share": float(pruned.scores.observed[mask.keep].float().mean()) if pruned.scores else None,
+        "observed_share": _share(pruned.scores.observed[mask.keep]) if pruned.scores else None,
         "flipped_share_kept": float(data.flipped[mask.keep].float().mean()) if noisy else None,
         "flipped_share_pruned": _share(data.flipped[~mask.keep]) if noisy else None,
         "mask_sha256": mask.sha256,
@@ -76,4 +76,4 @@ def pruning_facts(context: Context, pruned: Pruned) -> dict[str, Any]:
 
 
 def _share(values: torch.Tensor) -> float | None:
-    return float(values.float().mean()) if len(values) else None
+    return float(values.double().mean()) if len(values) else None

@@ -39,8 +39,13 @@ def missing(context: Context, block: Mapping[str, Any]) -> bool:
     )
 
 
-def assess(context: Context, table: ScoreTable) -> tuple[dict[str, Any], ScoreTable]:
+def assess(context: Context, table: ScoreTable, before: Sequence[int] = ()) -> tuple[dict[str, Any], ScoreTable]:
     """Compare merged scores with full scorings by the score seeds ``fidelity.against``, scoring where none is stored.
+
+    Args:
+        context: the run.
+        table: the merged scores.
+        before: score seeds that the run was compared with already.
 
     Returns:
         Keys for the record's ``extrapolation`` block (``fidelity``, one entry per full scoring, and ``seed_level``,
@@ -49,7 +54,7 @@ def assess(context: Context, table: ScoreTable) -> tuple[dict[str, Any], ScoreTa
     """
     check_wanted(context)
     wanted = context.config["fidelity"]
-    full = {seed: _full_scoring(context, seed) for seed in dict.fromkeys(wanted["against"])}
+    full = {seed: _full_scoring(context, seed) for seed in dict.fromkeys([*before, *wanted["against"]])}
     entries = [
         {"score_seed": seed, **_entry(fidelity(table.score, true.score, table.observed, wanted["ratios"]))}
         for seed, true in full.items()

@@ -7,7 +7,7 @@ from secateur.core.mask import keep_count
 from secateur.pipeline.config import build, method_class
 from secateur.pipeline.context import Context
 from secateur.pipeline.facts import choice
-from secateur.pipeline.plan import choosing_flops, final_plan, scoring_plan
+from secateur.pipeline.plan import choosing_flops, final_plan, full_scoring_flops
 from secateur.pipeline.plan_extrapolation import predicts_at_most
 
 
@@ -63,12 +63,13 @@ def _full_scoring(context: Context, training: float) -> float | None:
     """Return what the run would cost without extrapolation."""
     if context.config["extrapolation"] is None:
         return None
-    return _scoring_share(context) + training
+    share = _scoring_share(context)
+    return None if share is None else share + training
 
 
-def _scoring_share(context: Context) -> float:
-    stages = scoring_plan(context, context.num_total, context.config["scoring"]["max_epochs"])
-    return choosing_flops(stages) / context.ledger.full_flops
+def _scoring_share(context: Context) -> float | None:
+    flops = full_scoring_flops(context)
+    return None if flops is None else flops / context.ledger.full_flops
 
 
 def _num_kept(context: Context, planned: Ledger) -> int:
@@ -89,6 +90,6 @@ def _beside(context: Context, planned: Ledger) -> list[str]:
         costs = [f"{name} ({1 if name == 'full' else random:.2f})" for name in baselines]
         remarks.append(f"compare_with also trains {' and '.join(costs)} unless in the store; this is not counted.")
     if config["extrapolation"] and (count := len(set(config["fidelity"]["against"]))):
-        each = _scoring_share(context)
+        each = _scoring_share(context) or 0.0
         remarks.append(f"fidelity.against also takes {count} full scorings of {each:.2f} each; this is not counted.")
     return remarks

@@ -38,6 +38,12 @@ def is_trainable(node: Config) -> bool:
     return callable(build(node))
 
 
+def classifies(node: Config) -> bool:
+    """Whether a ``paradigm:`` node trains a head on the classes, so that there are accuracies and logits."""
+    factory = build(node)
+    return bool(getattr(getattr(factory, "func", factory), "classifies", True))
+
+
 def passes_of(paradigm: Any) -> Passes:
     """Return how often a training step passes each of its samples.
 

@@ -6,13 +6,16 @@ operations. Seconds are not forecast.
 
 from collections.abc import Iterable
 
+from secateur.core.errors import ConfigError
 from secateur.core.ledger import StageCost
 from secateur.pipeline.config import build
 from secateur.pipeline.context import Context
-from secateur.pipeline.paradigms import passes_of
+from secateur.pipeline.flops import flops_per_forward
+from secateur.pipeline.paradigms import FORWARD_ONLY, passes_of, recording_passes_of
 from secateur.pipeline.training import final_epochs
 from secateur.pipeline.unsupervised import turtle_flops
 from secateur.training.classifier import Passes
+from secateur.training.finetune import FineTuning
 from secateur.training.unsupervised import Unsupervised
 
 
@@ -28,7 +31,8 @@ def training_plan(
     num_visits: int,
     *,
     passes: Passes,
-    forward_only: int = 0,
+    recorded: int = 0,
+    recording: Passes = FORWARD_ONLY,
     pruning: bool = True,
 ) -> StageCost:
     """Return the cost of a training that visits so many samples.
@@ -39,19 +43,13 @@ def training_plan(
         model: ``model`` or ``retrain_model``.
         num_visits: samples times epochs.
         passes: how often a visit passes forward and backward.
-        forward_only: samples passed forward beside the training.
+        recorded: samples passed beside the training, for recording.
+        recording: how often such a pass passes each of them.
         pruning: the stage exists only to decide which samples are kept.
     """
-    forward, backward = (num_visits * times for times in passes)
-    flops = context.flops(model)
-    return StageCost(
-        stage=stage,
-        samples_forward=forward + forward_only,
-        samples_backward=backward,
-        flops=(forward + 2 * backward) * flops + forward_only * flops,
-        seconds=0.0,
-        pruning=pruning,
-    )
+    forward, backward = (num_visits * times + recorded * more for times, more in zip(passes, recording, strict=True))
+    flops = (forward + 2 * backward) * context.flops(model)
+    return StageCost(stage, forward, backward, flops=flops, seconds=0.0, pruning=pruning)
 
 
 def forward_plan(context: Context, stage: str, num_samples: int) -> StageCost:
@@ -65,16 +63,21 @@ def scoring_plan(context: Context, num_samples: int, num_epochs: int) -> list[St
     paradigm = build(config["paradigm"])
     if isinstance(paradigm, Unsupervised):
         return _unsupervised_plan(context, paradigm, num_samples, num_epochs)
-    score, passes = build(config["score"]), passes_of(config["paradigm"])
+    score, passes, recording = (
+        build(config["score"]),
+        passes_of(config["paradigm"]),
+        recording_passes_of(config["paradigm"]),
+    )
     score.setup(1, num_epochs)
     later = getattr(score, "read_epoch", num_epochs - 1) + 1
     stages = []
     for network in range(score.num_networks):
         visits = num_samples * (later if network else num_epochs)
-        recording = visits if config["scoring"]["record"] == "eval_pass" else 0
-        stages.append(training_plan(context, "scoring", "model", visits, passes=passes, forward_only=recording))
+        seen = visits if config["scoring"]["record"] == "eval_pass" else 0
+        training = training_plan(context, "scoring", "model", visits, passes=passes, recorded=seen, recording=recording)
+        stages.append(training)
         if score.measured == "final":
-            stages.append(forward_plan(context, "scoring_final_pass", num_samples))
+            stages.append(training_plan(context, "scoring_final_pass", "model", num_samples, passes=recording))
     return stages
 
 
@@ -95,6 +98,18 @@ def surrogate_plan(context: Context) -> StageCost:
     return training_plan(context, "surrogate", "model", visits, passes=passes)
 
 
+def full_scoring_flops(context: Context) -> float | None:
+    """Return what scoring every sample takes; None where ``scoring.max_epochs`` are too few for the score.
+
+    The subset's own training may be longer than that, by ``subset_epochs_factor``.
+    """
+    try:
+        stages = scoring_plan(context, context.num_total, context.config["scoring"]["max_epochs"])
+    except ConfigError:
+        return None
+    return choosing_flops(stages)
+
+
 def embeddings_plan(context: Context) -> StageCost:
     """Return the cost of the pass that embeds the whole pool."""
     return forward_plan(context, "embeddings", context.num_total)
@@ -108,4 +123,23 @@ def final_plan(context: Context, num_kept: int) -> StageCost:
 
 def if_trained(context: Context, final: StageCost) -> list[StageCost]:
     """Return the final training, or nothing where ``train_final=false`` ends with the mask."""
-    return [final] if context.config["train_final"] else []
+    return [final, *_adapting(context)] if context.config["train_final"] else []
+
+
+def _adapting(context: Context) -> list[StageCost]:
+    """Return the cost of adapting the final network to the downstream set, where there is one."""
+    data, stages = context.downstream, []
+    if data is None:
+        return []
+    tuning: FineTuning = build(context.config["finetune"])
+    model = context.model("retrain_model")
+    if not tuning.reuse_head:
+        model.reset_head(data.num_classes)
+    flops = flops_per_forward(model, data.image_shape)
+    for mode in tuning.modes:
+        visits = len(data.pool) * (tuning.epochs(mode) if mode == "full" else 1)
+        backward = visits if mode == "full" else 0
+        stages.append(
+            StageCost(mode, visits, backward, flops=(visits + 2 * backward) * flops, seconds=0.0, pruning=False)
+        )
+    return stages

@@ -22,7 +22,18 @@ from secateur.core.store import Store, locked
 from secateur.core.tables import ScoreTable
 from secateur.data.prepare import prepare
 from secateur.data.prepared import PreparedData
-from secateur.pipeline import embeddings, extrapolation, joint, mapping, scoring, surrogate, training, transfer, warmup
+from secateur.pipeline import (
+    embeddings,
+    encoder,
+    extrapolation,
+    joint,
+    mapping,
+    scoring,
+    surrogate,
+    training,
+    transfer,
+    warmup,
+)
 from secateur.pipeline.comparison import compare, wanted
 from secateur.pipeline.config import Config, build, canonical, resolve, run_key, without_idle_variant
 from secateur.pipeline.context import Context
@@ -38,6 +49,7 @@ from secateur.training.fit import TrainerSettings, cpu_threads
 
 STAGES = {
     "scoring": scoring,
+    "encoder": encoder,
     "embeddings": embeddings,
     "extrapolation": extrapolation,
     "training": training,
@@ -145,7 +157,8 @@ def _add_fidelity(context: Context, run_dir: Path, record: dict[str, Any]) -> No
     """Compare predicted scores with full scorings, if asked for and not done."""
     if missing(context, record["extrapolation"]):
         table = ScoreTable.load(run_dir / "scores.parquet", context.data.fingerprint)
-        block, full = assess(context, table)
+        before = [entry["score_seed"] for entry in record["extrapolation"].get("fidelity") or []]
+        block, full = assess(context, table, before)
         record["extrapolation"].update(block)
         record["artifacts"]["fidelity.parquet"] = file_sha256(full.save(run_dir / "fidelity.parquet"))
 

@@ -48,7 +48,7 @@ def find_and_score(
     network = encoder(context)
     features = embed(context, network)
     rows = rows_of(sample_ids, context.data.pool)
-    nodes = {key: context.config[key] for key in ("paradigm", "score_seed")}
+    nodes = {**{key: context.config[key] for key in ("paradigm", "score_seed")}, "length": num_epochs}
     result = context.store.get(
         "scoring",
         stage_key(

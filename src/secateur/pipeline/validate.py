@@ -17,7 +17,7 @@ from secateur.extrapolation.base import Needs
 from secateur.extrapolation.merging import Merge
 from secateur.pipeline.comparison import check_baselines
 from secateur.pipeline.config import OF_EXTRAPOLATION, Config, build, method_class, resolve, targets
-from secateur.pipeline.paradigms import is_trainable, passes_of
+from secateur.pipeline.paradigms import classifies, is_trainable, passes_of
 from secateur.pipeline.subset import subset_epochs
 from secateur.scores.base import Score
 from secateur.training.fit import TrainerSettings
@@ -98,7 +98,7 @@ def check_node(path: str, node: Config) -> None:
     for key, value in given.items():
         if key not in parameters:
             raise ConfigError(f"{path}.{key} is not an argument of {node['_target_']}; it has {', '.join(parameters)}.")
-        if not (isinstance(value, dict) and "_target_" in value):  # a nested node is checked by itself
+        if not any(targets(value)):  # nested nodes are checked by themselves
             check_type(f"{path}.{key}", value, hints.get(key, Any))
     required = {
         name
@@ -173,6 +173,16 @@ def _check_transfer(config: Config) -> None:
     if config["downstream"] is not None:
         build(config["downstream"]).check()
         build(config["finetune"])
+    elif config["train_final"] and not classifies(config["final_paradigm"]):
+        raise ConfigError("This paradigm trains features without classes: judging it needs downstream= and finetune=.")
+    elif getattr(method_class(config), "needs_downstream", False):
+        raise ConfigError(
+            "This method needs a downstream set: add downstream=... and finetune=linear_probe, full or both."
+        )
+    if getattr(method_class(config), "needs_classes", False) and not classifies(config["paradigm"]):
+        raise ConfigError(
+            "label_mapping reads the classes of the surrogate, and this paradigm trains none: take feature_mapping."
+        )
 
 
 def _check_scoring(config: Config) -> None:
@@ -232,6 +242,9 @@ def _check_extrapolation(config: Config) -> None:
         raise ConfigError(f"subset_fraction must be in (0, 1), got {config['subset_fraction']:g}.{hint}")
     if not config["subset_epochs_factor"] > 0:
         raise ConfigError(f"subset_epochs_factor must be positive, got {config['subset_epochs_factor']:g}.")
+    wanted = getattr(get_object(config["extrapolation"]["_target_"]), "merge", None)
+    if wanted is not None and config["merge"] != wanted:
+        raise ConfigError(f"This extrapolation needs merge={wanted}; merge={config['merge']} would undo it.")
     if not _labels_known(config):
         _check_extrapolation_without_labels(config)
 

@@ -51,6 +51,8 @@ class Unsupervised:
             raise ConfigError(f"paradigm.encoder_epochs must be at least 1, got {self.encoder_epochs}.")
         if self.encoder_seed is not None and self.encoder_seed < 0:
             raise ConfigError(f"paradigm.encoder_seed must not be negative, got {self.encoder_seed}.")
+        if self.num_clusters is not None and self.num_clusters < 2:
+            raise ConfigError(f"paradigm.num_clusters must be at least 2, or null, got {self.num_clusters}.")
         self.turtle(2, 1)
 
     def turtle(self, num_classes: int, num_epochs: int) -> Turtle:

@@ -44,6 +44,8 @@ class LabelMapping:
     """
 
     reads: ClassVar[frozenset[str]] = READS
+    needs_downstream: ClassVar[bool] = True
+    needs_classes: ClassVar[bool] = True
     tie_break: TieBreak
     combine: How
     further: Mapping[str, DataRecipe] = field(default_factory=dict)
@@ -81,6 +83,7 @@ class FeatureMapping:
     """
 
     reads: ClassVar[frozenset[str]] = READS
+    needs_downstream: ClassVar[bool] = True
     grouping: Literal["class", "kmeans"]
     num_clusters: int | None
     kmeans_backend: str

@@ -1,0 +1,172 @@
+"""Prune a source, pretrain on what is kept, adapt to a downstream set: end to end on the digits, twice."""
+
+import pytest
+import torch
+
+from secateur.core.mask import Mask
+from secateur.core.ranking import GroupRanking
+
+pytestmark = pytest.mark.slow
+POOL, EPOCHS = 1293, 3
+FEW = ("downstream=digits", "downstream.per_class=4", "downstream.validation_fraction=0.0")
+PROBE = (*FEW, "finetune=linear_probe", "finetune.max_epochs=4")
+SSL = ("paradigm.hidden_dim=32", "paradigm.projection_dim=32", "paradigm.prediction_dim=16", "paradigm.views.flip=0.0")
+
+
+def mask_of(program, record):
+    return Mask.load(program.run_dir(record) / "mask.parquet", record["data"]["fingerprint"])
+
+
+def stages_of(record):
+    return {stage["stage"]: stage for stage in record["ledger"]["stages"]}
+
+
+def test_label_mapping_from_surrogate_to_probe(program):
+    assert program.run("method=label_mapping", "pruning_ratio=0.5", *PROBE) == 0
+    record = program.record()
+    stages, pruning, metrics = stages_of(record), record["pruning"], record["metrics"]
+    assert list(stages) == ["surrogate", "mapping", "training", "linear_probe"]
+    assert (pruning["num_groups"], pruning["num_groups_kept"]) == (10, 5)
+    ranking = GroupRanking.load(program.run_dir(record) / "ranking.parquet", record["data"]["fingerprint"])
+    assert int(ranking.votes.sum()) == 40
+    kept = {label for label, count in enumerate(pruning["class_counts"]) if count}
+    assert kept == set(ranking.order[:5].tolist())
+    assert metrics["test_accuracy"] == metrics["linear_probe_accuracy"] > 0
+    assert metrics["finetune_accuracy"] is None
+    assert metrics["source_accuracy"] is not None
+    assert record["transfer"]["downstream"] == "digits"
+    assert stages["surrogate"]["samples_forward"] == POOL * EPOCHS
+    assert stages["mapping"]["samples_forward"] == stages["linear_probe"]["samples_forward"] == 40
+    assert stages["linear_probe"]["samples_backward"] == 0
+    assert stages["training"]["samples_forward"] == pruning["num_kept"] * EPOCHS
+    flops = stages["mapping"]["flops"] / 40
+    units = 3 * EPOCHS * (POOL + pruning["num_kept"]) + 40 + 40
+    assert record["ledger"]["cost_vs_full"] == pytest.approx(units * flops / (3 * EPOCHS * POOL * flops))
+    assert "keeps no sample of class" not in program.out
+
+
+def test_one_surrogate_and_one_ranking_serve_every_ratio_and_nest(program):
+    assert program.run("-m", "method=label_mapping", "pruning_ratio=0.2,0.5,0.8", *PROBE) == 0
+    assert len(program.stages("surrogate")) == len(program.stages("mapping")) == 1
+    kept = {r["pruning"]["pruning_ratio"]: set(mask_of(program, r).kept_ids.tolist()) for r in program.records()}
+    assert kept[0.8] < kept[0.5] < kept[0.2]
+
+
+def test_reverse_keeps_the_other_end(program):
+    program.run("-m", "method=label_mapping", "pruning_ratio=0.5", "mapping.reverse=false,true", *PROBE)
+    first, second = program.records()
+    assert not set(mask_of(program, first).kept_ids.tolist()) & set(mask_of(program, second).kept_ids.tolist())
+    assert {first["label"], second["label"]} == {"label_mapping", "label_mapping + reverse"}
+
+
+def test_feature_mapping_by_class_and_by_clusters(program):
+    keys = ("method=feature_mapping", "pruning_ratio=0.5", "train_final=false", *PROBE)
+    assert program.run(*keys) == 0
+    by_class = program.record()
+    assert list(stages_of(by_class)) == ["surrogate", "group_means", "mapping"]
+    assert program.run(*keys, "method.grouping=kmeans", "method.num_clusters=20") == 0
+    clustered = next(record for record in program.records() if record["run_key"] != by_class["run_key"])
+    assert list(stages_of(clustered)) == ["surrogate", "embeddings", "groups", "group_means", "mapping"]
+    assert (clustered["pruning"]["num_groups"], clustered["pruning"]["num_groups_kept"]) == (20, 10)
+
+
+def test_one_pretraining_serves_every_downstream_set(program):
+    keys = ("method=random", "downstream=digits", "finetune=linear_probe", "finetune.max_epochs=2")
+    assert program.run("-m", *keys, "downstream.per_class=3,5") == 0
+    assert len(program.stages("training")) == 1
+    assert len(program.stages("finetune")) == 2
+
+
+def test_both_ways_to_adapt_start_from_the_pretraining(program):
+    assert program.run("method=full", *FEW, "finetune=both", "finetune.max_epochs=2", "finetune.probe_epochs=2") == 0
+    metrics = program.record()["metrics"]
+    assert metrics["test_accuracy"] == metrics["finetune_accuracy"]
+    assert metrics["linear_probe_accuracy"] is not None
+    files = set(program.record()["artifacts"])
+    assert {"linear_probe.csv", "full.csv", "checkpoints/full.safetensors", "metrics.csv"} <= files
+
+
+def test_as_many_steps_cost_as_much_as_all(program):
+    program.run("-m", "method=random_groups", "pruning_ratio=0.5", "budget=epochs,steps", *PROBE)
+    visits = {r["config"]["budget"]: stages_of(r)["training"]["samples_backward"] for r in program.records()}
+    kept = program.records()[0]["pruning"]["num_kept"]
+    assert visits == {"epochs": EPOCHS * kept, "steps": kept * round(EPOCHS * POOL / kept)}
+
+
+def test_several_downstream_sets_share_a_ranking(program):
+    further = ("+data@method.further.more=digits", "method.further.more.per_class=2")
+    assert program.run("method=label_mapping", "pruning_ratio=0.5", "train_final=false", *PROBE, *further) == 0
+    record = program.record()
+    ranking = GroupRanking.load(program.run_dir(record) / "ranking.parquet")
+    assert ranking.votes.sum() == pytest.approx(1.0)
+    assert ranking.metadata["downstream"] == ["digits", "more"]
+
+
+def test_self_supervised_pretraining_on_clusters(program):
+    keys = ("method=feature_mapping", "method.grouping=kmeans", "method.num_clusters=8", "pruning_ratio=0.5")
+    assert program.run("paradigm=self_supervised", *SSL, *keys, *PROBE, "trainer.max_epochs=2") == 0
+    record = program.record()
+    assert record["metrics"]["linear_probe_accuracy"] > 0.1
+    assert record["metrics"]["source_accuracy"] is None
+    assert record["pruning"]["num_groups_kept"] == 4
+
+
+def test_adversarial_pretraining_tells_robust_accuracy_downstream(program):
+    keys = ("paradigm=adversarial_dp4tl", "method=label_mapping", "pruning_ratio=0.5", *PROBE)
+    assert program.run(*keys, "trainer.max_epochs=1", "scoring.max_epochs=1") == 0
+    metrics = program.record()["metrics"]
+    assert 0 <= metrics["robust_accuracy"] <= metrics["linear_probe_accuracy"]
+    surrogate = stages_of(program.record())["surrogate"]
+    assert surrogate["samples_backward"] == 4 * POOL  # three attack steps and the training's own
+
+
+def test_the_kept_set_does_not_depend_on_the_order_of_downstream_images(program, tmp_path):
+    import numpy as np
+    from sklearn.datasets import load_digits
+
+    images = np.round(load_digits().images * 255 / 16).astype(np.uint8)
+    labels = load_digits().target.astype(np.int64)
+    for name, order in (("plain", np.arange(200)), ("shuffled", np.random.default_rng(0).permutation(200))):
+        np.savez(
+            tmp_path / f"{name}.npz",
+            **{"x_train": images[order], "y_train": labels[order], "x_test": images[:50], "y_test": labels[:50]},
+        )
+        further = ("downstream=npz", f"downstream.root={tmp_path}/{name}.npz", "downstream.validation_fraction=0.0")
+        keys = ("method=label_mapping", "pruning_ratio=0.5", "train_final=false", "finetune=linear_probe")
+        assert program.run(*keys, *further) == 0
+    masks = [mask_of(program, record).kept_ids.tolist() for record in program.records()]
+    assert len(masks) == 2
+    assert masks[0] == masks[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["downstream=digits"], "downstream= needs finetune= as well"),
+        (["finetune=both"], "finetune= needs downstream= as well"),
+        (["method=label_mapping"], "needs a downstream set"),
+        (["method=feature_mapping", "method.grouping=kmeans", *PROBE], "kmeans needs a number of clusters"),
+        (["method=random_groups", "pruning_ratio=0.97"], "would keep 0 of 10 groups"),
+        (["method=random_groups", "mapping.keep_by=some"], "keep_by"),
+        (["method=random_groups", "mapping.keep_by=num_groups", "mapping.num_groups=11"], "the source has 10 groups"),
+        (["method=label_mapping", *PROBE, "downstream.image_size=16"], "1x16x16"),
+        (["method=full", *PROBE, "finetune.max_epochs=0"], "at least 1 epoch"),
+        (["budget=time"], "budget='time'"),
+        (["method=label_mapping", "paradigm=self_supervised", *PROBE], "label_mapping reads the classes"),
+        (["paradigm=self_supervised", "method=random"], "needs downstream="),
+    ],
+)
+def test_what_cannot_work_is_one_line(program, arguments, complaint):
+    assert program.run(*arguments) == 2
+    (line,) = program.err.splitlines()
+    assert complaint in line
+    assert program.stages("training") == []
+
+
+def test_votes_of_more_downstream_images_than_groups_are_counted(program):
+    keys = ("method=feature_mapping", "pruning_ratio=0.5", "train_final=false")
+    assert program.run(*keys, "downstream=digits", "finetune=linear_probe") == 0
+    ranking = GroupRanking.load(program.run_dir(program.record()) / "ranking.parquet")
+    assert int(ranking.votes.sum()) == POOL
+    assert int((ranking.votes > 0).sum()) > 5  # and not all on the first two
+    assert torch.equal(ranking.order.sort().values, torch.arange(10))
