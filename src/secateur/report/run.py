@@ -153,7 +153,10 @@ def is_mask_only(record: Mapping[str, Any]) -> bool:
 
 
 def flat_settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a configuration as dotted keys, without seeds and without what cannot change a result."""
+    """Return a configuration as dotted keys, without seeds and without what cannot change a result.
+
+    A key that is null is left out: it is the same as one that did not exist yet when the run was made.
+    """
     flat: dict[str, Any] = {}
     for name, value in config.items():
         key = f"{prefix}{name}"
@@ -161,7 +164,7 @@ def flat_settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]
             continue
         if isinstance(value, Mapping):
             flat.update(flat_settings(value, f"{key}."))
-        else:
+        elif value is not None:
             flat[key] = value
     return flat
 
