@@ -126,3 +126,15 @@ def test_images_are_resized_at_decoding(build):
     assert data.image_shape == (3, 5, 5)
     assert data.resident("train").pixels.shape == (60, 3, 5, 5)
     assert data.resident("train") is data.resident("train")
+
+
+@given(st.integers(1, 25), st.integers(0, 3))
+def test_a_few_samples_of_every_class(build, count, seed):
+    data = prepare(build.ArrayData(per_class=count, split_seed=seed))
+    full = prepare(build.ArrayData(split_seed=seed))
+    assert torch.equal(data.validation, full.validation)
+    assert set(data.pool.tolist()) <= set(full.pool.tolist())
+    available = torch.bincount(full.pool_labels, minlength=3)
+    assert torch.equal(torch.bincount(data.pool_labels, minlength=3), available.clamp(max=count))
+    more = prepare(build.ArrayData(per_class=count + 1, split_seed=seed))
+    assert set(data.pool.tolist()) <= set(more.pool.tolist())

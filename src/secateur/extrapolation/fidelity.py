@@ -145,7 +145,7 @@ def fidelity(
 
 
 def seed_level(true_a: Tensor, true_b: Tensor, rows: Tensor, ratios: Sequence[float]) -> Fidelity:
-    """Return the same metrics between two full scorings with different seeds: what no prediction can be asked to beat.
+    """Return the same metrics between two full scorings with different seeds: a level to judge by, not a bound.
 
     Args:
         true_a: scores of one full scoring, in the place of the merged ones, float ``[N]``.

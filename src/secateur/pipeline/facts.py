@@ -11,6 +11,7 @@ from secateur.pipeline.context import Context
 from secateur.pipeline.methods.base import Pruned
 
 Choices = Mapping[str, str]
+STARVED = 0.1  # a class that keeps less than this part of its share gets a warning
 
 
 def choice(config: Config, node: str, choices: Choices) -> str | None:
@@ -56,6 +57,12 @@ def pruning_facts(context: Context, pruned: Pruned) -> dict[str, Any]:
     for label in emptied.nonzero().flatten().tolist():
         context.warn(f"The mask keeps no sample of class {data.class_names[label]!r}; it had {int(before[label])}.")
     kept_fraction = mask.num_kept / len(mask)
+    starved = (counts < STARVED * kept_fraction * before) & (counts > 0) & (pruned.ranking is None)
+    for label in starved.nonzero().flatten().tolist():
+        context.warn(
+            f"The mask keeps {int(counts[label])} of the {int(before[label])} samples of class "
+            f"{data.class_names[label]!r}, less than a tenth of its share: selection=class_balanced keeps all classes."
+        )
     realized = pruned.realized_pruning_ratio
     noisy = bool(data.flipped.any())
     return {

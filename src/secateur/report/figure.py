@@ -47,7 +47,10 @@ def accuracy_figure(rows: Sequence[Row], baseline: str = "random") -> Figure:
     labels = sorted({row.label for row in rows if not row.is_full}, key=lambda name: (name != baseline, name))
     ratios = sorted({row.pruning_ratio for row in rows if not row.is_full})
     with house_style():
-        figure = Figure(figsize=(7.0, 3.6), layout="constrained")
+        longest = max((len(label) for label in labels), default=0)
+        figure = Figure(
+            figsize=(7.0 + 0.06 * max(longest - 24, 0), max(3.6, 0.2 * len(labels) + 1.0)), layout="constrained"
+        )
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         _draw_full(axes, [row for row in rows if row.is_full])
