@@ -32,6 +32,8 @@ types: $(READY)
 bench: $(READY)  ## ratios measured in one run each; minutes
 	$(BIN)/python benchmarks/resident_loader.py
 	$(BIN)/python benchmarks/recording_overhead.py
+	$(BIN)/python benchmarks/neighbor_search.py
+	$(BIN)/python benchmarks/gnn_extrapolation.py --quick
 
 clean:
 	rm -rf $(VENV) outputs/runs outputs/store outputs/reports outputs/hydra outputs/sweeps

@@ -24,7 +24,7 @@ def run_until_checkpoint_then_kill(outputs: Path, stage: str) -> None:
     """Start the command and SIGKILL it while the stage has a checkpoint but is not finished."""
     process = subprocess.Popen(command(outputs), stdout=subprocess.DEVNULL, start_new_session=True)
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while not list(outputs.glob(f"store/{stage}/*.partial/checkpoints/last.ckpt")):
             assert process.poll() is None, "the run ended before it could be killed"
             assert time.monotonic() < deadline, "no checkpoint appeared"

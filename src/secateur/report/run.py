@@ -17,6 +17,8 @@ IGNORED = {
     *("trainer.accelerator", "trainer.num_threads", "trainer.evaluate_every", "trainer.checkpoint_every"),
     *("trainer.devices", "trainer.num_nodes"),
 }
+# Keys that came later, at the value that leaves results as they were before.
+NEUTRAL = {"budget": "epochs"}
 # Settings of the final training: the only ones that matter for full data and random subsets.
 RECIPE_ROOTS = ("optim", "trainer", "data", "retrain_model", "final_paradigm", "downstream", "finetune")
 FULL, RANDOM = "full", "random"
@@ -155,7 +157,7 @@ def is_mask_only(record: Mapping[str, Any]) -> bool:
 def flat_settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return a configuration as dotted keys, without seeds and without what cannot change a result.
 
-    A key that is null is left out: it is the same as one that did not exist yet when the run was made.
+    A key that is null, or neutral, is left out: it is the same as one that did not exist yet when the run was made.
     """
     flat: dict[str, Any] = {}
     for name, value in config.items():
@@ -164,7 +166,7 @@ def flat_settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]
             continue
         if isinstance(value, Mapping):
             flat.update(flat_settings(value, f"{key}."))
-        elif value is not None:
+        elif value is not None and NEUTRAL.get(key) != value:
             flat[key] = value
     return flat
 
