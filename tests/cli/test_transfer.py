@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from secateur.core.mask import Mask
 from secateur.core.ranking import GroupRanking
@@ -139,6 +140,35 @@ def test_the_kept_set_does_not_depend_on_the_order_of_downstream_images(program,
     assert masks[0] == masks[1]
 
 
+def test_a_head_of_the_kept_classes_only(program):
+    keys = ("method=random_groups", "pruning_ratio=0.5", "finetune=both", "finetune.max_epochs=1", *FEW)
+    assert program.run("-m", *keys, "relabel=false,true") == 0
+    heads = {
+        record["config"]["relabel"]: [
+            len(load_file(program.run_dir(record) / "checkpoints" / f"{name}.safetensors")["head.weight"])
+            for name in ("last", "full", "linear_probe")
+        ]
+        for record in program.records()
+    }
+    assert heads == {False: [10, 10, 10], True: [5, 10, 10]}
+    source = {record["config"]["relabel"]: record["metrics"]["source_accuracy"] for record in program.records()}
+    assert source[True] > source[False]  # classes that were never seen are not asked for
+    first, second = (mask_of(program, record).kept_ids for record in program.records())
+    assert torch.equal(first, second)
+
+
+def test_the_oracle_leaves_each_class_out_in_turn(program):
+    few = ("downstream=digits", "downstream.per_class=4", "finetune=linear_probe", "finetune.max_epochs=2")
+    keys = ("method=leave_one_out", "pruning_ratio=0.5", "trainer.max_epochs=1", "train_final=false")
+    assert program.run(*keys, *few) == 0
+    record = program.record()
+    assert len(program.stages("training")) == len(program.stages("finetune")) == 11
+    assert record["pruning"]["num_groups_kept"] == 5
+    choosing = [stage["samples_backward"] for stage in record["ledger"]["stages"] if stage["stage"] == "training"]
+    assert sum(choosing) == EPOCHS * (POOL + 9 * POOL)
+    assert all(stage["pruning"] for stage in record["ledger"]["stages"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -152,6 +182,8 @@ def test_the_kept_set_does_not_depend_on_the_order_of_downstream_images(program,
         (["method=label_mapping", *PROBE, "downstream.image_size=16"], "1x16x16"),
         (["method=full", *PROBE, "finetune.max_epochs=0"], "at least 1 epoch"),
         (["budget=time"], "budget='time'"),
+        (["method=leave_one_out", *PROBE], "leave_one_out ranks by downstream validation"),
+        (["method=leave_one_out", "method.max_groups=9", *PROBE], "raise method.max_groups"),
         (["method=label_mapping", "paradigm=self_supervised", *PROBE], "label_mapping reads the classes"),
         (["paradigm=self_supervised", "method=random"], "needs downstream="),
     ],

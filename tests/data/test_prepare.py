@@ -138,3 +138,22 @@ def test_a_few_samples_of_every_class(build, count, seed):
     assert torch.equal(torch.bincount(data.pool_labels, minlength=3), available.clamp(max=count))
     more = prepare(build.ArrayData(per_class=count + 1, split_seed=seed))
     assert set(data.pool.tolist()) <= set(more.pool.tolist())
+
+
+def test_restricted_to_some_classes_everything_else_disappears(build):
+    data = prepare(build.ArrayData())
+    part = data.restricted_to(torch.tensor([0, 2]))
+    assert part.class_names == ["class 0", "class 2"]
+    assert torch.equal(part.pool, data.pool)
+    assert part.fingerprint == data.fingerprint
+    assert part.labels.tolist() == [{0: 0, 1: -1, 2: 1}[label] for label in data.labels.tolist()]
+    assert set(data.labels[part.validation].tolist()) == {0, 2}
+    for which, labels, ids in (
+        ("test", data.test.labels, torch.arange(12)),
+        ("validation", data.labels, data.validation),
+    ):
+        batch = next(iter(part.eval_loader(which, 100)))
+        wanted = ids[labels[ids] != 1]
+        assert torch.equal(batch.sample_id, wanted)
+        assert torch.equal(batch.y, labels[wanted] // 2)
+    assert data.num_classes == 3  # untouched

@@ -1,6 +1,7 @@
 """A data set as an experiment uses it: pool, labels, fingerprint, statistics, loaders."""
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -34,6 +35,7 @@ class PreparedData:
         num_own: rows of the training split that are the data set's own; extra images follow them.
         train: the training split; its row is the ``sample_id``.
         test: the test split.
+        classes: the classes it is restricted to, int64 increasing, see :meth:`restricted_to`; None: all.
     """
 
     recipe: DataRecipe
@@ -46,6 +48,7 @@ class PreparedData:
     num_own: int
     train: IndexedImages
     test: IndexedImages
+    classes: Tensor | None = None
     _resident: dict[tuple[Split, torch.device], ResidentImages] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -62,6 +65,33 @@ class PreparedData:
     def pool_labels(self) -> Tensor:
         """Labels of the pool as trained on, int64 ``[N]``."""
         return self.labels[self.pool]
+
+    def restricted_to(self, classes: Tensor) -> "PreparedData":
+        """Return the same data with some classes only, numbered anew by their old order; images are shared.
+
+        Pool and fingerprint stay: training orders name the samples. Validation and test lose the other classes.
+
+        Args:
+            classes: the classes that stay, int64, increasing, at least one.
+        """
+        new = torch.full((self.num_classes,), -1)
+        new[classes] = torch.arange(len(classes))
+        part = copy(self)
+        part.__dict__["fingerprint"] = self.fingerprint  # the pool's, by the labels it has
+        part.class_names = [self.class_names[label] for label in classes.tolist()]
+        part.labels, part.clean_labels = new[self.labels], new[self.clean_labels]
+        part.validation = self.validation[part.labels[self.validation] >= 0]
+        part.classes = classes
+        return part
+
+    @property
+    def test_labels(self) -> Tensor:
+        """Label of every row of the test split, int64; -1 for a class it is not restricted to."""
+        if self.classes is None:
+            return self.test.labels
+        new = torch.full((max(int(self.test.labels.max()), int(self.classes.max())) + 1,), -1)
+        new[self.classes] = torch.arange(len(self.classes))
+        return new[self.test.labels]
 
     @property
     def original(self) -> Tensor:
@@ -209,10 +239,10 @@ class PreparedData:
             raise ConfigError(f"eval_loader takes 'test', 'validation' or sample ids, got {which!r}.")
         on_test = isinstance(which, str) and which == "test"
         ids = which if isinstance(which, Tensor) else self.validation
-        ids = torch.arange(len(self.test)) if on_test else ids
+        ids = (self.test_labels >= 0).nonzero().flatten() if on_test else ids
         settings = LoaderSettings(
             order=InOrder(ids),
-            labels=self.test.labels if on_test else self.labels,
+            labels=self.test_labels if on_test else self.labels,
             image_shape=self.image_shape,
             normalization=self.normalization,
             batch_size=batch_size,

@@ -1,9 +1,10 @@
 """Stage ``training``: the final network, trained on the kept samples. Keyed by what is kept, not by who chose it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from secateur.core.ledger import StageCost
@@ -43,8 +44,12 @@ def train_on_mask(context: Context, mask: Mask, start: Path | None = None, *, re
         start: a finished stage whose weights the training starts from (fine-tuning); None: from scratch.
         recompute: train again even if found in the store; None: as ``force`` says.
     """
+    if context.config["relabel"]:
+        context = replace(context, data=context.data.restricted_to(_kept_classes(context, mask)))
     upstream = [mask.sha256, *([start.name] if start else [])]
     reads = {**_reads(context), "max_epochs": final_epochs(context, mask.num_kept)}
+    if context.config["relabel"]:
+        reads["relabel"] = True
     key = stage_key("training", VERSION, reads, context.data.fingerprint, upstream)
     title = f"training on {mask.num_kept} of {len(mask)}"
     return _finish(
@@ -55,6 +60,12 @@ def train_on_mask(context: Context, mask: Mask, start: Path | None = None, *, re
             recompute=bool(context.config["force"]) if recompute is None else recompute,
         )
     )
+
+
+def _kept_classes(context: Context, mask: Mask) -> Tensor:
+    """Return the classes of which a mask keeps a sample, int64, increasing."""
+    counts = torch.bincount(context.data.labels[mask.kept_ids], minlength=context.data.num_classes)
+    return counts.nonzero().flatten()
 
 
 def final_epochs(context: Context, num_kept: int) -> int:

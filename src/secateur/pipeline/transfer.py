@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from secateur.core.errors import ConfigError
@@ -98,7 +99,10 @@ def _finetune(context: Context, folder: Path, tuning: FineTuning, mode: Mode, pr
 def _with_head(context: Context, tuning: FineTuning, seed: int, pretrained: Path) -> Backbone:
     """Return the pretrained network with a fresh head, or with the source head as it is."""
     num_classes = downstream_of(context).num_classes
-    model = context.fresh_model("retrain_model", 0, start=pretrained)
+    state = load_file(pretrained / "model.safetensors")
+    model = context.fresh_model("retrain_model", 0)
+    model.reset_head(len(state["head.weight"]))  # a pretraining on relabeled classes has fewer
+    model.load_state_dict(state)
     if not tuning.reuse_head:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -38,6 +38,7 @@ ROOT_TYPES: dict[str, Any] = {
     "subset_include": Literal["none", "original"],
     "merge": Merge,
     "train_final": bool,
+    "relabel": bool,
     "budget": Literal["epochs", "steps"],
     "fidelity.against": list[int],
     "fidelity.ratios": list[float],
@@ -48,7 +49,7 @@ ROOT_TYPES: dict[str, Any] = {
 ROOT_KEYS = {
     *("data", "model", "retrain_model", "method", "score", "variant", "selection", "paradigm", "final_paradigm"),
     *("optim", "trainer", "logger", "name", "pruning_ratio", "seed", "score_seed", "force", "compare_with"),
-    *("downstream", "finetune", "mapping", "budget"),
+    *("downstream", "finetune", "mapping", "budget", "relabel"),
     *("scoring", "paths", "extrapolation", "fidelity", "train_final", *OF_EXTRAPOLATION),
 }
 

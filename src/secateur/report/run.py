@@ -18,9 +18,9 @@ IGNORED = {
     *("trainer.devices", "trainer.num_nodes"),
 }
 # Keys that came later, at the value that leaves results as they were before.
-NEUTRAL = {"budget": "epochs"}
+NEUTRAL = {"budget": "epochs", "relabel": False}
 # Settings of the final training: the only ones that matter for full data and random subsets.
-RECIPE_ROOTS = ("optim", "trainer", "data", "retrain_model", "final_paradigm", "downstream", "finetune")
+RECIPE_ROOTS = ("optim", "trainer", "data", "retrain_model", "final_paradigm", "downstream", "finetune", "budget")
 FULL, RANDOM = "full", "random"
 
 
