@@ -44,6 +44,9 @@ def test_label_mapping_from_surrogate_to_probe(program):
     units = 3 * EPOCHS * (POOL + pruning["num_kept"]) + 40 + 40
     assert record["ledger"]["cost_vs_full"] == pytest.approx(units * flops / (3 * EPOCHS * POOL * flops))
     assert "keeps no sample of class" not in program.out
+    transfer = record["transfer"]
+    assert transfer["surrogate_cost_vs_full"] == pytest.approx(1.0)
+    assert transfer["cost_vs_full_shared"]["5"] == pytest.approx(record["ledger"]["cost_vs_full"] - 0.8)
 
 
 def test_one_surrogate_and_one_ranking_serve_every_ratio_and_nest(program):

@@ -14,7 +14,7 @@ FILES = sorted((Path(__file__).parents[2] / "conf" / "data").glob("*.yaml"))
 OPTIONS = {
     *("digits", "parquet", "image_folder", "npz", "cifar10", "cifar100", "svhn", "mnist", "fashion_mnist"),
     *("places365", "imagenet", "flowers102", "dtd", "oxford_iiit_pet", "food101", "sun397", "eurosat"),
-    *("stanford_cars", "ucf101", "waterbirds"),
+    *("stanford_cars", "ucf101", "waterbirds", "split_file"),
 }
 UNCORRUPTED = ("validation_fraction", "split_seed", "label_noise", "imbalance", "corruption_seed", "cutout")
 
@@ -39,7 +39,10 @@ def test_keys_are_the_constructors_keywords(file):
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_missing_data_is_one_line(file, tmp_path, monkeypatch):
     monkeypatch.setenv("SECATEUR_DATA", str(tmp_path / "nowhere"))
-    recipe = instantiate(OmegaConf.load(file))
+    node = OmegaConf.load(file)
+    if "split_file" in node:  # must be given
+        node.split_file = "split.json"
+    recipe = instantiate(node)
     assert isinstance(recipe, DataRecipe)
     assert recipe.name == (file.stem if OmegaConf.load(file).name else "nowhere")
     if file.stem == "digits":

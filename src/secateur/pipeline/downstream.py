@@ -4,10 +4,15 @@ from dataclasses import replace
 from typing import Any
 
 from secateur.core.errors import ConfigError
+from secateur.core.ledger import Ledger
 from secateur.data.prepare import prepare
 from secateur.data.prepared import PreparedData
 from secateur.data.recipe import DataRecipe
 from secateur.pipeline.config import Config
+
+
+# Stages of a mapping that depend on the source and not on the downstream set.
+OF_SOURCE = ("surrogate", "embeddings", "groups", "group_means")
 
 
 def prepare_downstream(recipe: DataRecipe, source: PreparedData) -> PreparedData:
@@ -25,6 +30,20 @@ def prepare_downstream(recipe: DataRecipe, source: PreparedData) -> PreparedData
             f"made for the {ours} of data={source.name}: set downstream.image_size and downstream.channels."
         )
     return data
+
+
+def shared_cost(ledger: Ledger) -> dict[str, Any]:
+    """Return what the record's ``transfer`` block says of the cost when several downstream sets share the surrogate.
+
+    ``surrogate_cost_vs_full`` is the share of the stages that belong to the source alone; ``cost_vs_full_shared`` the
+    cost of this run if 2, 5 or 10 downstream sets divide them among themselves. Empty without a surrogate.
+    """
+    stages = [stage for stage in ledger.stages if stage.stage in OF_SOURCE]
+    if not any(stage.stage == "surrogate" for stage in stages):
+        return {}
+    surrogate = sum(stage.flops for stage in stages) / ledger.full_flops
+    shared = {str(sets): ledger.cost_vs_full - surrogate * (1 - 1 / sets) for sets in (2, 5, 10)}
+    return {"surrogate_cost_vs_full": surrogate, "cost_vs_full_shared": shared}
 
 
 def transfer_facts(config: Config, source: PreparedData, downstream: PreparedData | None) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from secateur.pipeline import (
 from secateur.pipeline.comparison import compare, wanted
 from secateur.pipeline.config import Config, build, canonical, resolve, run_key, without_idle_variant
 from secateur.pipeline.context import Context
-from secateur.pipeline.downstream import prepare_downstream, transfer_facts
+from secateur.pipeline.downstream import prepare_downstream, shared_cost, transfer_facts
 from secateur.pipeline.facts import data_facts, model_names, pruning_facts
 from secateur.pipeline.fidelity import assess, missing
 from secateur.pipeline.final import Final, finish
@@ -122,6 +122,7 @@ def _run(context: Context, run_dir: Path, record: dict[str, Any]) -> None:
     record["extrapolation"] = dict(pruned.extrapolation)
     final = _final_training(context, pruned)
     record["ledger"] = context.ledger.to_json()
+    record["transfer"].update(shared_cost(context.ledger))
     if final is None:  # the mask alone: there is no result yet whose cost could be told
         record["ledger"].update(cost_vs_full=None, cost_vs_full_amortized=None)
     else:
