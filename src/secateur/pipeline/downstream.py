@@ -10,7 +10,6 @@ from secateur.data.prepared import PreparedData
 from secateur.data.recipe import DataRecipe
 from secateur.pipeline.config import Config
 
-
 # Stages of a mapping that depend on the source and not on the downstream set.
 OF_SOURCE = ("surrogate", "embeddings", "groups", "group_means")
 
