@@ -82,3 +82,13 @@ def test_robust_accuracy_needs_every_run(cells_of, record):
 
     cells, _ = cells_of([*robust(0.3, 0.4, 0.5, 0.3), *robust(0.5, 0.4, None)])
     assert [cell.robust_accuracy_by_seed for cell in cells] == [{0: pytest.approx(0.45), 1: 0.3}, {}]
+
+
+def test_a_key_that_came_later_is_shown_by_the_value_it_always_had(cells_of, record):
+    configs = ({}, {"budget": "epochs"}, {"budget": "steps"})
+    records = [
+        record("score", "tdds", seed=seed, accuracy=0.9, run_key=f"run{seed}", config=config)
+        for seed, config in enumerate(configs)
+    ]
+    cells, _ = cells_of(records)
+    assert [(cell.label, len(cell.runs)) for cell in cells] == [("tdds [budget=epochs]", 2), ("tdds [budget=steps]", 1)]

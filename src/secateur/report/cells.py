@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from secateur.report.load import LeftOut
-from secateur.report.run import Run
+from secateur.report.run import NEUTRAL, Run
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _suffix(settings: Mapping[str, Any], differing: Sequence[str]) -> str:
         return ""
     short = [key.rsplit(".", 1)[-1] for key in differing]
     names = [key if short.count(last) > 1 else last for key, last in zip(differing, short, strict=True)]
-    shown = [f"{name}={settings.get(key)}" for name, key in zip(names, differing, strict=True)]
+    shown = [f"{name}={settings.get(key, NEUTRAL.get(key))}" for name, key in zip(names, differing, strict=True)]
     return f" [{', '.join(shown)}]"
 
 

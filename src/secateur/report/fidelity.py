@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from secateur.report.fidelity_run import FidelityRun, mean_of_all
+from secateur.report.run import NEUTRAL
 from secateur.report.statistics import Estimate, estimate, paired_difference, verdict
 
 # What an extrapolator must be better than: they know no embedding, or predict no score at all.
@@ -162,7 +163,7 @@ def _labels(runs: Sequence[FidelityRun]) -> list[str]:
 def _label(run: FidelityRun, differing: Sequence[str]) -> str:
     short = [name.rsplit(".", 1)[-1] for name in differing]
     shown = [
-        f"{name if short.count(last) > 1 else last}={run.settings.get(name)}"
+        f"{name if short.count(last) > 1 else last}={run.settings.get(name, NEUTRAL.get(name))}"
         for name, last in zip(differing, short, strict=True)
     ]
     return run.extrapolation + (f" [{', '.join(shown)}]" if shown else "")
