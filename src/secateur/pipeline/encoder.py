@@ -8,14 +8,9 @@ from safetensors.torch import save_file
 from secateur.core.ledger import StageCost
 from secateur.core.seeds import stream_seed
 from secateur.core.store import StageResult, stage_key
-from secateur.data.order import Shuffled
 from secateur.pipeline.config import stage_reads
 from secateur.pipeline.context import Context
-from secateur.pipeline.costs import training_cost
-from secateur.pipeline.paradigms import make_module, passes_of
-from secateur.training.fit import finish_folder, fit
-from secateur.training.metrics import EpochMetrics
-from secateur.training.progress import ProgressBar
+from secateur.pipeline.whole_pool import train_on_pool
 
 VERSION = 1
 
@@ -46,18 +41,9 @@ def _seed(context: Context) -> int:
 
 
 def _train(context: Context, folder: Path) -> dict[str, Any]:
-    config, data = context.config, context.data
-    recipe, seed = context.recipe(config["scoring"]["optim"]), stream_seed(_seed(context), "encoder")
-    model = context.fresh_model("model", stream_seed(_seed(context), "encoder-model"))
-    # The module makes its own two views of each image.
-    loader = data.train_loader(Shuffled(data.pool, seed), recipe.batch_size, seed, augment=False, **context.placement)
-    num_epochs, node = config["paradigm"]["encoder_epochs"], config["paradigm"]["encoder"]
-    module = make_module(context, node, model, recipe, num_epochs=num_epochs, seed=seed)
-    metrics = EpochMetrics({}, data.num_classes)
-    callbacks = [metrics, ProgressBar("encoder", context.console)]
-    fit(module, loader, context.trainer, folder, callbacks, max_epochs=num_epochs)
-    finish_folder(folder, model, metrics)
-    return {"cost": training_cost(context, "encoder", "model", metrics, passes=passes_of(module)).to_json()}
+    node, optim = context.config["paradigm"], context.config["scoring"]["optim"]
+    length = {"num_epochs": node["encoder_epochs"], "seed": _seed(context)}
+    return train_on_pool(context, folder, "encoder", paradigm=node["encoder"], optim=optim, **length)
 
 
 def _keep(context: Context, folder: Path) -> dict[str, Any]:

@@ -38,10 +38,15 @@ def is_trainable(node: Config) -> bool:
     return callable(build(node))
 
 
-def classifies(node: Config) -> bool:
-    """Whether a ``paradigm:`` node trains a head on the classes, so that there are accuracies and logits."""
-    factory = build(node)
+def classifies(paradigm: Any) -> bool:
+    """Whether a module, or the ``paradigm:`` node it is made from, trains a head on the classes, so that there are accuracies and logits."""
+    factory = build(paradigm) if isinstance(paradigm, dict) else paradigm
     return bool(getattr(getattr(factory, "func", factory), "classifies", True))
+
+
+def makes_views(module: Any) -> bool:
+    """Whether a module augments by itself, so that its loader must not."""
+    return bool(getattr(module, "makes_views", False))
 
 
 def passes_of(paradigm: Any) -> Passes:

@@ -15,7 +15,7 @@ from secateur.data.order import Shuffled
 from secateur.pipeline.config import stage_reads
 from secateur.pipeline.context import Context
 from secateur.pipeline.costs import training_cost
-from secateur.pipeline.paradigms import make_module, passes_of
+from secateur.pipeline.paradigms import classifies, make_module, makes_views, passes_of
 from secateur.training.classifier import Passes
 from secateur.training.fit import finish_folder, fit
 from secateur.training.metrics import EpochMetrics
@@ -121,8 +121,8 @@ def _train(
         seed=seed,
         sampling=sampling,
     )
-    loader = data.train_loader(order, recipe.batch_size, seed, augment=not module.makes_views, **context.placement)
-    loaders = _loaders(context) if module.classifies else {}
+    loader = data.train_loader(order, recipe.batch_size, seed, augment=not makes_views(module), **context.placement)
+    loaders = _loaders(context) if classifies(module) else {}
     metrics = EpochMetrics(loaders, data.num_classes, settings.evaluate_every)
     callbacks = [metrics, *([sampling] if sampling else []), ProgressBar(title, context.console)]
     fit(

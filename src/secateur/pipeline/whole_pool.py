@@ -1,0 +1,40 @@
+"""Training the measuring network on the whole pool: what warm-up, surrogate and encoder share."""
+
+from pathlib import Path
+from typing import Any
+
+from secateur.core.seeds import stream_seed
+from secateur.data.order import Shuffled
+from secateur.pipeline.config import Config
+from secateur.pipeline.context import Context
+from secateur.pipeline.costs import training_cost
+from secateur.pipeline.paradigms import make_module, makes_views, passes_of
+from secateur.training.fit import finish_folder, fit
+from secateur.training.metrics import EpochMetrics
+from secateur.training.progress import ProgressBar
+
+
+def train_on_pool(
+    context: Context, folder: Path, stage: str, *, paradigm: Config, optim: Config, num_epochs: int, seed: int
+) -> dict[str, Any]:
+    """Train ``model=`` on all samples in ``folder`` (resuming what lies there); return the stage's summary.
+
+    Args:
+        context: the run.
+        folder: the stage's folder in the store.
+        stage: its name, which also names its random streams.
+        paradigm: node of the module.
+        optim: node of the recipe.
+        num_epochs: length.
+        seed: seed of weights, order and augmentation.
+    """
+    data, recipe, stream = context.data, context.recipe(optim), stream_seed(seed, stage)
+    model = context.fresh_model("model", stream_seed(seed, f"{stage}-model"))
+    module = make_module(context, paradigm, model, recipe, num_epochs=num_epochs, seed=stream)
+    order, augment = Shuffled(data.pool, stream), not makes_views(module)
+    loader = data.train_loader(order, recipe.batch_size, stream, augment=augment, **context.placement)
+    metrics = EpochMetrics({}, data.num_classes)
+    callbacks = [metrics, ProgressBar(stage, context.console)]
+    fit(module, loader, context.trainer, folder, callbacks, max_epochs=num_epochs)
+    finish_folder(folder, model, metrics)
+    return {"cost": training_cost(context, stage, "model", metrics, passes=passes_of(module)).to_json()}
