@@ -39,7 +39,7 @@ def is_trainable(node: Config) -> bool:
 
 
 def classifies(paradigm: Any) -> bool:
-    """Whether a module, or the ``paradigm:`` node it is made from, trains a head on the classes, so that there are accuracies and logits."""
+    """Whether a module, or its node, trains a head on the classes, so that there are accuracies and logits."""
     factory = build(paradigm) if isinstance(paradigm, dict) else paradigm
     return bool(getattr(getattr(factory, "func", factory), "classifies", True))
 
