@@ -9,8 +9,8 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
-from secateur.core.ledger import Ledger
-from secateur.core.store import Store
+from secateur.core.ledger import Ledger, StageCost
+from secateur.core.store import StageResult, Store
 from secateur.data.batch import Batch
 from secateur.data.prepared import PreparedData
 from secateur.models.backbone import Backbone
@@ -103,6 +103,10 @@ class Context:
         if node not in self._flops:
             self._flops[node] = flops_per_forward(self.model(node), self.data.image_shape)
         return self._flops[node]
+
+    def book(self, result: StageResult) -> None:
+        """Add what a finished stage cost, whoever computed it, to the ledger."""
+        self.ledger.add(StageCost.from_json(result.summary["cost"], reused=result.reused))
 
     def warn(self, message: str) -> None:
         """Show a warning and keep it for the record."""

@@ -45,7 +45,7 @@ def embed(context: Context, network: StageResult) -> Embedded:
         recompute=context.recompute,
     )
     if not any(stage.stage == "embeddings" for stage in context.ledger.stages):  # who reads them twice pays once
-        context.ledger.add(StageCost.from_json(result.summary["cost"], reused=result.reused))
+        context.book(result)
     tensors = load_file(result.path / FILE)
     return Embedded(tensors["embeddings"], tensors["logits"], result)
 

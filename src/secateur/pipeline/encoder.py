@@ -5,7 +5,6 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from secateur.core.ledger import StageCost
 from secateur.core.seeds import stream_seed
 from secateur.core.store import StageResult, stage_key
 from secateur.pipeline.config import stage_reads
@@ -29,7 +28,7 @@ def encoder(context: Context) -> StageResult:
         recompute=context.recompute,
     )
     if result.summary["cost"]:
-        context.ledger.add(StageCost.from_json(result.summary["cost"], reused=result.reused))
+        context.book(result)
     return result
 
 

@@ -74,7 +74,7 @@ def _predicted(context: Context, extrapolator: Any, measured: Measured, embedded
         lambda folder: _predict(context, folder, extrapolator, measured, embedded),
         recompute=context.recompute,
     )
-    context.ledger.add(StageCost.from_json(result.summary["cost"], reused=result.reused))
+    context.book(result)
     return result
 
 

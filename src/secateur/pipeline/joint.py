@@ -8,7 +8,6 @@ from torch import Tensor
 
 from secateur.core.errors import ConfigError
 from secateur.core.files import write_json
-from secateur.core.ledger import StageCost
 from secateur.core.seeds import stream_seed
 from secateur.core.store import StageResult, stage_key
 from secateur.core.tables import ScoreTable
@@ -50,7 +49,7 @@ def joint_prune(context: Context, method: "AdaPruner", pruning_ratio: float) -> 
         lambda folder: _train(context, folder, method, pruning_ratio, start.path if start else None),
         recompute=context.recompute,
     )
-    context.ledger.add(StageCost.from_json(result.summary["cost"], reused=result.reused))
+    context.book(result)
     return result
 
 

@@ -44,7 +44,7 @@ def cluster_groups(context: Context, network: StageResult, num_clusters: int, ba
         lambda folder: _cluster(context, folder, embedded.embeddings, num_clusters, backend),
         recompute=context.recompute,
     )
-    context.ledger.add(StageCost.from_json(result.summary["cost"], reused=result.reused))
+    context.book(result)
     return Clusters.load(result.path / "clusters.safetensors").groups
 
 
@@ -67,7 +67,7 @@ def group_means(context: Context, network: StageResult, groups: Tensor, num_grou
         lambda folder: _means(context, folder, network.path, groups, num_groups),
         recompute=context.recompute,
     )
-    context.ledger.add(StageCost.from_json(result.summary["cost"], reused=result.reused))
+    context.book(result)
     return load_file(result.path / "means.safetensors")["means"]
 
 
@@ -112,7 +112,7 @@ def downstream_ranking(
         lambda folder: _rank(context, folder, data, network.path, counter(), signal, groups, about),
         recompute=context.recompute,
     )
-    context.ledger.add(StageCost.from_json(result.summary["cost"], reused=result.reused))
+    context.book(result)
     return GroupRanking.load(result.path / "ranking.parquet", context.data.fingerprint)
 
 

@@ -121,7 +121,7 @@ def _network(context: Context, on: Measuring, scorers: dict[str, Config], name: 
         lambda folder: _score(context, folder, on, scorers, network, stop),
         recompute=context.recompute,
     )
-    context.ledger.add(StageCost.from_json(result.summary["cost"], reused=result.reused))
+    context.book(result)
     if build(scorers[name]).measured == "final":  # the pass after training is paid for only by who reads it
         context.ledger.add(StageCost.from_json(result.summary["final_pass"], reused=result.reused))
     return result

@@ -1,6 +1,5 @@
 """Stage ``surrogate``: the measuring network trained on the whole source, once for all downstream sets and ratios."""
 
-from secateur.core.ledger import StageCost
 from secateur.core.store import StageResult, stage_key
 from secateur.pipeline.config import stage_reads
 from secateur.pipeline.context import Context
@@ -26,5 +25,5 @@ def surrogate(context: Context) -> StageResult:
         ),
         recompute=context.recompute,
     )
-    context.ledger.add(StageCost.from_json(result.summary["cost"], reused=result.reused))
+    context.book(result)
     return result

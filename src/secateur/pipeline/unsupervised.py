@@ -58,7 +58,7 @@ def find_and_score(
         lambda folder: _score(context, folder, features.embeddings, rows, num_epochs, scorers),
         recompute=context.recompute,
     )
-    context.ledger.add(StageCost.from_json(result.summary["cost"], reused=result.reused))
+    context.book(result)
     labels = TurtleResult.load(result.path / FILE).pseudo_labels(features.embeddings)
     return Found(result, network, labels)
 

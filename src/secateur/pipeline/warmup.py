@@ -1,6 +1,5 @@
 """Stage ``warmup``: the measuring network trained on the whole pool, shared by everything that starts from it."""
 
-from secateur.core.ledger import StageCost
 from secateur.core.store import StageResult, stage_key
 from secateur.pipeline.config import stage_reads
 from secateur.pipeline.context import Context
@@ -26,5 +25,5 @@ def warm_up(context: Context, num_epochs: int) -> StageResult:
         ),
         recompute=context.recompute,
     )
-    context.ledger.add(StageCost.from_json(result.summary["cost"], reused=result.reused))
+    context.book(result)
     return result
