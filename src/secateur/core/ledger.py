@@ -74,8 +74,3 @@ class Ledger:
             "cost_vs_full": self.cost_vs_full,
             "cost_vs_full_amortized": self.cost_vs_full_amortized,
         }
-
-
-def training_flops(num_samples: int, num_epochs: int, flops_per_forward: float) -> float:
-    """Return the operations of a training: a backward pass counts twice a forward pass."""
-    return 3.0 * num_samples * num_epochs * flops_per_forward

@@ -15,8 +15,7 @@ from torch.utils.data import Dataset, Subset
 
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.ids import check_sample_ids, rows_of
-from secateur.core.parquet import read_table, write_table
-from secateur.core.tables import check_fingerprint
+from secateur.core.parquet import read_columns, write_table
 
 
 def check_pruning_ratio(pruning_ratio: float) -> None:
@@ -140,8 +139,5 @@ class Mask:
         Raises:
             FingerprintError: the mask belongs to another data set or pool.
         """
-        table, header = read_table(path, "mask")
-        check_fingerprint(header["fingerprint"], fingerprint, path)
-        sample_id = torch.from_numpy(table["sample_id"].to_numpy().copy())
-        keep = torch.from_numpy(table["keep"].to_numpy().copy())
-        return cls(sample_id, keep, fingerprint=header["fingerprint"], metadata=header["made_by"])
+        columns, header = read_columns(path, "mask", fingerprint)
+        return cls(columns["sample_id"], columns["keep"], fingerprint=header["fingerprint"], metadata=header["made_by"])

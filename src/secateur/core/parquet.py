@@ -8,8 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
+from torch import Tensor
 
-from secateur.core.errors import DataError
+from secateur.core.errors import DataError, FingerprintError
 
 METADATA_KEY = b"secateur"
 
@@ -37,7 +39,7 @@ def read_table(path: Path | str, kind: str) -> tuple[pa.Table, dict[str, Any]]:
 
     Args:
         path: Parquet file.
-        kind: the expected ``kind`` in the header, ``"scores"`` or ``"mask"``.
+        kind: the expected ``kind`` in the header, ``"scores"``, ``"mask"`` or ``"ranking"``.
 
     Raises:
         DataError: the file is missing, is not Parquet, or holds another kind of table.
@@ -54,3 +56,29 @@ def read_table(path: Path | str, kind: str) -> tuple[pa.Table, dict[str, Any]]:
     if header.get("kind") != kind:
         raise DataError(f"{path} is not a {kind} table written by Secateur (found kind={header.get('kind')!r}).")
     return table, header
+
+
+def read_columns(path: Path | str, kind: str, fingerprint: str | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a table's columns as tensors, and its header; refuse a table that was made for another pool.
+
+    Args:
+        path: Parquet file.
+        kind: the expected ``kind`` in the header.
+        fingerprint: of the pool that the table must belong to; None takes any.
+
+    Raises:
+        DataError: as :func:`read_table`.
+        FingerprintError: the table belongs to another data set or pool.
+    """
+    table, header = read_table(path, kind)
+    check_fingerprint(header["fingerprint"], fingerprint, path)
+    return {name: torch.from_numpy(table[name].to_numpy().copy()) for name in table.column_names}, header
+
+
+def check_fingerprint(found: str, expected: str | None, path: Path | str) -> None:
+    """Raise :class:`FingerprintError` when a file's fingerprint is not the expected one (None expects nothing)."""
+    if expected is not None and found != expected:
+        raise FingerprintError(
+            f"{path} was made for other data: its fingerprint is {found[:12] or 'empty'}, this pool's is "
+            f"{expected[:12]}. Were the files, the split, the label noise or the imbalance the same?"
+        )

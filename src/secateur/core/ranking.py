@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from secateur.core.errors import DataError, NumericalError
-from secateur.core.parquet import read_table, write_table
-from secateur.core.tables import check_fingerprint
+from secateur.core.parquet import read_columns, write_table
 
 GroupKind = Literal["class", "cluster"]
 _COLUMNS = ("size", "votes", "soft_score")
@@ -106,9 +105,7 @@ class GroupRanking:
         Raises:
             FingerprintError: the ranking belongs to another data set or pool.
         """
-        table, header = read_table(path, "ranking")
-        check_fingerprint(header["fingerprint"], fingerprint, path)
-        columns = {name: torch.from_numpy(table[name].to_numpy().copy()) for name in (*_COLUMNS, "rank")}
+        columns, header = read_columns(path, "ranking", fingerprint)
         return cls(
             size=columns["size"],
             votes=columns["votes"],

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from secateur.core.errors import DataError, FingerprintError, NumericalError
+from secateur.core.errors import DataError, NumericalError
 from secateur.core.ids import check_sample_ids
-from secateur.core.parquet import read_table, write_table
+from secateur.core.parquet import read_columns, write_table
 
 BASE_COLUMNS = ("sample_id", "label", "score", "observed")
 
@@ -95,17 +95,6 @@ class ScoreTable:
         Raises:
             FingerprintError: the table belongs to another data set or pool.
         """
-        table, header = read_table(path, "scores")
-        check_fingerprint(header["fingerprint"], fingerprint, path)
-        values = {name: torch.from_numpy(table[name].to_numpy().copy()) for name in table.column_names}
+        values, header = read_columns(path, "scores", fingerprint)
         base = {name: values.pop(name) for name in BASE_COLUMNS}
         return cls(**base, columns=values, fingerprint=header["fingerprint"], metadata=header["made_by"])
-
-
-def check_fingerprint(found: str, expected: str | None, path: Path | str) -> None:
-    """Raise :class:`FingerprintError` when a file's fingerprint is not the expected one (None expects nothing)."""
-    if expected is not None and found != expected:
-        raise FingerprintError(
-            f"{path} was made for other data: its fingerprint is {found[:12] or 'empty'}, this pool's is "
-            f"{expected[:12]}. Were the files, the split, the label noise or the imbalance the same?"
-        )

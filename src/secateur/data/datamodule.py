@@ -4,7 +4,7 @@ from pytorch_lightning import LightningDataModule
 
 from secateur.core.errors import ConfigError
 from secateur.core.mask import Mask
-from secateur.core.tables import check_fingerprint
+from secateur.core.parquet import check_fingerprint
 from secateur.data.loaders import ImageLoader
 from secateur.data.order import Shuffled
 from secateur.data.prepare import PreparedData, prepare
