@@ -74,6 +74,20 @@ def test_feature_mapping_by_class_and_by_clusters(program):
     assert (clustered["pruning"]["num_groups"], clustered["pruning"]["num_groups_kept"]) == (20, 10)
 
 
+def test_random_clusters_are_those_that_feature_mapping_chooses_among(program):
+    keys = ("pruning_ratio=0.5", "train_final=false", "method.num_clusters=20", *PROBE)
+    assert program.run("method=feature_mapping", "method.grouping=kmeans", *keys) == 0
+    chosen = program.record()
+    assert program.run("method=random_clusters", *keys) == 0
+    drawn = next(record for record in program.records() if record["run_key"] != chosen["run_key"])
+    assert len(program.stages("groups")) == 1
+    assert list(stages_of(drawn)) == ["surrogate", "embeddings", "groups"]
+    rankings = [GroupRanking.load(program.run_dir(record) / "ranking.parquet") for record in (chosen, drawn)]
+    assert torch.equal(rankings[0].size, rankings[1].size)
+    assert not torch.equal(rankings[0].order, rankings[1].order)
+    assert (rankings[1].kind, rankings[1].voted) == ("cluster", False)
+
+
 def test_one_pretraining_serves_every_downstream_set(program):
     keys = ("method=random", "downstream=digits", "finetune=linear_probe", "finetune.max_epochs=2")
     assert program.run("-m", *keys, "downstream.per_class=3,5") == 0
