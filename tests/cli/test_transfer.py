@@ -1,5 +1,7 @@
 """Prune a source, pretrain on what is kept, adapt to a downstream set: end to end on the digits, twice."""
 
+import csv
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -9,6 +11,7 @@ from secateur.core.ranking import GroupRanking
 
 pytestmark = pytest.mark.slow
 POOL, EPOCHS = 1293, 3
+TRAINED = ("training", "linear_probe")
 FEW = ("downstream=digits", "downstream.per_class=4", "downstream.validation_fraction=0.0")
 PROBE = (*FEW, "finetune=linear_probe", "finetune.max_epochs=4")
 SSL = ("paradigm.hidden_dim=32", "paradigm.projection_dim=32", "paradigm.prediction_dim=16", "paradigm.views.flip=0.0")
@@ -127,6 +130,13 @@ def test_self_supervised_pretraining_on_clusters(program):
     assert record["metrics"]["linear_probe_accuracy"] > 0.1
     assert record["metrics"]["source_accuracy"] is None
     assert record["pruning"]["num_groups_kept"] == 4
+    for folder in (program.run_dir(record), *program.stages("surrogate")):
+        *before, last = csv.DictReader((folder / "metrics.csv").open())
+        assert 0.2 < float(last["knn_accuracy"]) <= 1  # of ten digits
+        assert 0.2 < float(last["probe_accuracy"]) <= 1
+        assert float(last["feature_spread"]) > 0
+        assert all(row["knn_accuracy"] == "" for row in before)  # evaluate_every=3
+    assert set(stages_of(record)) == {"surrogate", "embeddings", "groups", "group_means", "mapping", *TRAINED}
 
 
 def test_adversarial_pretraining_tells_robust_accuracy_downstream(program):
