@@ -75,6 +75,9 @@ def test_feature_mapping_by_class_and_by_clusters(program):
     clustered = next(record for record in program.records() if record["run_key"] != by_class["run_key"])
     assert list(stages_of(clustered)) == ["surrogate", "embeddings", "groups", "group_means", "mapping"]
     assert (clustered["pruning"]["num_groups"], clustered["pruning"]["num_groups_kept"]) == (20, 10)
+    passed = {name: stage["samples_forward"] for name, stage in stages_of(clustered).items()}
+    assert (passed["embeddings"], passed["groups"], passed["group_means"]) == (POOL, 0, 0)  # the pool once
+    assert stages_of(by_class)["group_means"]["samples_forward"] == POOL
 
 
 def test_random_clusters_are_those_that_feature_mapping_chooses_among(program):
