@@ -1,5 +1,7 @@
 """Prune a source, pretrain on what is kept, adapt to a downstream set: end to end on the digits, twice."""
 
+import csv
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -9,6 +11,7 @@ from secateur.core.ranking import GroupRanking
 
 pytestmark = pytest.mark.slow
 POOL, EPOCHS = 1293, 3
+TRAINED = ("training", "linear_probe")
 FEW = ("downstream=digits", "downstream.per_class=4", "downstream.validation_fraction=0.0")
 PROBE = (*FEW, "finetune=linear_probe", "finetune.max_epochs=4")
 SSL = ("paradigm.hidden_dim=32", "paradigm.projection_dim=32", "paradigm.prediction_dim=16", "paradigm.views.flip=0.0")
@@ -72,6 +75,23 @@ def test_feature_mapping_by_class_and_by_clusters(program):
     clustered = next(record for record in program.records() if record["run_key"] != by_class["run_key"])
     assert list(stages_of(clustered)) == ["surrogate", "embeddings", "groups", "group_means", "mapping"]
     assert (clustered["pruning"]["num_groups"], clustered["pruning"]["num_groups_kept"]) == (20, 10)
+    passed = {name: stage["samples_forward"] for name, stage in stages_of(clustered).items()}
+    assert (passed["embeddings"], passed["groups"], passed["group_means"]) == (POOL, 0, 0)  # the pool once
+    assert stages_of(by_class)["group_means"]["samples_forward"] == POOL
+
+
+def test_random_clusters_are_those_that_feature_mapping_chooses_among(program):
+    keys = ("pruning_ratio=0.5", "train_final=false", "method.num_clusters=20", *PROBE)
+    assert program.run("method=feature_mapping", "method.grouping=kmeans", *keys) == 0
+    chosen = program.record()
+    assert program.run("method=random_clusters", *keys) == 0
+    drawn = next(record for record in program.records() if record["run_key"] != chosen["run_key"])
+    assert len(program.stages("groups")) == 1
+    assert list(stages_of(drawn)) == ["surrogate", "embeddings", "groups"]
+    rankings = [GroupRanking.load(program.run_dir(record) / "ranking.parquet") for record in (chosen, drawn)]
+    assert torch.equal(rankings[0].size, rankings[1].size)
+    assert not torch.equal(rankings[0].order, rankings[1].order)
+    assert (rankings[1].kind, rankings[1].voted) == ("cluster", False)
 
 
 def test_one_pretraining_serves_every_downstream_set(program):
@@ -113,6 +133,13 @@ def test_self_supervised_pretraining_on_clusters(program):
     assert record["metrics"]["linear_probe_accuracy"] > 0.1
     assert record["metrics"]["source_accuracy"] is None
     assert record["pruning"]["num_groups_kept"] == 4
+    for folder in (program.run_dir(record), *program.stages("surrogate")):
+        *before, last = csv.DictReader((folder / "metrics.csv").open())
+        assert 0.2 < float(last["knn_accuracy"]) <= 1  # of ten digits
+        assert 0.2 < float(last["probe_accuracy"]) <= 1
+        assert float(last["feature_spread"]) > 0
+        assert all(row["knn_accuracy"] == "" for row in before)  # evaluate_every=3
+    assert set(stages_of(record)) == {"surrogate", "embeddings", "groups", "group_means", "mapping", *TRAINED}
 
 
 def test_adversarial_pretraining_tells_robust_accuracy_downstream(program):

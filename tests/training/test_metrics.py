@@ -116,3 +116,9 @@ def test_evaluating_changes_nothing_in_the_training(digits, train, tmp_path):
     watched = train(EpochMetrics(loaders(digits, "test", "validation"), 10), 3)
     x = next(iter(digits.eval_loader("test", 64))).x
     assert F.mse_loss(quiet.eval()(x), watched.eval()(x)) == 0
+
+
+def test_a_history_that_was_begun_without_a_monitor_is_saved_with_its_columns(tmp_path):
+    metrics = EpochMetrics({}, 10)
+    metrics.rows = [{"epoch": 0}, {"epoch": 1, "knn_accuracy": 0.5}]
+    assert metrics.save(tmp_path / "metrics.csv").read_text() == "epoch,knn_accuracy\n0,\n1,0.5\n"

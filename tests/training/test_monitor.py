@@ -8,7 +8,7 @@ from torch import nn
 from secateur.core.errors import ConfigError
 from secateur.data.batch import Batch
 from secateur.models.backbone import Backbone
-from secateur.training.monitor import knn_accuracy, spread
+from secateur.training.monitor import FeatureMonitor, knn_accuracy, probe_accuracy, spread
 
 
 class Identity(Backbone):
@@ -49,6 +49,52 @@ def test_a_vote_needs_as_many_voters(k):
     few = batches(torch.rand(3, 2), torch.zeros(3).long())
     with pytest.raises(ConfigError, match=f"between 1 and the 3 training samples, got {k}"):
         knn_accuracy(Identity(2), few, few, k=k)
+
+
+def test_the_probe_is_least_squares_with_a_small_penalty():
+    draw = torch.Generator().manual_seed(0)
+    y = torch.randint(3, (300,), generator=draw)
+    x = 5 * torch.randn(300, 4, generator=draw) + 7 * torch.eye(4)[y]
+    known, others = slice(0, 200), slice(200, 300)
+    mean, deviation = x[known].double().mean(0), x[known].double().std(0, correction=0)
+    scaled = (x.double() - mean) / deviation
+    goal = 2 * torch.nn.functional.one_hot(y[known], 3).double() - 1
+    penalty = 0.2 * torch.eye(4, dtype=torch.float64)  # a thousandth per voter
+    weights = torch.linalg.solve(scaled[known].T @ scaled[known] + penalty, scaled[known].T @ (goal - goal.mean(0)))
+    chosen = (scaled[others] @ weights + goal.mean(0)).argmax(1)
+    expected = float((chosen == y[others]).double().mean())
+    assert probe_accuracy(x[known], y[known], x[others], y[others]) == pytest.approx(expected)
+    assert 0.4 < expected < 1
+
+
+def test_a_probe_of_one_class_tells_nothing():
+    assert probe_accuracy(torch.rand(9, 2), torch.full((9,), 4), torch.rand(2, 2), torch.tensor([4, 4])) is None
+
+
+def test_the_monitor_measures_all_at_once_and_moves_no_stream():
+    draw = torch.Generator().manual_seed(0)
+    y = torch.randint(3, (150,), generator=draw)
+    x = torch.randn(150, 3, generator=draw) + 2 * torch.eye(3)[y]
+    parts = (x[:100], y[:100]), (x[100:], y[100:])
+    monitor = FeatureMonitor(*(lambda part=part: batches(*part) for part in parts))
+    model, before = Identity(3), torch.get_rng_state()
+    found = monitor(model)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert tuple(found) == FeatureMonitor.columns
+    assert list(found.values()) == [
+        knn_accuracy(Identity(3), batches(*parts[0]), batches(*parts[1]), 20),
+        probe_accuracy(*parts[0], *parts[1]),
+        spread(x[100:]),
+    ]
+    few = FeatureMonitor(lambda: batches(x[:3], y[:3]), lambda: batches(*parts[1]))(Identity(3))
+    assert few["knn_accuracy"] == knn_accuracy(Identity(3), batches(x[:3], y[:3]), batches(*parts[1]), 3)
+
+
+def test_features_that_are_not_finite_are_not_the_monitors_to_report():
+    x, y = torch.rand(30, 2), torch.arange(30) % 2
+    x[3, 1] = torch.nan
+    monitor = FeatureMonitor(lambda: batches(x, y), lambda: batches(x[10:], y[10:]))
+    assert monitor(Identity(2)) == dict.fromkeys(FeatureMonitor.columns)
 
 
 def test_spread_is_one_on_a_sphere_and_zero_in_a_point():

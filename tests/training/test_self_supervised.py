@@ -18,7 +18,7 @@ from secateur.pipeline.config import build
 from secateur.pipeline.paths import CONF
 from secateur.training.fit import TrainerSettings, fit
 from secateur.training.metrics import EpochMetrics
-from secateur.training.monitor import spread
+from secateur.training.monitor import FeatureMonitor, spread
 from secateur.training.recipe import Recipe
 from secateur.training.sampling import Sampling
 from secateur.training.self_supervised import SelfSupervised
@@ -69,8 +69,8 @@ def make(method="simsiam", channels=3, seed=1, lr=0.05, num_epochs=EPOCHS, **set
     return SelfSupervised(model, recipe, num_epochs, seed, **given)
 
 
-def train(module, loader, folder, *callbacks, num_epochs=EPOCHS):
-    metrics = EpochMetrics({}, 10)
+def train(module, loader, folder, *callbacks, num_epochs=EPOCHS, every=1, monitor=None):
+    metrics = EpochMetrics({}, 10, every, monitor)
     settings = TrainerSettings(max_epochs=num_epochs, accelerator="cpu")
     fit(module, loader, settings, folder, [metrics, *callbacks], max_epochs=num_epochs)
     return metrics
@@ -110,6 +110,22 @@ def test_an_interrupted_training_ends_like_an_undisturbed_one(tmp_path, method):
         train(killed, Loader(), tmp_path / "b", Killed())
     assert train(resumed, Loader(), tmp_path / "b").rows == rows
     assert_same(resumed, undisturbed)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_monitor_leaves_no_trace_but_its_columns(tmp_path, method):
+    plain, watched = make(method), make(method)
+    rows = train(plain, Loader(), tmp_path / "a").rows
+    monitor = FeatureMonitor(lambda: Loader(label=1), lambda: Loader(label=1))
+    metrics = train(watched, Loader(), tmp_path / "b", every=3, monitor=monitor)
+    assert_same(watched, plain)
+    seen = [{key: row[key] for key in FeatureMonitor.columns} for row in metrics.rows]
+    assert [row["knn_accuracy"] for row in seen] == [None, None, 1.0, 1.0]  # every third epoch, and the last
+    assert all(0 < row["feature_spread"] < 1.5 for row in seen[2:])
+    assert [{k: v for k, v in row.items() if k not in FeatureMonitor.columns} for row in metrics.rows] == rows
+    header, *lines = metrics.save(tmp_path / "metrics.csv").read_text().splitlines()
+    assert header.split(",")[-3:] == list(FeatureMonitor.columns)
+    assert lines[0].endswith(",,,")
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -1,11 +1,13 @@
 """Stage ``embeddings``: what the measuring network makes of every sample of the pool, in one pass."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -19,6 +21,7 @@ from secateur.training.progress import progress
 
 VERSION = 1
 FILE = "embeddings.safetensors"
+CHUNK = 4096  # samples read at a time
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,21 @@ def embed(context: Context, network: StageResult) -> Embedded:
         context: the run.
         network: finished stage with the network's weights.
     """
+    result = embeddings_stage(context, network)
+    tensors = load_file(result.path / FILE)
+    return Embedded(tensors["embeddings"], tensors["logits"], result)
+
+
+def stored_features(stage: StageResult) -> Iterator[Tensor]:
+    """Yield the embeddings ``[B, D]`` of a finished stage, in the pool's order, a few at a time."""
+    with safe_open(stage.path / FILE, framework="pt") as file:
+        features = file.get_slice("embeddings")
+        for start in range(0, features.get_shape()[0], CHUNK):
+            yield features[start : start + CHUNK]
+
+
+def embeddings_stage(context: Context, network: StageResult) -> StageResult:
+    """Pass the pool through a scoring network, or find it done; books the pass, once per run."""
     reads = {"model": context.config["model"], "numerics": numerics_key(context.config)}
     result = context.store.get(
         "embeddings",
@@ -46,8 +64,7 @@ def embed(context: Context, network: StageResult) -> Embedded:
     )
     if not any(stage.stage == "embeddings" for stage in context.ledger.stages):  # who reads them twice pays once
         context.book(result)
-    tensors = load_file(result.path / FILE)
-    return Embedded(tensors["embeddings"], tensors["logits"], result)
+    return result
 
 
 def _embed(context: Context, folder: Path, network: Path) -> dict[str, Any]:

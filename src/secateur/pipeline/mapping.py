@@ -2,7 +2,8 @@
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,12 @@ from secateur.data.recipe import DataRecipe
 from secateur.grouping.kmeans import Clusters, KMeans
 from secateur.grouping.labels import label_groups
 from secateur.grouping.means import GroupMeans
-from secateur.mapping.ranking import TieBreak, vote_ranking
+from secateur.mapping.ranking import vote_ranking
 from secateur.mapping.votes import VoteCounter
 from secateur.pipeline.config import numerics_key
 from secateur.pipeline.context import EVALUATION_BATCH, Context
 from secateur.pipeline.downstream import prepare_downstream
-from secateur.pipeline.embeddings import embed
+from secateur.pipeline.embeddings import embed, embeddings_stage, stored_features
 from secateur.training.evaluate import Forward, forward_pass
 
 VERSION = 1
@@ -58,103 +59,115 @@ def _cluster(context: Context, folder: Path, features: Tensor, num_clusters: int
     return {"cost": StageCost("groups", 0, 0, flops=flops, seconds=seconds, device_seconds=seconds).to_json()}
 
 
-def group_means(context: Context, network: StageResult, groups: Tensor, num_groups: int) -> Tensor:
-    """Return the mean feature of every group, float64 ``[K, D]``, in one pass over the pool; books it."""
+def group_means(
+    context: Context, network: StageResult, groups: Tensor, num_groups: int, *, stored: bool = False
+) -> Tensor:
+    """Return the mean feature of every group, float64 ``[K, D]``; books what that takes.
+
+    Args:
+        context: the run.
+        network: the surrogate.
+        groups: group of every row of the pool, int64 ``[N]``.
+        num_groups: number of groups K.
+        stored: read the features from the stage ``embeddings``, for groups that were made of them; false: pass the pool
+            through the network and keep none. The means are the same to the last bit.
+    """
+    upstream = embeddings_stage(context, network) if stored else network
     reads = {"num_groups": num_groups, "numerics": numerics_key(context.config), "groups": _digest(groups)}
     result = context.store.get(
         "group_means",
-        stage_key("group_means", VERSION, reads, context.data.fingerprint, [network.path.name]),
-        lambda folder: _means(context, folder, network.path, groups, num_groups),
+        stage_key("group_means", VERSION, reads, context.data.fingerprint, [upstream.path.name]),
+        lambda folder: _means(context, folder, upstream, groups, num_groups, stored),
         recompute=context.recompute,
     )
     context.book(result)
     return load_file(result.path / "means.safetensors")["means"]
 
 
-def _means(context: Context, folder: Path, network: Path, groups: Tensor, num_groups: int) -> dict[str, Any]:
-    means, start = GroupMeans(num_groups), 0
-    cost, steps = _passing(context, "group_means", context.data, network, context.data.pool)
-    for step in steps:
-        stop = start + len(step.features)
-        means.update(step.features.cpu(), groups[start:stop])
-        start = stop
+def _means(
+    context: Context, folder: Path, upstream: StageResult, groups: Tensor, num_groups: int, stored: bool
+) -> dict[str, Any]:
+    means, start, started = GroupMeans(num_groups), 0, time.monotonic()
+    for features in stored_features(upstream) if stored else _pool_features(context, upstream):
+        means.update(features, groups[start : start + len(features)])
+        start += len(features)
     save_file({"means": means.compute()}, folder / "means.safetensors")
-    return {"cost": cost().to_json()}
+    return {"cost": _pass_cost(context, "group_means", 0 if stored else len(groups), started).to_json()}
 
 
-def downstream_ranking(
-    context: Context,
-    recipe: DataRecipe | None,
-    network: StageResult,
-    counter: Callable[[], VoteCounter],
-    signal: Callable[[Forward], Tensor],
-    groups: Tensor,
-    about: dict[str, Any],
-) -> GroupRanking:
-    """Return the ranking of the source's groups by one downstream set's training images; books the pass over them.
+def _pool_features(context: Context, network: StageResult) -> Iterator[Tensor]:
+    return (step.features.cpu() for step in _passing(context, context.data, network))
 
-    Args:
-        context: the run.
-        recipe: a further downstream set; None: the run's own.
+
+@dataclass(frozen=True)
+class Voting:
+    """How downstream samples vote.
+
+    Attributes:
         network: the surrogate.
         counter: makes a fresh counter of votes.
         signal: what of a pass the counter reads.
         groups: group of every row of the pool, int64 ``[N]``.
         about: ``method``, ``kind`` and ``tie_break``, for the key and the file.
     """
+
+    network: StageResult
+    counter: Callable[[], VoteCounter]
+    signal: Callable[[Forward], Tensor]
+    groups: Tensor
+    about: Mapping[str, Any]
+
+
+def downstream_ranking(context: Context, recipe: DataRecipe | None, voting: Voting) -> GroupRanking:
+    """Return the ranking of the source's groups by one downstream set's training images; books the pass over them.
+
+    Args:
+        context: the run.
+        recipe: a further downstream set; None: the run's own.
+        voting: who votes how.
+    """
     data = context.downstream if recipe is None else prepare_downstream(recipe, context.data)
     assert data is not None
-    seed = context.config["score_seed"] if about["tie_break"] == "random" else None
-    reads = {**about, "seed": seed, "numerics": numerics_key(context.config), "groups": _digest(groups)}
+    seed = context.config["score_seed"] if voting.about["tie_break"] == "random" else None
+    reads = {**voting.about, "seed": seed, "numerics": numerics_key(context.config), "groups": _digest(voting.groups)}
+    upstream = [voting.network.path.name, data.fingerprint]
     result = context.store.get(
         "mapping",
-        stage_key(*("mapping", VERSION, reads, context.data.fingerprint), [network.path.name, data.fingerprint]),
-        lambda folder: _rank(context, folder, data, network.path, counter(), signal, groups, about),
+        stage_key("mapping", VERSION, reads, context.data.fingerprint, upstream),
+        lambda folder: _rank(context, folder, data, voting),
         recompute=context.recompute,
     )
     context.book(result)
     return GroupRanking.load(result.path / "ranking.parquet", context.data.fingerprint)
 
 
-def _rank(
-    context: Context,
-    folder: Path,
-    data: PreparedData,
-    network: Path,
-    counter: VoteCounter,
-    signal: Callable[[Forward], Tensor],
-    groups: Tensor,
-    about: dict[str, Any],
-) -> dict[str, Any]:
-    cost, steps = _passing(context, "mapping", data, network, data.pool)
-    for step in steps:
-        counter.update(signal(step))
-    tie_break: TieBreak = about["tie_break"]
+def _rank(context: Context, folder: Path, data: PreparedData, voting: Voting) -> dict[str, Any]:
+    counter, started = voting.counter(), time.monotonic()
+    for step in _passing(context, data, voting.network):
+        counter.update(voting.signal(step))
     ranking = vote_ranking(
-        *(counter.compute(), group_sizes(groups, counter.num_groups)),
-        tie_break=tie_break,
+        *(counter.compute(), group_sizes(voting.groups, counter.num_groups)),
+        tie_break=voting.about["tie_break"],
         seed=context.config["score_seed"],
-        kind=about["kind"],
+        kind=voting.about["kind"],
         fingerprint=context.data.fingerprint,
-        metadata={**about, "downstream": data.name},
+        metadata={**voting.about, "downstream": data.name},
     )
     ranking.save(folder / "ranking.parquet")
-    return {"cost": cost().to_json(), "num_voters": counter.num_samples}
+    cost = _pass_cost(context, "mapping", len(data.pool), started)
+    return {"cost": cost.to_json(), "num_voters": counter.num_samples}
 
 
-def _passing(
-    context: Context, stage: str, data: PreparedData, network: Path, ids: Tensor
-) -> tuple[Callable[[], StageCost], Any]:
-    """Return a pass of the surrogate over some training samples, and what it cost when it is over."""
-    model = context.fresh_model("model", 0, start=network).to(context.trainer.device)
-    started, flops = time.monotonic(), context.flops("model") * len(ids)
-    loader = data.eval_loader(ids, EVALUATION_BATCH, **context.placement)
+def _passing(context: Context, data: PreparedData, network: StageResult) -> Iterator[Forward]:
+    """Return a pass of the surrogate over a pool, in its order."""
+    model = context.fresh_model("model", 0, start=network.path).to(context.trainer.device)
+    loader = data.eval_loader(data.pool, EVALUATION_BATCH, **context.placement)
+    return forward_pass(model, loader, context.trainer.precision)
 
-    def cost() -> StageCost:
-        seconds = time.monotonic() - started
-        return StageCost(stage, len(ids), 0, flops=flops, seconds=seconds, device_seconds=seconds)
 
-    return cost, forward_pass(model, loader, context.trainer.precision)
+def _pass_cost(context: Context, stage: str, num_samples: int, started: float) -> StageCost:
+    seconds, flops = time.monotonic() - started, num_samples * context.flops("model")
+    return StageCost(stage, num_samples, 0, flops=flops, seconds=seconds, device_seconds=seconds)
 
 
 def _digest(groups: Tensor) -> str:

@@ -15,6 +15,7 @@ from secateur.data.order import Shuffled
 from secateur.pipeline.config import stage_reads
 from secateur.pipeline.context import Context
 from secateur.pipeline.costs import training_cost
+from secateur.pipeline.monitor import feature_monitor
 from secateur.pipeline.paradigms import classifies, make_module, makes_views, passes_of
 from secateur.training.classifier import Passes
 from secateur.training.fit import finish_folder, fit
@@ -123,7 +124,7 @@ def _train(
     )
     loader = data.train_loader(order, recipe.batch_size, seed, augment=not makes_views(module), **context.placement)
     loaders = _loaders(context) if classifies(module) else {}
-    metrics = EpochMetrics(loaders, data.num_classes, settings.evaluate_every)
+    metrics = EpochMetrics(loaders, data.num_classes, settings.evaluate_every, feature_monitor(context, module))
     callbacks = [metrics, *([sampling] if sampling else []), ProgressBar(title, context.console)]
     fit(
         *(module, loader, settings, folder, callbacks),

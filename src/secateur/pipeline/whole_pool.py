@@ -8,6 +8,7 @@ from secateur.data.order import Shuffled
 from secateur.pipeline.config import Config
 from secateur.pipeline.context import Context
 from secateur.pipeline.costs import training_cost
+from secateur.pipeline.monitor import feature_monitor
 from secateur.pipeline.paradigms import make_module, makes_views, passes_of
 from secateur.training.fit import finish_folder, fit
 from secateur.training.metrics import EpochMetrics
@@ -33,7 +34,7 @@ def train_on_pool(
     module = make_module(context, paradigm, model, recipe, num_epochs=num_epochs, seed=stream)
     order, augment = Shuffled(data.pool, stream), not makes_views(module)
     loader = data.train_loader(order, recipe.batch_size, stream, augment=augment, **context.placement)
-    metrics = EpochMetrics({}, data.num_classes)
+    metrics = EpochMetrics({}, data.num_classes, context.trainer.evaluate_every, feature_monitor(context, module))
     callbacks = [metrics, ProgressBar(stage, context.console)]
     fit(module, loader, context.trainer, folder, callbacks, max_epochs=num_epochs)
     finish_folder(folder, model, metrics)

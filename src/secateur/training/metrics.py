@@ -14,6 +14,7 @@ from secateur.core.files import write_text
 from secateur.data.batch import Batch
 from secateur.training.classifier import Classifier
 from secateur.training.evaluate import Evaluation, evaluate
+from secateur.training.monitor import FeatureMonitor
 
 LoaderFactory = Callable[[], Iterable[Batch]]
 
@@ -25,10 +26,19 @@ class EpochMetrics(pl.Callback):
         loaders: makers of evaluation loaders by split, for example ``{"validation": ..., "test": ...}``.
         num_classes: number of classes.
         every: evaluate every so many epochs; the last epoch always is.
+        monitor: what is measured of features that are trained without classes, in the same epochs; its time is not in
+            ``seconds``.
     """
 
-    def __init__(self, loaders: Mapping[str, LoaderFactory], num_classes: int, every: int = 1) -> None:
+    def __init__(
+        self,
+        loaders: Mapping[str, LoaderFactory],
+        num_classes: int,
+        every: int = 1,
+        monitor: FeatureMonitor | None = None,
+    ) -> None:
         self.loaders, self.num_classes, self.every = dict(loaders), num_classes, every
+        self.monitor = monitor
         self.rows: list[dict[str, float | int | None]] = []
         self.last: dict[str, Evaluation] = {}
         self.seconds = 0.0
@@ -51,8 +61,11 @@ class EpochMetrics(pl.Callback):
         due = (epoch + 1) % self.every == 0 or epoch + 1 == trainer.max_epochs
         for split, loader in self.loaders.items():
             row[f"{split}_accuracy"] = self._evaluate(split, loader, pl_module, trainer) if due else None
-        self.rows.append(row)
         self.seconds += time.perf_counter() - self._started
+        if self.monitor is not None:
+            measured = self.monitor(pl_module.model, str(trainer.precision)) if due else {}
+            row.update({column: measured.get(column) for column in self.monitor.columns})
+        self.rows.append(row)
         pl_module.log_dict({k: float(v) for k, v in row.items() if v is not None and k != "epoch"})
 
     def _evaluate(self, split: str, loader: LoaderFactory, module: Classifier, trainer: pl.Trainer) -> float:
@@ -72,7 +85,8 @@ class EpochMetrics(pl.Callback):
     def save(self, path: Path) -> Path:
         """Write ``metrics.csv``; an accuracy that was not measured is empty."""
         text = StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(self.rows[0]), lineterminator="\n")
+        columns = dict.fromkeys(column for row in self.rows for column in row)  # the first rows may lack the monitor's
+        writer = csv.DictWriter(text, fieldnames=list(columns), lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
         return write_text(path, text.getvalue())

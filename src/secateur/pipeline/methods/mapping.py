@@ -1,9 +1,9 @@
 """Keep the groups of the source that a downstream set resembles: label mapping and feature mapping."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -17,15 +17,13 @@ from secateur.mapping.combine import WAYS, How, combine
 from secateur.mapping.feature_mapping import FeatureVotes
 from secateur.mapping.label_mapping import LabelVotes
 from secateur.mapping.ranking import TieBreak
-from secateur.mapping.votes import VoteCounter
 from secateur.pipeline.context import Context
-from secateur.pipeline.mapping import class_groups, cluster_groups, downstream_ranking, group_means
+from secateur.pipeline.mapping import Voting, class_groups, cluster_groups, downstream_ranking, group_means
 from secateur.pipeline.methods.base import Pruned
 from secateur.pipeline.methods.groups import keep_groups, plan_groups
 from secateur.pipeline.plan import embeddings_plan, forward_plan, surrogate_plan
 from secateur.pipeline.surrogate import surrogate
 from secateur.pipeline.transfer import downstream_of
-from secateur.training.evaluate import Forward
 
 READS = frozenset({"pruning_ratio", "score_seed", "scoring", "mapping", "variant"})
 
@@ -59,8 +57,8 @@ class LabelMapping:
         network, groups = surrogate(context), class_groups(context)
         counter = partial(LabelVotes, context.data.num_classes)
         about = {"method": "label_mapping", "kind": "class", "tie_break": self.tie_break}
-        ranking = _ranking(context, self, network, counter, lambda step: step.logits, groups, about)
-        return keep_groups(context, ranking, groups)
+        voting = Voting(network, counter, lambda step: step.logits, groups, about)
+        return keep_groups(context, _ranking(context, self, voting), groups)
 
     def plan(self, context: Context) -> list[StageCost]:
         """Plan the surrogate, the passes over the downstream sets, and the training on what is kept."""
@@ -109,11 +107,11 @@ class FeatureMapping:
         network = surrogate(context)
         groups = self._groups(context, network)
         num_groups = self.num_clusters or context.data.num_classes
-        counter = partial(FeatureVotes, group_means(context, network, groups, num_groups))
-        about = {"method": "feature_mapping", "kind": "cluster" if self.num_clusters else "class"}
-        about["tie_break"] = self.tie_break
-        ranking = _ranking(context, self, network, counter, lambda step: step.features, groups, about)
-        return keep_groups(context, ranking, groups)
+        means = group_means(context, network, groups, num_groups, stored=self.num_clusters is not None)
+        kind = "cluster" if self.num_clusters else "class"
+        about = {"method": "feature_mapping", "kind": kind, "tie_break": self.tie_break}
+        voting = Voting(network, partial(FeatureVotes, means), lambda step: step.features, groups, about)
+        return keep_groups(context, _ranking(context, self, voting), groups)
 
     def _groups(self, context: Context, network: StageResult) -> Tensor:
         if self.num_clusters is None:
@@ -123,30 +121,22 @@ class FeatureMapping:
     def plan(self, context: Context) -> list[StageCost]:
         """Plan the surrogate, the passes over source and downstream sets, and the training on what is kept.
 
-        The arithmetic of k-means is not planned.
+        The arithmetic of k-means is not planned. Means of clusters take no pass: their features are stored.
         """
-        embedding = [embeddings_plan(context)] if self.num_clusters else []
-        means = forward_plan(context, "group_means", context.num_total)
+        clustered = self.num_clusters is not None
+        embedding = [embeddings_plan(context)] if clustered else []
+        means = forward_plan(context, "group_means", 0 if clustered else context.num_total)
         votes = _votes_plan(context, self.further)
         return plan_groups(context, [surrogate_plan(context), *embedding, means, *votes])
 
 
-def _ranking(
-    context: Context,
-    method: LabelMapping | FeatureMapping,
-    network: StageResult,
-    counter: Callable[[], VoteCounter],
-    signal: Callable[[Forward], Tensor],
-    groups: Tensor,
-    about: dict[str, Any],
-) -> GroupRanking:
+def _ranking(context: Context, method: LabelMapping | FeatureMapping, voting: Voting) -> GroupRanking:
     """Return the ranking by the run's downstream set, combined with those of the further ones."""
-    sets = (None, *method.further.values())
-    rankings = [downstream_ranking(context, recipe, network, counter, signal, groups, about) for recipe in sets]
+    rankings = [downstream_ranking(context, recipe, voting) for recipe in (None, *method.further.values())]
     if len(rankings) == 1:
         return rankings[0]
     names = [downstream_of(context).name, *method.further]
-    return combine(rankings, method.combine, {**about, "downstream": names, "combine": method.combine})
+    return combine(rankings, method.combine, {**voting.about, "downstream": names, "combine": method.combine})
 
 
 def _votes_plan(context: Context, further: Mapping[str, DataRecipe]) -> list[StageCost]:

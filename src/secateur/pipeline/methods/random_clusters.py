@@ -1,0 +1,57 @@
+"""Random clusters, whole: the control of feature mapping on clusters, from the same clusters."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from secateur.core.errors import ConfigError
+from secateur.core.ledger import StageCost
+from secateur.core.ranking import group_sizes
+from secateur.grouping.kmeans import BACKENDS
+from secateur.mapping.ranking import random_ranking
+from secateur.pipeline.context import Context
+from secateur.pipeline.mapping import cluster_groups
+from secateur.pipeline.methods.base import Pruned
+from secateur.pipeline.methods.groups import keep_groups, plan_groups
+from secateur.pipeline.plan import embeddings_plan, surrogate_plan
+from secateur.pipeline.surrogate import surrogate
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomClusters:
+    """Keeps random k-means clusters of the surrogate's features, drawn by ``score_seed``; no labels, no downstream set.
+
+    Surrogate, features and clusters are those of ``feature_mapping`` with the same settings, so that only the choice
+    among the clusters differs; it is booked like there.
+
+    Args:
+        num_clusters: clusters of k-means; there is no default, the paper's is not known.
+        kmeans_backend: ``minibatch``, ``lloyd`` or ``faiss``.
+
+    Raises:
+        ConfigError: there is no number of clusters, or no such backend.
+    """
+
+    reads: ClassVar[frozenset[str]] = frozenset({"pruning_ratio", "score_seed", "scoring", "mapping"})
+    num_clusters: int | None
+    kmeans_backend: str
+
+    def __post_init__(self) -> None:
+        if self.num_clusters is None:
+            raise ConfigError("random_clusters needs a number of clusters: set method.num_clusters.")
+        if self.kmeans_backend not in BACKENDS:
+            raise ConfigError(
+                f"method.kmeans_backend must be one of {', '.join(BACKENDS)}; got {self.kmeans_backend!r}."
+            )
+
+    def prune(self, context: Context) -> Pruned:
+        """Draw the clusters."""
+        assert self.num_clusters is not None
+        groups = cluster_groups(context, surrogate(context), self.num_clusters, self.kmeans_backend)
+        made_by: dict[str, Any] = {"method": "random_clusters", "num_clusters": self.num_clusters}
+        about: dict[str, Any] = {"kind": "cluster", "fingerprint": context.data.fingerprint, "metadata": made_by}
+        size = group_sizes(groups, self.num_clusters)
+        return keep_groups(context, random_ranking(size, context.config["score_seed"], **about), groups)
+
+    def plan(self, context: Context) -> list[StageCost]:
+        """Plan the surrogate, the pass that embeds the source, and the training on what is kept."""
+        return plan_groups(context, [surrogate_plan(context), embeddings_plan(context)])
