@@ -16,6 +16,7 @@ from secateur.training.classifier import Classifier
 from secateur.training.evaluate import Evaluation, evaluate
 
 LoaderFactory = Callable[[], Iterable[Batch]]
+Row = dict[str, float | int | None]
 
 
 class EpochMetrics(pl.Callback):
@@ -25,11 +26,19 @@ class EpochMetrics(pl.Callback):
         loaders: makers of evaluation loaders by split, for example ``{"validation": ..., "test": ...}``.
         num_classes: number of classes.
         every: evaluate every so many epochs; the last epoch always is.
+        listener: called with the row of every epoch, of a resumed training first with those before.
     """
 
-    def __init__(self, loaders: Mapping[str, LoaderFactory], num_classes: int, every: int = 1) -> None:
+    def __init__(
+        self,
+        loaders: Mapping[str, LoaderFactory],
+        num_classes: int,
+        every: int = 1,
+        listener: Callable[[Row], None] | None = None,
+    ) -> None:
         self.loaders, self.num_classes, self.every = dict(loaders), num_classes, every
-        self.rows: list[dict[str, float | int | None]] = []
+        self.listener = listener
+        self.rows: list[Row] = []
         self.last: dict[str, Evaluation] = {}
         self.seconds = 0.0
         self._started = time.perf_counter()
@@ -42,7 +51,7 @@ class EpochMetrics(pl.Callback):
         """Append the epoch's row and hand it to the loggers."""
         epoch = trainer.current_epoch
         loss, num_samples = pl_module.epoch_loss()
-        row: dict[str, float | int | None] = {
+        row: Row = {
             "epoch": epoch,
             "train_loss": loss,
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
@@ -53,6 +62,7 @@ class EpochMetrics(pl.Callback):
             row[f"{split}_accuracy"] = self._evaluate(split, loader, pl_module, trainer) if due else None
         self.rows.append(row)
         self.seconds += time.perf_counter() - self._started
+        self._tell([row])
         pl_module.log_dict({k: float(v) for k, v in row.items() if v is not None and k != "epoch"})
 
     def _evaluate(self, split: str, loader: LoaderFactory, module: Classifier, trainer: pl.Trainer) -> float:
@@ -86,3 +96,8 @@ class EpochMetrics(pl.Callback):
         """Restore what :meth:`state_dict` returned."""
         self.last = {split: Evaluation(**values) for split, values in state_dict["last"].items()}
         self.rows, self.seconds = list(state_dict["rows"]), float(state_dict["seconds"])
+        self._tell(self.rows)
+
+    def _tell(self, rows: Iterable[Row]) -> None:
+        for row in rows if self.listener else ():
+            self.listener(row)  # type: ignore[misc]
