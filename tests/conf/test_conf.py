@@ -14,7 +14,7 @@ from secateur.pipeline.paths import CONF, SWEEPS
 from secateur.pipeline.validate import check_node
 
 # groups whose files hold plain keys, merged into the root or into another group
-PLAIN = {"ratio", "experiment", "variant", "preset", "trainer", "logger", "sweeps", "downstream"}
+PLAIN = {"ratio", "experiment", "variant", "preset", "trainer", "sweeps", "downstream"}
 GROUPS = {
     "data",
     "model",
@@ -25,6 +25,7 @@ GROUPS = {
     "optim",
     "extrapolation",
     "finetune",
+    "logger",
     *PLAIN - {"sweeps"},
 }
 FILES = sorted(CONF.rglob("*.yaml"))

@@ -45,7 +45,8 @@ def compare(context: Context, mask: Mask, names: list[str]) -> dict[str, Any]:
 
 def _measure(context: Context, mask: Mask, name: str) -> dict[str, Any]:
     baseline = full_mask(context) if name == "full" else random_mask(context, mask.num_kept)
-    trained = train_on_mask(context, baseline, recompute=context.recompute)
-    final = finish(context, trained)
+    unfollowed = context.unfollowed
+    trained = train_on_mask(unfollowed, baseline, recompute=context.recompute)
+    final = finish(unfollowed, trained)
     cost = sum(stage.flops for stage in final.costs) / context.ledger.full_flops
     return {**final.metrics, "cost_vs_full": cost, "reused": trained.cost.reused}

@@ -83,7 +83,7 @@ def run_key(config: Config, fingerprint: str, versions: Mapping[str, int]) -> st
     kept = {key: value for key, value in config.items() if key not in NOT_IN_KEY}
     for node in ("data", "downstream"):
         kept[node] = kept[node] and data_key(kept[node])
-    parts = {"config": kept, "pool": fingerprint, "versions": dict(versions), **foreign_code(config)}
+    parts = {"config": kept, "pool": fingerprint, "versions": dict(versions), **foreign_code(kept)}
     return content_key(parts, 12)
 
 

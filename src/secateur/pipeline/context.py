@@ -1,9 +1,10 @@
 """What every stage of one run shares."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from rich.console import Console
@@ -20,6 +21,9 @@ from secateur.pipeline.paradigms import passes_of
 from secateur.training.fit import TrainerSettings
 from secateur.training.recipe import Recipe
 
+if TYPE_CHECKING:
+    from secateur.pipeline.history import History
+
 EVALUATION_BATCH = 512
 
 
@@ -34,6 +38,7 @@ class Context:
         console: where progress and messages go.
         choices: the option each group was set to, for names in the record.
         downstream: the prepared downstream set of transfer learning; None without one.
+        history: told of every epoch that the run ends with; None in trainings that are not its own.
         warnings: collected for run.json.
         ledger: cost of the stages this result needs.
     """
@@ -44,6 +49,7 @@ class Context:
     console: Console
     choices: Mapping[str, str] = field(default_factory=dict)
     downstream: PreparedData | None = None
+    history: "History | None" = None
     warnings: list[str] = field(default_factory=list)
     ledger: Ledger = field(init=False)
     _flops: dict[str, float] = field(init=False, default_factory=dict)
@@ -107,6 +113,21 @@ class Context:
     def book(self, result: StageResult) -> None:
         """Add what a finished stage cost, whoever computed it, to the ledger."""
         self.ledger.add(StageCost.from_json(result.summary["cost"], reused=result.reused))
+
+    def listener(self, training: str) -> Callable[[dict[str, Any]], None] | None:
+        """Return who is to be told of a training's epochs as they end, if anybody."""
+        return partial(self.history.epoch, training) if self.history else None
+
+    def tell(self, training: str, result: StageResult) -> StageResult:
+        """Tell of the epochs of a finished training that were not told, because it was reused; return it."""
+        if self.history:
+            self.history.complete(training, result.path / "metrics.csv")
+        return result
+
+    @property
+    def unfollowed(self) -> "Context":
+        """The same for trainings that are not the run's own result."""
+        return replace(self, history=None) if self.history else self
 
     def warn(self, message: str) -> None:
         """Show a warning and keep it for the record."""

@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -41,6 +41,7 @@ from secateur.pipeline.downstream import prepare_downstream, shared_cost, transf
 from secateur.pipeline.facts import data_facts, model_names, pruning_facts
 from secateur.pipeline.fidelity import assess, missing
 from secateur.pipeline.final import Final, finish
+from secateur.pipeline.history import following, mirror
 from secateur.pipeline.methods.base import Pruned
 from secateur.pipeline.paths import runs_folder, store_folder
 from secateur.pipeline.training import train_on_mask
@@ -83,7 +84,8 @@ def execute(cfg: DictConfig, console: Console, choices: Mapping[str, str] | None
     """
     config = without_idle_variant(canonical(resolve(cfg)), choices or {})
     folder = runs_folder(config["paths"]["output_dir"], config["name"])
-    with _failing_into(folder, config):
+    log = (choices or {}, console.print)  # what a logger is told beside the configuration
+    with _failing_into(folder, config, *log):
         data = _prepared(canonical_json(config["data"]))
         downstream = _downstream(canonical_json(config["downstream"]), data) if config["downstream"] else None
     fingerprints = [data.fingerprint, *([downstream.fingerprint] if downstream else [])]
@@ -93,10 +95,11 @@ def execute(cfg: DictConfig, console: Console, choices: Mapping[str, str] | None
     with locked(run_dir / "run.lock", f"run {run_dir.name}", console.print), cpu_threads(settings.num_threads):
         if is_finished(run_dir) and not config["force"]:
             _add_comparisons(Context(config, data, store, console, choices or {}, downstream), run_dir)
+            mirror(config, run_dir, *log, data)
             return Outcome(run_dir, reused=True)
-        with _recording(run_dir, config, data) as record:
+        with following(config, run_dir, *log, data) as history, _recording(run_dir, config, data) as record:
             record["transfer"] = transfer_facts(config, data, downstream)
-            _run(Context(config, data, store, console, choices or {}, downstream), run_dir, record)
+            _run(Context(config, data, store, console, choices or {}, downstream, history), run_dir, record)
     return Outcome(run_dir, reused=False)
 
 
@@ -195,7 +198,9 @@ def _recording(run_dir: Path, config: Config, data: PreparedData) -> Iterator[di
 
 
 @contextmanager
-def _failing_into(folder: Path, config: Config) -> Iterator[None]:
+def _failing_into(
+    folder: Path, config: Config, choices: Mapping[str, str], say: Callable[[str], None]
+) -> Iterator[None]:
     """Record a failure that happens before the pool, and with it the run's key, is known."""
     try:
         yield
@@ -203,6 +208,7 @@ def _failing_into(folder: Path, config: Config) -> Iterator[None]:
         key = run_key(config, "unreadable", VERSIONS)
         record = _begin(key, config)
         save_record(folder / key, {**record, "status": "failed", "error": one_line(error), "finished": now()})
+        mirror(config, folder / key, choices, say)
         raise
 
 

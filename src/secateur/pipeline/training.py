@@ -53,14 +53,13 @@ def train_on_mask(context: Context, mask: Mask, start: Path | None = None, *, re
         reads["relabel"] = True
     key = stage_key("training", VERSION, reads, context.data.fingerprint, upstream)
     title = f"training on {mask.num_kept} of {len(mask)}"
-    return _finish(
-        context.store.get(
-            "training",
-            key,
-            lambda folder: _train(context, folder, title, kept=mask.kept_ids, start=start),
-            recompute=bool(context.config["force"]) if recompute is None else recompute,
-        )
+    result = context.store.get(
+        "training",
+        key,
+        lambda folder: _train(context, folder, title, kept=mask.kept_ids, start=start),
+        recompute=bool(context.config["force"]) if recompute is None else recompute,
     )
+    return _finish(context.tell("training", result))
 
 
 def _kept_classes(context: Context, mask: Mask) -> Tensor:
@@ -83,14 +82,13 @@ def train_with_policy(context: Context, sampling: Sampling) -> Trained:
     """Train the final model with a dynamic policy; keyed by the method, its ratio and ``score_seed``."""
     reads = _reads(context, "method", "pruning_ratio", "score_seed")
     key = stage_key("dynamic_training", VERSION, reads, context.data.fingerprint)
-    return _finish(
-        context.store.get(
-            "dynamic_training",
-            key,
-            lambda folder: _train(context, folder, "training on a subset per epoch", sampling=sampling),
-            recompute=bool(context.config["force"]),
-        )
+    result = context.store.get(
+        "dynamic_training",
+        key,
+        lambda folder: _train(context, folder, "training on a subset per epoch", sampling=sampling),
+        recompute=bool(context.config["force"]),
     )
+    return _finish(context.tell("training", result))
 
 
 def _reads(context: Context, *further: str) -> dict[str, Any]:
@@ -124,7 +122,11 @@ def _train(
     )
     loader = data.train_loader(order, recipe.batch_size, seed, augment=not makes_views(module), **context.placement)
     loaders = _loaders(context) if classifies(module) else {}
-    metrics = EpochMetrics(loaders, data.num_classes, settings.evaluate_every, feature_monitor(context, module))
+    metrics = EpochMetrics(
+        *(loaders, data.num_classes, settings.evaluate_every),
+        monitor=feature_monitor(context, module),
+        listener=context.listener("training"),
+    )
     callbacks = [metrics, *([sampling] if sampling else []), ProgressBar(title, context.console)]
     fit(
         *(module, loader, settings, folder, callbacks),

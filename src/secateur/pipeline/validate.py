@@ -17,6 +17,7 @@ from secateur.extrapolation.base import Needs
 from secateur.extrapolation.merging import Merge
 from secateur.pipeline.comparison import check_baselines
 from secateur.pipeline.config import OF_EXTRAPOLATION, Config, build, method_class, resolve, targets
+from secateur.pipeline.history import tracker_of
 from secateur.pipeline.paradigms import classifies, is_trainable, passes_of
 from secateur.pipeline.subset import subset_epochs
 from secateur.scores.base import Score
@@ -67,6 +68,7 @@ def validate(cfg: DictConfig) -> Config:
     for path, node in targets(config):
         check_node(path, node)
     build(config["data"]).check()
+    tracker_of(config).check()
     _check_transfer(config)
     build(config["optim"]).check_epochs(config["trainer"]["max_epochs"])
     build(config["method"])

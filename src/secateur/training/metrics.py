@@ -17,6 +17,7 @@ from secateur.training.evaluate import Evaluation, evaluate
 from secateur.training.monitor import FeatureMonitor
 
 LoaderFactory = Callable[[], Iterable[Batch]]
+Row = dict[str, float | int | None]
 
 
 class EpochMetrics(pl.Callback):
@@ -28,6 +29,7 @@ class EpochMetrics(pl.Callback):
         every: evaluate every so many epochs; the last epoch always is.
         monitor: what is measured of features that are trained without classes, in the same epochs; its time is not in
             ``seconds``.
+        listener: called with the row of every epoch, of a resumed training first with those before.
     """
 
     def __init__(
@@ -36,10 +38,11 @@ class EpochMetrics(pl.Callback):
         num_classes: int,
         every: int = 1,
         monitor: FeatureMonitor | None = None,
+        listener: Callable[[Row], None] | None = None,
     ) -> None:
         self.loaders, self.num_classes, self.every = dict(loaders), num_classes, every
-        self.monitor = monitor
-        self.rows: list[dict[str, float | int | None]] = []
+        self.monitor, self.listener = monitor, listener
+        self.rows: list[Row] = []
         self.last: dict[str, Evaluation] = {}
         self.seconds = 0.0
         self._started = time.perf_counter()
@@ -52,7 +55,7 @@ class EpochMetrics(pl.Callback):
         """Append the epoch's row and hand it to the loggers."""
         epoch = trainer.current_epoch
         loss, num_samples = pl_module.epoch_loss()
-        row: dict[str, float | int | None] = {
+        row: Row = {
             "epoch": epoch,
             "train_loss": loss,
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
@@ -66,6 +69,7 @@ class EpochMetrics(pl.Callback):
             measured = self.monitor(pl_module.model, str(trainer.precision)) if due else {}
             row.update({column: measured.get(column) for column in self.monitor.columns})
         self.rows.append(row)
+        self._tell([row])
         pl_module.log_dict({k: float(v) for k, v in row.items() if v is not None and k != "epoch"})
 
     def _evaluate(self, split: str, loader: LoaderFactory, module: Classifier, trainer: pl.Trainer) -> float:
@@ -100,3 +104,8 @@ class EpochMetrics(pl.Callback):
         """Restore what :meth:`state_dict` returned."""
         self.last = {split: Evaluation(**values) for split, values in state_dict["last"].items()}
         self.rows, self.seconds = list(state_dict["rows"]), float(state_dict["seconds"])
+        self._tell(self.rows)
+
+    def _tell(self, rows: Iterable[Row]) -> None:
+        for row in rows if self.listener else ():
+            self.listener(row)  # type: ignore[misc]
