@@ -14,7 +14,7 @@ from secateur.pipeline.paths import CONF, SWEEPS
 from secateur.pipeline.validate import check_node
 
 # groups whose files hold plain keys, merged into the root or into another group
-PLAIN = {"ratio", "experiment", "variant", "preset", "trainer", "sweeps", "downstream"}
+PLAIN = {"ratio", "experiment", "variant", "preset", "trainer", "sweeps", "downstream", "hydra/launcher"}
 GROUPS = {
     "data",
     "model",
@@ -34,7 +34,8 @@ SWEEP_FILES = sorted(SWEEPS.rglob("*.yaml"))
 
 def group_of(path):
     """Return the top-level group of a file: ``experiment`` for conf/experiment/demo/tdds.yaml."""
-    return path.relative_to(CONF).parts[0] if path.is_relative_to(CONF) else "sweeps"
+    parts = path.relative_to(CONF).parts if path.is_relative_to(CONF) else ("sweeps",)
+    return "hydra/launcher" if parts[0] == "hydra" else parts[0]
 
 
 def option_of(path):
@@ -79,7 +80,9 @@ def nodes(config, path=""):
 
 def test_every_group_was_seen():
     folders = {path.name for path in CONF.iterdir() if any(path.rglob("*.yaml"))}
-    assert {group_of(path) for path in FILES if path.parent != CONF} == folders >= GROUPS
+    groups = {group_of(path) for path in FILES if path.parent != CONF}
+    assert groups >= GROUPS
+    assert {group.split("/")[0] for group in groups} == folders
     deep = {path.relative_to(CONF).parts[:2] for path in FILES if len(path.relative_to(CONF).parts) > 2}
     assert {("experiment", "demo"), ("preset", "score")} <= deep
     assert len(OPTIONS) > 80

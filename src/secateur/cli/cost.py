@@ -56,7 +56,7 @@ def cost(arguments: Sequence[str]) -> int:
 
 def _plan(parsed: Namespace, console: Console) -> None:
     """Compose, check and plan; then print."""
-    from secateur.cli.run import make_importable
+    from secateur.cli.user_code import make_importable
     from secateur.pipeline.forecast import forecast
     from secateur.pipeline.memory import memory_plan
 

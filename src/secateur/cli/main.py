@@ -13,6 +13,7 @@ usage: secateur COMMAND [ARGUMENTS]
                       -m sweeps over comma-separated values                secateur run -m ratio=r30,r50 seed=0,1,2
                       sweeps=PAPER/TABLE runs a sweep file                 secateur run sweeps=demo/digits
   cost [OVERRIDES]    what that would cost, before it runs                 secateur cost score=tdds pruning_ratio=0.5
+  sweep ACTION DIR    status, submit or resume of many runs            secateur sweep resume outputs/sweeps/demo/TIME
   report PATH...      tables and figures from finished runs                secateur report outputs/runs/demo
   import FILE         a published mask file as mask.parquet                secateur import FILE --format F --data D
   doctor              what works on this machine
@@ -22,6 +23,7 @@ secateur COMMAND --help says more. Version """
 # Imported when called: `secateur --help` must not wait for torch.
 COMMANDS = {
     "run": "secateur.cli.run:run",
+    "sweep": "secateur.cli.sweep:sweep",
     "cost": "secateur.cli.cost:cost",
     "report": "secateur.cli.report:report",
     "import": "secateur.cli.import_:import_",

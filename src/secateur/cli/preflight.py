@@ -34,10 +34,12 @@ def parse(arguments: Sequence[str], program: str = "secateur run") -> argparse.N
 
 def _search_path(parsed: argparse.Namespace) -> str:
     """Return the override that makes sweeps/ (and the user's ``--config-dir``) visible as groups."""
-    folders = [str(SWEEPS.parent)]
-    if parsed.config_dir:
-        folders.append(str(Path(parsed.config_dir).resolve()))
-    return f"hydra.searchpath=[{','.join('file://' + folder for folder in folders)}]"
+    return search_path([SWEEPS.parent, *([Path(parsed.config_dir).resolve()] if parsed.config_dir else [])])
+
+
+def search_path(folders: Sequence[Path]) -> str:
+    """Return the override that adds folders to Hydra's search path."""
+    return f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in folders)}]"
 
 
 def preflight(parsed: argparse.Namespace) -> list[str]:
@@ -60,6 +62,23 @@ def preflight(parsed: argparse.Namespace) -> list[str]:
             validate(compose(_config_name(parsed), [*plain, *combination]))
     GlobalHydra.instance().clear()
     return [*plain, *swept.values(), "hydra.sweeper.params=null"] if swept else overrides
+
+
+def sweep_node(parsed: argparse.Namespace, overrides: Sequence[str]) -> DictConfig | None:
+    """Return the whole configuration of a sweep, Hydra's node included, with every swept key at its default.
+
+    Args:
+        parsed: the command.
+        overrides: what :func:`preflight` returned.
+
+    Returns:
+        None for a command that runs one configuration.
+    """
+    with initialize_config_dir(version_base="1.3", config_dir=str(_config_dir(parsed))):
+        plain = [text for text in overrides if not _is_sweep(text)]
+        cfg = compose(_config_name(parsed), plain, return_hydra_config=True)
+    GlobalHydra.instance().clear()
+    return cfg if parsed.multirun or cfg.hydra.mode == RunMode.MULTIRUN else None
 
 
 def compose_one(parsed: argparse.Namespace) -> tuple[DictConfig, dict[str, str]]:

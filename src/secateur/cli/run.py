@@ -4,7 +4,7 @@ import os
 import sys
 import traceback
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,9 +15,14 @@ from omegaconf import DictConfig
 
 from secateur.cli.console import make_console
 from secateur.cli.errors import BAD_INPUT, message
-from secateur.cli.preflight import known_keys, parse, preflight
+from secateur.cli.preflight import known_keys, parse, preflight, sweep_node
 from secateur.cli.summary import draw_figures, outcome_line, print_summary
+from secateur.cli.sweep_cell import SingleRun, job_of_sweep
+from secateur.cli.sweep_launch import launch, new_sweep
+from secateur.cli.sweep_state import run_dir_of
+from secateur.cli.user_code import code_folders, make_importable
 from secateur.core.errors import SecateurError
+from secateur.core.record import one_line
 from secateur.pipeline.paths import CONF
 from secateur.pipeline.run import execute
 from secateur.pipeline.validate import validate
@@ -35,18 +40,22 @@ def run(arguments: Sequence[str]) -> int:
     Returns:
         0 when all jobs finished, 2 when the input was bad, 1 when a job failed for another reason.
     """
+    return supervised(lambda: _run(arguments))
+
+
+def supervised(work: Callable[[], None]) -> int:
+    """Call what runs jobs; make one line of an error; print what came out of the jobs.
+
+    Returns:
+        The exit code, as of :func:`run`.
+    """
     global _ARGV, _FULL_ERROR
     _ARGV, _FULL_ERROR = list(sys.argv), os.environ.get("HYDRA_FULL_ERROR")
     _FINISHED.clear()
     _FAILED.clear()
     _CRASHED.clear()
     try:
-        parsed = parse(arguments)
-        make_importable(parsed.config_dir)
-        if _only_shows(parsed):
-            _show(arguments)
-            return 0
-        _hand_to_hydra([*_flags(parsed), *preflight(parsed)])
+        work()
     except BAD_INPUT as error:
         if _FULL_ERROR == "1":
             raise
@@ -59,30 +68,78 @@ def run(arguments: Sequence[str]) -> int:
     return 1 if _CRASHED else 2 if _FAILED else 0
 
 
+def _run(arguments: Sequence[str]) -> None:
+    parsed = parse(arguments)
+    make_importable(parsed.config_dir)
+    if _only_shows(parsed):
+        _show(arguments)
+        return
+    overrides = preflight(parsed)
+    if (cfg := sweep_node(parsed, overrides)) is None:
+        _hand_to_hydra([*_flags(parsed), *overrides])
+    else:
+        launch_sweep(parsed, cfg, overrides, wait=True)
+
+
+def launch_sweep(parsed: Namespace, cfg: DictConfig, overrides: Sequence[str], *, wait: bool) -> Path:
+    """Freeze and launch a sweep; return its folder.
+
+    Args:
+        parsed: the command.
+        cfg: what :func:`secateur.cli.preflight.sweep_node` returned.
+        overrides: what pre-flight returned.
+        wait: follow jobs at Slurm until they end.
+    """
+    folder, manifest = new_sweep(parsed, cfg, overrides, code_folders(parsed.config_dir))
+    make_console().print(f"sweep of {len(manifest.cells)} jobs: {folder}", markup=False)
+    launch_cells(folder, range(len(manifest.cells)), wait=wait)
+    return folder
+
+
+def launch_cells(folder: Path, numbers: Sequence[int], *, wait: bool) -> None:
+    """Launch jobs of a sweep; what those in other processes came to is part of this command's summary."""
+    for cell in launch(folder, numbers, task, make_console(), wait=wait):
+        run_dir = run_dir_of(folder, cell)
+        if cell.status == "finished" and run_dir is not None:
+            _FINISHED.append(run_dir)
+        else:
+            _FAILED.append(" ".join(cell.overrides))
+            _CRASHED.append(_FAILED[-1])
+
+
 def task(cfg: DictConfig) -> None:
     """Run one job; Hydra calls this, in this process or in one that a launcher started."""
     _restore_environment()
+    with job_of_sweep(own_process=_ARGV is None) as cell:
+        _run_job(cfg, cell)
+
+
+def _run_job(cfg: DictConfig, cell: SingleRun) -> None:
     console = make_console()
     sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     overrides = " ".join(HydraConfig.get().overrides.task)
     if sweep:
-        console.print(f"[bold]#{HydraConfig.get().job.num}[/] {overrides}")
+        console.print(f"[bold]#{cell.num}[/] {overrides}")
     try:
+        cell.start()
         validate(cfg)
-        outcome = execute(cfg, console, dict(HydraConfig.get().runtime.choices))
+        outcome = execute(cfg, console, dict(HydraConfig.get().runtime.choices), cell.runs_in)
     except SecateurError as error:
         sys.stderr.write(f"secateur: error: {message(error)}{f' [{overrides}]' if sweep else ''}\n")
         _FAILED.append(overrides if sweep else "")
+        cell.fail(message(error))
         if _ARGV is None:  # a launcher's process: the launcher must learn of it
             raise
         return
-    except Exception:
+    except Exception as error:
+        cell.fail(f"{type(error).__name__}: {one_line(error)}")
         if _ARGV is None:
             raise
         traceback.print_exc()  # a defect, not bad input; under -m the other jobs run on
         _FAILED.append(overrides or "this run")
         _CRASHED.append(overrides)
         return
+    cell.finish()
     _FINISHED.append(outcome.run_dir)
     draw_figures(outcome)
     console.print(outcome_line(outcome))
@@ -121,16 +178,6 @@ def _flags(parsed: Namespace) -> list[str]:
         if value := getattr(parsed, name):
             flags += [f"--{name.replace('_', '-')}", value]
     return flags
-
-
-def make_importable(config_dir: str | None) -> None:
-    """Let ``_target_`` name modules in the working folder, and beside or in the user's ``--config-dir``."""
-    folders = [Path.cwd()]
-    if config_dir:
-        folders += [Path(config_dir).resolve().parent, Path(config_dir).resolve()]
-    for folder in folders:
-        if str(folder) not in sys.path:
-            sys.path.append(str(folder))
 
 
 @contextmanager

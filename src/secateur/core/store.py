@@ -137,6 +137,22 @@ def locked(path: Path, what: str, say: Callable[[str], None]) -> Iterator[None]:
         lock.release()
 
 
+def is_held(path: Path) -> bool:
+    """Whether somebody holds a file lock; a lock file that does not exist is held by nobody."""
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path, timeout=0, fallback_to_soft=False):
+            return False
+    except Timeout:
+        return True
+
+
+def holder_of(path: Path) -> str:
+    """Return who holds a lock, in words."""
+    return _describe(path.with_suffix(".holder"))
+
+
 def _acquire(lock: FileLock, holder: Path, what: str, say: Callable[[str], None]) -> None:
     started, said = time.monotonic(), -WAIT_MESSAGE_SECONDS
     while True:

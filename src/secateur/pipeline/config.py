@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from secateur.core.errors import ConfigError, SecateurError
 from secateur.core.hashing import content_key
-from secateur.pipeline.paths import CONF
+from secateur.pipeline.paths import conf_folder
 
 Config = dict[str, Any]
 
@@ -60,8 +60,9 @@ def without_idle_variant(config: Config, choices: Mapping[str, str]) -> Config:
     """
     variant = config["variant"]
     nodes = ("score", "method", "extrapolation")
-    presets = [CONF / "preset" / node / f"{choices.get(node)}_{variant}.yaml" for node in nodes]
-    shipped = all((CONF / node / f"{choices.get(node)}.yaml").is_file() for node in nodes)
+    conf = conf_folder()
+    presets = [conf / "preset" / node / f"{choices.get(node)}_{variant}.yaml" for node in nodes]
+    shipped = all((conf / node / f"{choices.get(node)}.yaml").is_file() for node in nodes)
     if variant in (None, "reference") or not shipped or any(path.is_file() for path in presets):
         return config
     return {**config, "variant": "reference"}

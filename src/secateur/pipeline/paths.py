@@ -1,5 +1,8 @@
 """Where the configuration lies (the repository's conf/, or the copy in the wheel) and where results go."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -12,6 +15,22 @@ def _shipped(name: str) -> Path:
 
 CONF = _shipped("conf")
 SWEEPS = _shipped("sweeps")
+_FROZEN: ContextVar[Path | None] = ContextVar("frozen_conf", default=None)
+
+
+def conf_folder() -> Path:
+    """Return the configuration that holds here: in a job of a sweep the copy made at its launch, else ``CONF``."""
+    return _FROZEN.get() or CONF
+
+
+@contextmanager
+def frozen_conf(folder: Path) -> Iterator[None]:
+    """Let :func:`conf_folder` be a sweep's copy inside the block."""
+    token = _FROZEN.set(folder)
+    try:
+        yield
+    finally:
+        _FROZEN.reset(token)
 
 
 def runs_folder(output_dir: str, name: str) -> Path:

@@ -71,13 +71,19 @@ class Outcome:
     reused: bool
 
 
-def execute(cfg: DictConfig, console: Console, choices: Mapping[str, str] | None = None) -> Outcome:
+def execute(
+    cfg: DictConfig,
+    console: Console,
+    choices: Mapping[str, str] | None = None,
+    announce: Callable[[Path], None] = lambda run_dir: None,
+) -> Outcome:
     """Run one composed configuration, or find it finished.
 
     Args:
         cfg: a configuration as Hydra composes it.
         console: where progress and messages go.
         choices: the option each group was set to, for names in the record.
+        announce: called with the run's folder once it is known, before anything is trained.
 
     Raises:
         SecateurError: the run failed; a record with status ``failed`` and the reason has been written.
@@ -90,6 +96,7 @@ def execute(cfg: DictConfig, console: Console, choices: Mapping[str, str] | None
         downstream = _downstream(canonical_json(config["downstream"]), data) if config["downstream"] else None
     fingerprints = [data.fingerprint, *([downstream.fingerprint] if downstream else [])]
     run_dir = folder / run_key(config, "+".join(fingerprints), VERSIONS)
+    announce(run_dir)
     settings = TrainerSettings(**config["trainer"])
     store = Store(store_folder(config["paths"]["output_dir"]), console.print)
     with locked(run_dir / "run.lock", f"run {run_dir.name}", console.print), cpu_threads(settings.num_threads):

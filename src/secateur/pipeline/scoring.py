@@ -18,7 +18,7 @@ from secateur.pipeline.config import Config, build, stage_reads
 from secateur.pipeline.context import EVALUATION_BATCH, Context
 from secateur.pipeline.costs import recording_cost, training_cost
 from secateur.pipeline.paradigms import make_module, passes_of, recording_passes_of
-from secateur.pipeline.paths import CONF
+from secateur.pipeline.paths import conf_folder
 from secateur.pipeline.unsupervised import find_and_score
 from secateur.scores.base import Score
 from secateur.training.fit import finish_folder, fit
@@ -32,7 +32,8 @@ VERSION = 2
 
 def standard_scores(num_epochs: int) -> dict[str, Config]:
     """Return the shipped scorers, with their default settings, that a training of this length can feed."""
-    nodes = {path.stem: OmegaConf.to_container(OmegaConf.load(path)) for path in sorted(CONF.glob("score/*.yaml"))}
+    paths = sorted(conf_folder().glob("score/*.yaml"))
+    nodes = {path.stem: OmegaConf.to_container(OmegaConf.load(path)) for path in paths}
     return {name: node for name, node in nodes.items() if build(node).epochs_needed <= num_epochs}  # type: ignore[arg-type,misc]
 
 

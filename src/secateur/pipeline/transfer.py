@@ -126,7 +126,7 @@ def _train_all(
     loaders = {
         split: lambda split=split: data.eval_loader(split, EVALUATION_BATCH, **context.placement) for split in splits
     }
-    metrics = EpochMetrics(loaders, model.num_classes, context.trainer.evaluate_every, context.listener(mode))
+    metrics = EpochMetrics(loaders, model.num_classes, context.trainer.evaluate_every, listener=context.listener(mode))
     _fit(context, folder, Classifier(model, recipe, tuning.epochs(mode), seed), loader, metrics, "fine-tuning")
     return metrics, (metrics.num_samples, metrics.num_samples)
 
@@ -141,7 +141,7 @@ def _train_head(
     splits = {"validation": data.validation} if len(data.validation) else {}
     stored = {name: _features(context, model, ids) for name, ids in {**splits, "test": None}.items()}
     loaders = {name: lambda split=split: split for name, split in stored.items()}
-    metrics = EpochMetrics(loaders, model.num_classes, context.trainer.evaluate_every, context.listener(mode))
+    metrics = EpochMetrics(loaders, model.num_classes, context.trainer.evaluate_every, listener=context.listener(mode))
     head = HeadOnly(model.head)
     _fit(context, folder, Classifier(head, recipe, tuning.epochs(mode), seed), loader, metrics, "linear probe")
     return metrics, (len(data.pool), 0)

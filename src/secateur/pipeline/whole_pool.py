@@ -34,7 +34,9 @@ def train_on_pool(
     module = make_module(context, paradigm, model, recipe, num_epochs=num_epochs, seed=stream)
     order, augment = Shuffled(data.pool, stream), not makes_views(module)
     loader = data.train_loader(order, recipe.batch_size, stream, augment=augment, **context.placement)
-    metrics = EpochMetrics({}, data.num_classes, context.trainer.evaluate_every, feature_monitor(context, module))
+    metrics = EpochMetrics(
+        {}, data.num_classes, context.trainer.evaluate_every, monitor=feature_monitor(context, module)
+    )
     callbacks = [metrics, ProgressBar(stage, context.console)]
     fit(module, loader, context.trainer, folder, callbacks, max_epochs=num_epochs)
     finish_folder(folder, model, metrics)

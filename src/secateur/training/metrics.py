@@ -37,6 +37,7 @@ class EpochMetrics(pl.Callback):
         loaders: Mapping[str, LoaderFactory],
         num_classes: int,
         every: int = 1,
+        *,
         monitor: FeatureMonitor | None = None,
         listener: Callable[[Row], None] | None = None,
     ) -> None:

@@ -1,0 +1,157 @@
+"""``secateur sweep``: look at a sweep, send one to Slurm, go on with what is not finished."""
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from secateur.cli.console import make_console
+from secateur.cli.errors import suggestion
+from secateur.cli.preflight import parse, preflight, sweep_node
+from secateur.cli.run import launch_cells, launch_sweep, supervised
+from secateur.cli.slurm import is_slurm, queue
+from secateur.cli.sweep_cell import check_code
+from secateur.cli.sweep_state import find_sweep, refresh
+from secateur.cli.sweep_table import print_status
+from secateur.cli.user_code import make_importable
+from secateur.core.code import current, package_sha256
+from secateur.core.errors import ConfigError
+from secateur.core.manifest import FILE_NAME, Manifest, editing
+
+HELP = """\
+usage: secateur sweep status DIR [--all] [--json]
+       secateur sweep resume DIR [--accept-code] [--wait] [hydra/launcher=... hydra.launcher.KEY=...]
+       secateur sweep submit DIR | OVERRIDES
+
+  status   what became of every job: finished, running, pending, failed, lost
+  resume   launch again what failed or is lost, from the sweep's own copy of the configuration; at Slurm it returns at
+           once (--wait: it follows the jobs). Finished jobs stay as they are, jobs in the queue too.
+  submit   a new sweep to Slurm, by what `secateur run -m` takes, or what is left of an old one; returns at once
+
+DIR is a sweep's folder, outputs/sweeps/NAME/TIME; outputs/sweeps/NAME where it is the only one.
+"""
+FLAGS = {"status": {"--all", "--json"}, "resume": {"--accept-code", "--wait"}}
+
+
+def sweep(arguments: Sequence[str]) -> int:
+    """Do what the first argument says; 0, 1 when a job that was waited for failed, 2 for bad input."""
+    action, *rest = list(arguments) or ["--help"]
+    if action in ("-h", "--help") or "--help" in rest or "-h" in rest:
+        sys.stdout.write(HELP)
+        return 0
+    return supervised(lambda: _act(action, rest))
+
+
+def _act(action: str, rest: list[str]) -> None:
+    actions = {"status": _status, "resume": _resume, "submit": _submit}
+    if action not in actions:
+        raise ConfigError(f"no sweep command {action!r}{suggestion(action, actions)}")
+    actions[action](rest)
+
+
+def _status(arguments: list[str]) -> None:
+    folder, flags, more = _folder("status", arguments)
+    if more:
+        raise ConfigError(f"secateur sweep status takes one folder; {more[0]!r} is one too many.")
+    listed = queue()
+    manifest = refresh(folder, listed)
+    if "--json" in flags:
+        sys.stdout.write(json.dumps(asdict(manifest), indent=2) + "\n")
+        return
+    known = listed is not None or all(cell.job is None for cell in manifest.cells)
+    print_status(folder, manifest, make_console(), all_jobs="--all" in flags, queue_known=known)
+
+
+def _resume(arguments: list[str]) -> None:
+    folder, flags, overrides = _folder("resume", arguments)
+    go_on(folder, overrides, accept_code="--accept-code" in flags, wait="--wait" in flags)
+
+
+def _submit(arguments: list[str]) -> None:
+    if arguments and (Path(arguments[0]) / FILE_NAME).is_file():
+        go_on(Path(arguments[0]), arguments[1:], accept_code=False, wait=False)
+        return
+    if not any(text.startswith("hydra/launcher=") for text in arguments):
+        arguments = [*arguments, "hydra/launcher=slurm"]
+    parsed = parse(arguments, "secateur sweep submit")
+    parsed.multirun = True
+    make_importable(parsed.config_dir)
+    folder = _launch_new(parsed)
+    make_console().print(f"secateur sweep status {folder}", markup=False, soft_wrap=True)
+
+
+def _launch_new(parsed: Namespace) -> Path:
+    overrides = preflight(parsed)
+    cfg = sweep_node(parsed, overrides)
+    assert cfg is not None
+    if not is_slurm(cfg.hydra.launcher):
+        raise ConfigError(
+            f"hydra/launcher={cfg.hydra.runtime.choices['hydra/launcher']} needs this terminal: use secateur run -m; "
+            "secateur sweep submit is for slurm."
+        )
+    return launch_sweep(parsed, cfg, overrides, wait=False)
+
+
+def go_on(folder: Path, overrides: Sequence[str], *, accept_code: bool, wait: bool) -> None:
+    """Launch what failed or is lost of a sweep.
+
+    Args:
+        folder: the sweep's folder.
+        overrides: of Hydra's launcher, in place of those that the sweep was launched with.
+        accept_code: run them with today's code where it is not the launched one.
+        wait: follow jobs at Slurm until they end.
+
+    Raises:
+        ConfigError: the code has changed, squeue does not answer, or an override is not the launcher's.
+    """
+    _check_launcher_only(overrides)
+    listed = queue()
+    manifest = refresh(folder, listed)
+    if listed is None and any(cell.job is not None for cell in manifest.cells):
+        raise ConfigError(
+            "squeue does not answer, so nobody can say which jobs are still in the queue; try again later."
+        )
+    console = make_console()
+    numbers = [cell.num for cell in manifest.cells if cell.status in ("failed", "lost")]
+    if not numbers:
+        print_status(folder, manifest, console)
+        return
+    if not accept_code:
+        check_code(manifest, folder)
+    with editing(folder) as manifest:
+        _prepare(manifest, numbers, overrides)
+    console.print(f"again: {len(numbers)} of {len(manifest.cells)} jobs of {folder}", markup=False)
+    launch_cells(folder, numbers, wait=wait)
+
+
+def _prepare(manifest: Manifest, numbers: Sequence[int], overrides: Sequence[str]) -> None:
+    """Note in a manifest what will be launched: the jobs as pending, today's code, the launcher's overrides."""
+    manifest.code, manifest.user_code = package_sha256(), current(manifest.user_code)
+    given = {text.split("=", 1)[0] for text in overrides}
+    kept = [text for text in manifest.hydra if text.split("=", 1)[0] not in given]
+    manifest.hydra = [*kept, *overrides]
+    for cell in (manifest.cells[num] for num in numbers):
+        cell.status, cell.error, cell.job, cell.started, cell.ended = "pending", None, None, None, None
+
+
+def _check_launcher_only(overrides: Sequence[str]) -> None:
+    for text in overrides:
+        key = text.split("=", 1)[0].lstrip("+~")
+        if key != "hydra/launcher" and not key.startswith("hydra.launcher."):
+            raise ConfigError(
+                f"{text!r} would make other runs of this sweep's jobs; only hydra/launcher=... and "
+                "hydra.launcher.KEY=... can be given. Other values are a new sweep."
+            )
+
+
+def _folder(action: str, arguments: Sequence[str]) -> tuple[Path, set[str], list[str]]:
+    """Return the sweep's folder, the flags, and what else was given."""
+    flags = {text for text in arguments if text.startswith("--")}
+    if unknown := sorted(flags - FLAGS[action]):
+        raise ConfigError(f"unknown flag {unknown[0]!r}{suggestion(unknown[0], FLAGS[action])}")
+    rest = [text for text in arguments if text not in flags]
+    if not rest:
+        raise ConfigError(f"secateur sweep {action} needs the folder of a sweep: outputs/sweeps/NAME/TIME.")
+    return find_sweep(Path(rest[0])), flags, rest[1:]

@@ -1,0 +1,128 @@
+"""What one job of a sweep does beside its run: check that the code is the launched one, and say where it stands."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+
+from secateur.cli.freeze import Frozen
+from secateur.cli.user_code import make_importable
+from secateur.core.code import current, package_sha256
+from secateur.core.errors import ConfigError
+from secateur.core.manifest import FILE_NAME, Cell, Manifest, editing, load_manifest
+from secateur.core.record import now
+from secateur.pipeline.paths import frozen_conf
+
+
+class SingleRun:
+    """A run of its own, which has nobody to tell."""
+
+    num: int = 0
+
+    def start(self) -> None:
+        """Say that the job runs."""
+
+    def runs_in(self, run_dir: Path) -> None:
+        """Say which folder the run has."""
+
+    def finish(self) -> None:
+        """Say that the run is finished."""
+
+    def fail(self, error: str) -> None:
+        """Say why the run failed, in one line."""
+
+
+class JobCell(SingleRun):
+    """A job's place in its sweep's manifest.
+
+    Args:
+        folder: the sweep's folder.
+        num: the job's number.
+        own_process: a launcher started a process for this job.
+    """
+
+    def __init__(self, folder: Path, num: int, *, own_process: bool) -> None:
+        self.folder, self.num, self.own_process = folder, num, own_process
+
+    def start(self) -> None:
+        """Say that the job runs; let its user's modules be found.
+
+        Raises:
+            ConfigError: the code is not the one that the sweep was launched with.
+        """
+        self._write(status="running", error=None, started=now(), ended=None, **self._slurm_job())
+        if self.own_process:  # in the launching process it is what was loaded at the launch
+            manifest = load_manifest(self.folder)
+            make_importable(manifest.config_dir)
+            check_code(manifest, self.folder)
+
+    def runs_in(self, run_dir: Path) -> None:
+        """Say which folder the run has."""
+        self._write(run=Path(os.path.relpath(run_dir, self.folder)).as_posix())
+
+    def finish(self) -> None:
+        """Say that the run is finished."""
+        self._write(status="finished", ended=now())
+
+    def fail(self, error: str) -> None:
+        """Say why the run failed, in one line."""
+        self._write(status="failed", error=error, ended=now())
+
+    def _write(self, **values: str | None) -> None:
+        if not _is_first_rank():
+            return
+        with editing(self.folder) as manifest:
+            cell: Cell = manifest.cells[self.num]
+            for key, value in values.items():
+                setattr(cell, key, value)
+            cell.attempts += values.get("status") == "running"
+
+    def _slurm_job(self) -> dict[str, str | None]:
+        """Return the id squeue shows; nothing of a Slurm job that the whole sweep runs inside."""
+        if not self.own_process or os.environ.get("SUBMITIT_EXECUTOR") != "slurm":
+            return {"job": None}
+        array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+        return {"job": f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")}
+
+
+@contextmanager
+def job_of_sweep(*, own_process: bool) -> Iterator[SingleRun]:
+    """Yield the job's place in its sweep, if it is part of one; inside the block the sweep's copy of conf/ holds.
+
+    Args:
+        own_process: a launcher started a process for this job.
+    """
+    hydra = HydraConfig.get()
+    folder = Path(str(hydra.sweep.dir)) if hydra.mode == RunMode.MULTIRUN else None
+    if folder is None or not (folder / FILE_NAME).is_file():
+        yield SingleRun()
+        return
+    with frozen_conf(Frozen(folder).conf):
+        yield JobCell(folder, int(Path(str(hydra.sweep.subdir)).name), own_process=own_process)
+
+
+def check_code(manifest: Manifest, folder: Path) -> None:
+    """Check that the code is the one that the sweep was launched with.
+
+    Raises:
+        ConfigError: it is not; says what changed, both hashes, and what to do.
+    """
+    changed = [("secateur's code", manifest.code, package_sha256())]
+    found = current(manifest.user_code)
+    changed += [(path, sha256, found[path]) for path, sha256 in manifest.user_code.items()]
+    for what, before, after in changed:
+        if before != after:
+            raise ConfigError(
+                f"{what} is not what this sweep was launched with (sha256 {before[:12]} then, {after[:12]} now): go "
+                f"back to it, or take the new one for all jobs that are left: secateur sweep resume {folder} "
+                "--accept-code"
+            )
+
+
+def _is_first_rank() -> bool:
+    """Whether this is the only process of its job, or the one that writes."""
+    ranks = (os.environ.get(name) for name in ("RANK", "SLURM_PROCID", "SUBMITIT_LOCAL_GLOBALID"))
+    return int(next((rank for rank in ranks if rank), "0")) == 0

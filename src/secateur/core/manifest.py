@@ -1,0 +1,124 @@
+"""sweep.json: what a sweep is made of, and what became of each of its jobs.
+
+Every job writes its own cell when it starts, when its run's folder is known and when it ends, under a lock. What a
+job cannot write, because it was killed or never started, is found out from run.json, the locks and the scheduler.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from secateur.core.errors import DataError
+from secateur.core.files import read_json, write_json
+from secateur.core.store import locked
+
+SCHEMA = 1
+FILE_NAME = "sweep.json"
+Status = Literal["pending", "running", "finished", "failed", "lost"]
+SETTLED: tuple[Status, ...] = ("finished", "failed", "lost")
+
+
+@dataclass
+class Cell:
+    """One job of a sweep.
+
+    Attributes:
+        num: its number, from 0; never changes.
+        overrides: its configuration, as overrides.
+        status: pending, running, finished, failed or lost (neither a result nor anybody working on it).
+        run: the run's folder, relative to the sweep's; None until it is known.
+        error: why it failed, one line.
+        job: id of its Slurm job; None where there is none.
+        attempts: how often it was started.
+        started: when it was last started (ISO 8601).
+        ended: when it said that it had finished or failed.
+    """
+
+    num: int
+    overrides: list[str]
+    status: Status = "pending"
+    run: str | None = None
+    error: str | None = None
+    job: str | None = None
+    attempts: int = 0
+    started: str | None = None
+    ended: str | None = None
+
+
+@dataclass
+class Manifest:
+    """A sweep.
+
+    Attributes:
+        name: the name of its runs.
+        command: what was typed.
+        created: when it was launched (ISO 8601).
+        cwd: the working folder: relative paths of the configuration start here.
+        config_name: the primary configuration.
+        config_dir: the user's ``--config-dir``, where code beside it is found; None without one.
+        hydra: overrides of Hydra's own node, the launcher's among them.
+        launcher: the option of ``hydra/launcher`` that launched it last.
+        code: sha256 of the package's files.
+        user_code: ``{path: sha256}`` of the user's own modules.
+        cells: the jobs, by number.
+    """
+
+    name: str
+    command: str
+    created: str
+    cwd: str
+    config_name: str
+    config_dir: str | None
+    hydra: list[str]
+    launcher: str
+    code: str
+    user_code: dict[str, str]
+    cells: list[Cell] = field(default_factory=list)
+
+    def counts(self) -> dict[Status, int]:
+        """Return how many cells have each status, in the order finished, running, pending, failed, lost."""
+        order: tuple[Status, ...] = ("finished", "running", "pending", "failed", "lost")
+        return {status: sum(cell.status == status for cell in self.cells) for status in order}
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """Read a sweep's manifest.
+
+    Raises:
+        DataError: it is missing, is not JSON, or has another schema.
+    """
+    path = folder / FILE_NAME
+    try:
+        values: dict[str, Any] = read_json(path)
+    except FileNotFoundError as error:
+        raise DataError(f"No sweep at {folder}: it has no {FILE_NAME}.") from error
+    except ValueError as error:
+        raise DataError(f"{path} is not readable JSON; it may be truncated.") from error
+    if not isinstance(values, dict) or values.get("schema") != SCHEMA:
+        raise DataError(f"{path} is not a sweep of schema {SCHEMA}.")
+    cells = [Cell(**_known(Cell, cell)) for cell in values["cells"]]
+    return Manifest(**{**_known(Manifest, values), "cells": cells})
+
+
+def save_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write a sweep's manifest atomically."""
+    write_json(folder / FILE_NAME, {"schema": SCHEMA, **asdict(manifest)})
+
+
+@contextmanager
+def editing(folder: Path) -> Iterator[Manifest]:
+    """Hold the manifest's lock, yield what is in it, and save it if the block changed it."""
+    with locked(folder / "manifest.lock", "the manifest", lambda line: None):
+        manifest = load_manifest(folder)
+        before = asdict(manifest)
+        yield manifest
+        if asdict(manifest) != before:
+            save_manifest(folder, manifest)
+
+
+def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values that this version knows; later ones may add keys."""
+    names = {entry.name for entry in fields(kind)}
+    return {name: value for name, value in values.items() if name in names}
