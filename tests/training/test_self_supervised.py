@@ -70,7 +70,7 @@ def make(method="simsiam", channels=3, seed=1, lr=0.05, num_epochs=EPOCHS, **set
 
 
 def train(module, loader, folder, *callbacks, num_epochs=EPOCHS, every=1, monitor=None):
-    metrics = EpochMetrics({}, 10, every, monitor)
+    metrics = EpochMetrics({}, 10, every, monitor=monitor)
     settings = TrainerSettings(max_epochs=num_epochs, accelerator="cpu")
     fit(module, loader, settings, folder, [metrics, *callbacks], max_epochs=num_epochs)
     return metrics
