@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,6 +73,7 @@ def examine(output_dir: Path) -> Iterator[Check]:
     yield _guarded("file locks", lambda: _locks(output_dir))
     yield _guarded("disk", lambda: _disk(output_dir))
     yield _guarded("data sets", _data)
+    yield from _loggers()
     yield _slurm()
 
 
@@ -230,6 +232,29 @@ def find_data(root: Path) -> Iterator[str]:
     for place in (root, *sorted(entry for entry in root.iterdir() if entry.is_dir())):
         if any(place.glob("train*.parquet")) or any(place.glob("data/train*.parquet")):
             yield f"parquet ({place.name})"
+
+
+def _loggers() -> Iterator[Check]:
+    """Check every option of ``logger=``."""
+    from secateur.pipeline.paths import CONF
+
+    for path in sorted((CONF / "logger").glob("*.yaml")):
+        yield _guarded(f"logger={path.stem}", partial(_logger, path))
+
+
+def _logger(path: Path) -> Check:
+    from omegaconf import OmegaConf
+
+    from secateur.core.errors import ConfigError
+    from secateur.pipeline.config import build
+
+    node: Any = OmegaConf.to_container(OmegaConf.load(path))
+    name, tracker = f"logger={path.stem}", build(node)
+    try:
+        tracker.check()
+    except ConfigError:
+        return Check(name, "missing", "not installed", f"pip install 'secateur[{tracker.extra}]'")
+    return Check(name, "ok", tracker.state())
 
 
 def _slurm() -> Check:

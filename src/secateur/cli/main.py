@@ -16,6 +16,7 @@ usage: secateur COMMAND [ARGUMENTS]
   sweep ACTION DIR    status, submit or resume of many runs            secateur sweep resume outputs/sweeps/demo/TIME
   report PATH...      tables and figures from finished runs                secateur report outputs/runs/demo
   import FILE         a published mask file as mask.parquet                secateur import FILE --format F --data D
+  dashboard           a W&B workspace over the runs logged there          secateur dashboard --entity TEAM
   doctor              what works on this machine
 
 secateur COMMAND --help says more. Version """
@@ -27,6 +28,7 @@ COMMANDS = {
     "cost": "secateur.cli.cost:cost",
     "report": "secateur.cli.report:report",
     "import": "secateur.cli.import_:import_",
+    "dashboard": "secateur.cli.dashboard:dashboard",
     "doctor": "secateur.cli.doctor:doctor",
 }
 

@@ -65,16 +65,22 @@ class History:
             return False
         record = _record(run_dir)
         ended = _ended(record)
-        if record is not None:
-            result = Result(record, run_dir, data)
-            if ended == "finished":
-                for training, name in HISTORIES.items():
-                    self.complete(training, run_dir / name)
-            self._try(lambda: session.log_result(result) if ended == "finished" else session.log_failure(result))
-        complete, self.failed = not self.failed, False
-        self._try(lambda: session.release(ended))
-        self.session = None
+        try:
+            if record is not None:
+                self._log_end(session, Result(record, run_dir, data), ended)
+        finally:
+            complete, self.failed = not self.failed, False
+            self._try(lambda: session.release(ended))
+            self.session = None
         return ended == "finished" and complete and not self.failed
+
+    def _log_end(self, session: Session, result: Result, ended: Status) -> None:
+        if ended != "finished":
+            self._try(lambda: session.log_failure(result))
+            return
+        for training, name in HISTORIES.items():
+            self.complete(training, result.run_dir / name)
+        self._try(lambda: session.log_result(result))
 
     def _try(self, action: Callable[[], None]) -> None:
         if self.failed:

@@ -1,11 +1,13 @@
 """``logger=wandb``: one Weights & Biases run per job, whose every file stays inside the run's folder."""
 
+import netrc
+import os
 from collections.abc import Mapping
-from contextlib import ExitStack, redirect_stderr
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 from secateur.core.errors import ConfigError, SecateurError
 from secateur.tracking.base import HISTORIES, Job, Result, Session, Status, Tracker
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
 
 EXIT_CODES: Mapping[Status, int] = {"finished": 0, "failed": 1, "interrupted": 130}
+PUBLIC_HOST = "api.wandb.ai"
 TAG_LENGTH = 64  # longer tags are refused
 # Files of the run folder that become artifacts, by the type they get.
 ARTIFACTS = {"scores": "scores.parquet", "mask": "mask.parquet", "ranking": "ranking.parquet"}
@@ -169,11 +172,23 @@ class WandbSession(Session):
 
 
 def logged_in() -> bool:
-    """Whether there are credentials for W&B; neither asks anybody nor any server."""
+    """Whether there are credentials for W&B; asks neither anybody nor a server, which ``wandb.login`` does."""
     import wandb
 
-    with redirect_stderr(StringIO()):
-        try:
-            return bool(wandb.login(prompt=False, verify=False))
-        finally:
-            wandb.teardown()  # or the environment of the first job's run would come too late
+    try:
+        settings = wandb.setup().settings
+        host = urlsplit(settings.base_url).netloc
+        return bool(settings.api_key or settings.identity_token_file or _in_netrc(host))
+    finally:
+        wandb.teardown()  # or the environment of the first job's run would come too late
+
+
+def _in_netrc(host: str) -> bool:
+    """Whether the file that ``wandb login`` writes to knows a host, or the public server."""
+    given = os.environ.get("NETRC")
+    places = [Path(given).expanduser()] if given else [Path.home() / ".netrc", Path.home() / "_netrc"]
+    for path in filter(Path.is_file, places):
+        with suppress(netrc.NetrcParseError, OSError):
+            known = netrc.netrc(path)
+            return any(known.authenticators(name) for name in (host, PUBLIC_HOST))
+    return False
