@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -11,9 +12,10 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from secateur.core.errors import ConfigError
+from secateur.pipeline.config import Config
 from secateur.pipeline.paths import CONF, SWEEPS
 from secateur.pipeline.validate import validate
 
@@ -40,8 +42,12 @@ def _search_path(parsed: argparse.Namespace) -> str:
     return f"hydra.searchpath=[{','.join('file://' + folder for folder in folders)}]"
 
 
-def preflight(parsed: argparse.Namespace) -> list[str]:
+def preflight(parsed: argparse.Namespace, seen: list[Config] | None = None) -> list[str]:
     """Check every configuration of the command; each value of a sweep is composed once, not every combination.
+
+    Args:
+        parsed: the command.
+        seen: every configuration that was checked is appended to it.
 
     Returns:
         The overrides for Hydra. For a sweep they hold every swept key once: what the command line says of a key
@@ -57,9 +63,27 @@ def preflight(parsed: argparse.Namespace) -> list[str]:
         swept = _swept(parsed, overrides)
         plain = [text for text in overrides if _key(text) not in swept]
         for combination in _combinations({key: _values(text) for key, text in swept.items()}):
-            validate(compose(_config_name(parsed), [*plain, *combination]))
+            config = validate(compose(_config_name(parsed), [*plain, *combination]))
+            if seen is not None:
+                seen.append(config)
     GlobalHydra.instance().clear()
     return [*plain, *swept.values(), "hydra.sweeper.params=null"] if swept else overrides
+
+
+def launcher_of_sweep(parsed: argparse.Namespace, overrides: list[str]) -> dict[str, Any] | None:
+    """Return Hydra's launcher node when the command runs many jobs, else None.
+
+    Args:
+        parsed: the command.
+        overrides: what :func:`preflight` returned.
+    """
+    with initialize_config_dir(version_base="1.3", config_dir=str(_config_dir(parsed))):
+        plain = [text for text in overrides if not _is_sweep(text)]
+        hydra = compose(_config_name(parsed), plain, return_hydra_config=True).hydra
+    GlobalHydra.instance().clear()
+    if not (parsed.multirun or hydra.mode == RunMode.MULTIRUN):
+        return None
+    return {str(key): hydra.launcher[key] for key in hydra.launcher if not OmegaConf.is_missing(hydra.launcher, key)}
 
 
 def compose_one(parsed: argparse.Namespace) -> tuple[DictConfig, dict[str, str]]:

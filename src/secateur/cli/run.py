@@ -15,9 +15,11 @@ from omegaconf import DictConfig
 
 from secateur.cli.console import make_console
 from secateur.cli.errors import BAD_INPUT, message
-from secateur.cli.preflight import known_keys, parse, preflight
+from secateur.cli.preflight import known_keys, launcher_of_sweep, parse, preflight
+from secateur.cli.ranks import is_follower, start_processes, together
 from secateur.cli.summary import draw_figures, outcome_line, print_summary
 from secateur.core.errors import SecateurError
+from secateur.pipeline.config import Config, resolve
 from secateur.pipeline.paths import CONF
 from secateur.pipeline.run import execute
 from secateur.pipeline.validate import validate
@@ -46,15 +48,22 @@ def run(arguments: Sequence[str]) -> int:
         if _only_shows(parsed):
             _show(arguments)
             return 0
-        _hand_to_hydra([*_flags(parsed), *preflight(parsed)])
+        configs: list[Config] = []
+        overrides = preflight(parsed, configs)
+        if (code := _start_processes(parsed, overrides, configs, arguments)) is not None:
+            return code
+        _hand_to_hydra([*_flags(parsed), *overrides])
     except BAD_INPUT as error:
         if _FULL_ERROR == "1":
             raise
-        sys.stderr.write(f"secateur: error: {message(error, known_keys)}\n")
+        if not is_follower():
+            sys.stderr.write(f"secateur: error: {message(error, known_keys)}\n")
         return 2
     finally:
         sys.argv = _ARGV
         _ARGV = None
+    if is_follower():
+        return 1 if _CRASHED else 2 if _FAILED else 0
     print_summary(_FINISHED, _FAILED, make_console())
     return 1 if _CRASHED else 2 if _FAILED else 0
 
@@ -62,16 +71,18 @@ def run(arguments: Sequence[str]) -> int:
 def task(cfg: DictConfig) -> None:
     """Run one job; Hydra calls this, in this process or in one that a launcher started."""
     _restore_environment()
-    console = make_console()
+    console = make_console(quiet=is_follower())
     sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     overrides = " ".join(HydraConfig.get().overrides.task)
     if sweep:
         console.print(f"[bold]#{HydraConfig.get().job.num}[/] {overrides}")
     try:
-        validate(cfg)
-        outcome = execute(cfg, console, dict(HydraConfig.get().runtime.choices))
+        with together(resolve(cfg)):
+            validate(cfg)
+            outcome = execute(cfg, console, dict(HydraConfig.get().runtime.choices))
     except SecateurError as error:
-        sys.stderr.write(f"secateur: error: {message(error)}{f' [{overrides}]' if sweep else ''}\n")
+        if not is_follower():
+            sys.stderr.write(f"secateur: error: {message(error)}{f' [{overrides}]' if sweep else ''}\n")
         _FAILED.append(overrides if sweep else "")
         if _ARGV is None:  # a launcher's process: the launcher must learn of it
             raise
@@ -83,6 +94,8 @@ def task(cfg: DictConfig) -> None:
         _FAILED.append(overrides or "this run")
         _CRASHED.append(overrides)
         return
+    if is_follower():
+        return
     _FINISHED.append(outcome.run_dir)
     draw_figures(outcome)
     console.print(outcome_line(outcome))
@@ -90,9 +103,20 @@ def task(cfg: DictConfig) -> None:
 
 def _hand_to_hydra(arguments: list[str]) -> None:
     """Call Hydra in this process so that its errors are raised and not printed."""
-    with _environment("HYDRA_FULL_ERROR", "1"), _environment("SECATEUR_PID", str(os.getpid())):
+    pid = os.environ.get("SECATEUR_PID", str(os.getpid()))  # of the launcher, where there is one
+    with _environment("HYDRA_FULL_ERROR", "1"), _environment("SECATEUR_PID", pid):
         sys.argv = ["secateur run", *arguments]
         hydra_main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
+
+
+def _start_processes(
+    parsed: Namespace, overrides: list[str], configs: Sequence[Config], arguments: Sequence[str]
+) -> int | None:
+    """Start further processes where a job needs several and they are not there; return their exit code."""
+    strategies = [config["strategy"] for config in configs]
+    if not any("devices" in node for node in strategies):
+        return None
+    return start_processes(strategies, arguments, launcher_of_sweep(parsed, overrides))
 
 
 def _show(arguments: Sequence[str]) -> None:

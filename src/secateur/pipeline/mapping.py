@@ -9,6 +9,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from secateur.core.group import is_rank_zero
 from secateur.core.ledger import StageCost
 from secateur.core.ranking import GroupRanking, group_sizes
 from secateur.core.store import StageResult, stage_key
@@ -22,7 +23,7 @@ from secateur.mapping.votes import VoteCounter
 from secateur.pipeline.config import numerics_key
 from secateur.pipeline.context import EVALUATION_BATCH, Context
 from secateur.pipeline.downstream import prepare_downstream
-from secateur.pipeline.embeddings import embed
+from secateur.pipeline.embeddings import embed, pass_cost
 from secateur.training.evaluate import Forward, forward_pass
 
 VERSION = 1
@@ -43,6 +44,7 @@ def cluster_groups(context: Context, network: StageResult, num_clusters: int, ba
         stage_key("groups", VERSION, reads, context.data.fingerprint, [embedded.stage.path.name]),
         lambda folder: _cluster(context, folder, embedded.embeddings, num_clusters, backend),
         recompute=context.recompute,
+        by_one=True,
     )
     context.book(result)
     return Clusters.load(result.path / "clusters.safetensors").groups
@@ -78,7 +80,8 @@ def _means(context: Context, folder: Path, network: Path, groups: Tensor, num_gr
         stop = start + len(step.features)
         means.update(step.features.cpu(), groups[start:stop])
         start = stop
-    save_file({"means": means.compute()}, folder / "means.safetensors")
+    if is_rank_zero():
+        save_file({"means": means.compute()}, folder / "means.safetensors")
     return {"cost": cost().to_json()}
 
 
@@ -138,7 +141,8 @@ def _rank(
         fingerprint=context.data.fingerprint,
         metadata={**about, "downstream": data.name},
     )
-    ranking.save(folder / "ranking.parquet")
+    if is_rank_zero():
+        ranking.save(folder / "ranking.parquet")
     return {"cost": cost().to_json(), "num_voters": counter.num_samples}
 
 
@@ -147,12 +151,10 @@ def _passing(
 ) -> tuple[Callable[[], StageCost], Any]:
     """Return a pass of the surrogate over some training samples, and what it cost when it is over."""
     model = context.fresh_model("model", 0, start=network).to(context.trainer.device)
-    started, flops = time.monotonic(), context.flops("model") * len(ids)
-    loader = data.eval_loader(ids, EVALUATION_BATCH, **context.placement)
+    started, loader = time.monotonic(), data.eval_loader(ids, EVALUATION_BATCH, **context.placement)
 
     def cost() -> StageCost:
-        seconds = time.monotonic() - started
-        return StageCost(stage, len(ids), 0, flops=flops, seconds=seconds, device_seconds=seconds)
+        return pass_cost(context, stage, len(ids), started)
 
     return cost, forward_pass(model, loader, context.trainer.precision)
 
