@@ -1,8 +1,5 @@
 import os
 
-import pytest
-
-from secateur.core.ranks import is_rank_zero
 from secateur.tracking.environment import environment
 
 
@@ -20,11 +17,3 @@ def test_what_was_there_is_put_back_also_after_an_error(monkeypatch):
         work()
     assert os.environ["SECATEUR_TEST_A"] == "before"
     assert "SECATEUR_TEST_B" not in os.environ
-
-
-@pytest.mark.parametrize(("rank", "expected"), [(None, True), ("", True), ("0", True), ("1", False), ("12", False)])
-def test_rank_zero(monkeypatch, rank, expected):
-    monkeypatch.delenv("RANK", raising=False)
-    if rank is not None:
-        monkeypatch.setenv("RANK", rank)
-    assert is_rank_zero() is expected

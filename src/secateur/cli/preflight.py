@@ -14,6 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from secateur.core.errors import ConfigError
+from secateur.pipeline.config import Config
 from secateur.pipeline.paths import CONF, SWEEPS
 from secateur.pipeline.validate import validate
 
@@ -42,8 +43,12 @@ def search_path(folders: Sequence[Path]) -> str:
     return f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in folders)}]"
 
 
-def preflight(parsed: argparse.Namespace) -> list[str]:
+def preflight(parsed: argparse.Namespace, seen: list[Config] | None = None) -> list[str]:
     """Check every configuration of the command; each value of a sweep is composed once, not every combination.
+
+    Args:
+        parsed: the command.
+        seen: every configuration that was checked is appended to it.
 
     Returns:
         The overrides for Hydra. For a sweep they hold every swept key once: what the command line says of a key
@@ -59,7 +64,9 @@ def preflight(parsed: argparse.Namespace) -> list[str]:
         swept = _swept(parsed, overrides)
         plain = [text for text in overrides if _key(text) not in swept]
         for combination in _combinations({key: _values(text) for key, text in swept.items()}):
-            validate(compose(_config_name(parsed), [*plain, *combination]))
+            config = validate(compose(_config_name(parsed), [*plain, *combination]))
+            if seen is not None:
+                seen.append(config)
     GlobalHydra.instance().clear()
     return [*plain, *swept.values(), "hydra.sweeper.params=null"] if swept else overrides
 

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from secateur.cli.console import make_console
 from secateur.cli.errors import BAD_INPUT, message
 from secateur.cli.preflight import known_keys, parse, preflight, sweep_node
+from secateur.cli.ranks import check_sweep, is_follower, start_processes, together
 from secateur.cli.summary import draw_figures, outcome_line, print_summary
 from secateur.cli.sweep_cell import SingleRun, job_of_sweep
 from secateur.cli.sweep_launch import launch, new_sweep
@@ -23,6 +24,7 @@ from secateur.cli.sweep_state import run_dir_of
 from secateur.cli.user_code import code_folders, make_importable
 from secateur.core.errors import SecateurError
 from secateur.core.record import one_line
+from secateur.pipeline.config import Config, resolve
 from secateur.pipeline.paths import CONF
 from secateur.pipeline.run import execute
 from secateur.pipeline.validate import validate
@@ -43,8 +45,11 @@ def run(arguments: Sequence[str]) -> int:
     return supervised(lambda: _run(arguments))
 
 
-def supervised(work: Callable[[], None]) -> int:
+def supervised(work: Callable[[], int | None]) -> int:
     """Call what runs jobs; make one line of an error; print what came out of the jobs.
+
+    Args:
+        work: returns None, or the exit code of processes that have said everything themselves.
 
     Returns:
         The exit code, as of :func:`run`.
@@ -55,41 +60,52 @@ def supervised(work: Callable[[], None]) -> int:
     _FAILED.clear()
     _CRASHED.clear()
     try:
-        work()
+        code = work()
     except BAD_INPUT as error:
         if _FULL_ERROR == "1":
             raise
-        sys.stderr.write(f"secateur: error: {message(error, known_keys)}\n")
+        if not is_follower():
+            sys.stderr.write(f"secateur: error: {message(error, known_keys)}\n")
         return 2
     finally:
         sys.argv = _ARGV
         _ARGV = None
-    print_summary(_FINISHED, _FAILED, make_console())
+    if code is not None:
+        return code
+    if not is_follower():
+        print_summary(_FINISHED, _FAILED, make_console())
     return 1 if _CRASHED else 2 if _FAILED else 0
 
 
-def _run(arguments: Sequence[str]) -> None:
+def _run(arguments: Sequence[str]) -> int | None:
     parsed = parse(arguments)
     make_importable(parsed.config_dir)
     if _only_shows(parsed):
         _show(arguments)
-        return
-    overrides = preflight(parsed)
-    if (cfg := sweep_node(parsed, overrides)) is None:
+        return 0
+    configs: list[Config] = []
+    overrides = preflight(parsed, configs)
+    if (cfg := sweep_node(parsed, overrides)) is not None:
+        launch_sweep(parsed, cfg, overrides, configs, wait=True)
+        return None
+    if (code := start_processes(configs, arguments)) is None:
         _hand_to_hydra([*_flags(parsed), *overrides])
-    else:
-        launch_sweep(parsed, cfg, overrides, wait=True)
+    return code
 
 
-def launch_sweep(parsed: Namespace, cfg: DictConfig, overrides: Sequence[str], *, wait: bool) -> Path:
+def launch_sweep(
+    parsed: Namespace, cfg: DictConfig, overrides: Sequence[str], configs: Sequence[Config], *, wait: bool
+) -> Path:
     """Freeze and launch a sweep; return its folder.
 
     Args:
         parsed: the command.
         cfg: what :func:`secateur.cli.preflight.sweep_node` returned.
         overrides: what pre-flight returned.
+        configs: what pre-flight checked.
         wait: follow jobs at Slurm until they end.
     """
+    check_sweep(configs, cfg.hydra.launcher)
     folder, manifest = new_sweep(parsed, cfg, overrides, code_folders(parsed.config_dir))
     make_console().print(f"sweep of {len(manifest.cells)} jobs: {folder}", markup=False)
     launch_cells(folder, range(len(manifest.cells)), wait=wait)
@@ -115,17 +131,19 @@ def task(cfg: DictConfig) -> None:
 
 
 def _run_job(cfg: DictConfig, cell: SingleRun) -> None:
-    console = make_console()
+    console = make_console(quiet=is_follower())
     sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     overrides = " ".join(HydraConfig.get().overrides.task)
     if sweep:
         console.print(f"[bold]#{cell.num}[/] {overrides}")
     try:
         cell.start()
-        validate(cfg)
-        outcome = execute(cfg, console, dict(HydraConfig.get().runtime.choices), cell.runs_in)
+        with together(resolve(cfg)):
+            validate(cfg)
+            outcome = execute(cfg, console, dict(HydraConfig.get().runtime.choices), cell.runs_in)
     except SecateurError as error:
-        sys.stderr.write(f"secateur: error: {message(error)}{f' [{overrides}]' if sweep else ''}\n")
+        if not is_follower():
+            sys.stderr.write(f"secateur: error: {message(error)}{f' [{overrides}]' if sweep else ''}\n")
         _FAILED.append(overrides if sweep else "")
         cell.fail(message(error))
         if _ARGV is None:  # a launcher's process: the launcher must learn of it
@@ -140,6 +158,8 @@ def _run_job(cfg: DictConfig, cell: SingleRun) -> None:
         _CRASHED.append(overrides)
         return
     cell.finish()
+    if is_follower():
+        return
     _FINISHED.append(outcome.run_dir)
     draw_figures(outcome)
     console.print(outcome_line(outcome))
@@ -147,7 +167,8 @@ def _run_job(cfg: DictConfig, cell: SingleRun) -> None:
 
 def _hand_to_hydra(arguments: list[str]) -> None:
     """Call Hydra in this process so that its errors are raised and not printed."""
-    with _environment("HYDRA_FULL_ERROR", "1"), _environment("SECATEUR_PID", str(os.getpid())):
+    pid = os.environ.get("SECATEUR_PID", str(os.getpid()))  # of the launcher, where there is one
+    with _environment("HYDRA_FULL_ERROR", "1"), _environment("SECATEUR_PID", pid):
         sys.argv = ["secateur run", *arguments]
         hydra_main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
 

@@ -19,6 +19,7 @@ from secateur.cli.user_code import make_importable
 from secateur.core.code import current, package_sha256
 from secateur.core.errors import ConfigError
 from secateur.core.manifest import FILE_NAME, Manifest, editing
+from secateur.pipeline.config import Config
 
 HELP = """\
 usage: secateur sweep status DIR [--all] [--json]
@@ -83,7 +84,8 @@ def _submit(arguments: list[str]) -> None:
 
 
 def _launch_new(parsed: Namespace) -> Path:
-    overrides = preflight(parsed)
+    configs: list[Config] = []
+    overrides = preflight(parsed, configs)
     cfg = sweep_node(parsed, overrides)
     assert cfg is not None
     if not is_slurm(cfg.hydra.launcher):
@@ -91,7 +93,7 @@ def _launch_new(parsed: Namespace) -> Path:
             f"hydra/launcher={cfg.hydra.runtime.choices['hydra/launcher']} needs this terminal: use secateur run -m; "
             "secateur sweep submit is for slurm."
         )
-    return launch_sweep(parsed, cfg, overrides, wait=False)
+    return launch_sweep(parsed, cfg, overrides, configs, wait=False)
 
 
 def go_on(folder: Path, overrides: Sequence[str], *, accept_code: bool, wait: bool) -> None:

@@ -9,6 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from secateur.cli.freeze import Frozen
+from secateur.cli.ranks import is_follower
 from secateur.cli.user_code import make_importable
 from secateur.core.code import current, package_sha256
 from secateur.core.errors import ConfigError
@@ -72,7 +73,7 @@ class JobCell(SingleRun):
         self._write(status="failed", error=error, ended=now())
 
     def _write(self, **values: str | None) -> None:
-        if not _is_first_rank():
+        if is_follower():
             return
         with editing(self.folder) as manifest:
             cell: Cell = manifest.cells[self.num]
@@ -120,9 +121,3 @@ def check_code(manifest: Manifest, folder: Path) -> None:
                 f"back to it, or take the new one for all jobs that are left: secateur sweep resume {folder} "
                 "--accept-code"
             )
-
-
-def _is_first_rank() -> bool:
-    """Whether this is the only process of its job, or the one that writes."""
-    ranks = (os.environ.get(name) for name in ("RANK", "SLURM_PROCID", "SUBMITIT_LOCAL_GLOBALID"))
-    return int(next((rank for rank in ranks if rank), "0")) == 0

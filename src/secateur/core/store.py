@@ -3,6 +3,8 @@
 A stage in progress is ``<key>.partial/``, kept when its process dies so that the next one resumes from the
 checkpoint in it. A file lock (flock, freed by the kernel even after SIGKILL) keeps two processes from computing
 the same stage; the lock is an optimization, the rename is the truth.
+
+Of the processes that run a job together, rank 0 alone looks, locks and publishes; the others do what it found.
 """
 
 import os
@@ -10,7 +12,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +21,12 @@ from filelock import FileLock, Timeout
 
 from secateur.core.errors import StoreError
 from secateur.core.files import read_json, write_json
+from secateur.core.group import Group, alone, current
 from secateur.core.hashing import content_key
 
 FINISHED = "stage.json"
 WAIT_MESSAGE_SECONDS = 60.0
+VISIBLE_SECONDS = 60.0  # a network file system may show another host's files late
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,13 @@ class Store:
         self.say = say
 
     def get(
-        self, stage: str, key: str, compute: Callable[[Path], dict[str, Any]], *, recompute: bool = False
+        self,
+        stage: str,
+        key: str,
+        compute: Callable[[Path], dict[str, Any]],
+        *,
+        recompute: bool = False,
+        by_one: bool = False,
     ) -> StageResult:
         """Return a finished stage, computing it in its ``.partial`` folder if nobody has.
 
@@ -75,20 +85,60 @@ class Store:
             stage: name of the stage.
             key: its :func:`stage_key`.
             compute: fills the folder it is given and returns a JSON summary; it is called again on the same
-                folder when an earlier attempt was killed, and should resume from what lies there.
+                folder when an earlier attempt was killed, and should resume from what lies there. All processes of
+                a group call it; files are rank 0's to write, and its summary counts.
             recompute: ignore a finished one and compute it anew.
+            by_one: rank 0 computes it, and the others wait.
         """
-        final = self.root / stage / key
-        if self._finished(final) and not recompute:
-            return self._result(final, reused=True)
-        with locked(final.with_name(f"{key}.lock"), f"stage {stage} {key}", self.say):
-            if self._finished(final) and not recompute:
-                return self._result(final, reused=True)
-            partial = final.with_name(f"{key}.partial")
-            partial.mkdir(parents=True, exist_ok=True)
-            write_json(partial / FINISHED, compute(partial))
-            self._publish(partial, final)
-            return self._result(final, reused=False)
+        group, final = current(), self.root / stage / key
+        if group.rank:
+            return self._follow(group, final, compute, by_one=by_one)
+        with ExitStack() as held:
+            if recompute or not self._finished(final):
+                held.enter_context(locked(final.with_name(f"{key}.lock"), f"stage {stage} {key}", self.say))
+            found = self._finished(final) and not recompute
+            group.broadcast((stage, key, found))
+            if not found:
+                partial = final.with_name(f"{key}.partial")
+                partial.mkdir(parents=True, exist_ok=True)
+                with alone() if by_one else nullcontext():
+                    summary = compute(partial)
+                write_json(partial / FINISHED, summary)
+                self._publish(partial, final)
+            result = self._result(final, reused=found)
+            group.broadcast(result.summary)
+            return result
+
+    def _follow(
+        self, group: Group, final: Path, compute: Callable[[Path], dict[str, Any]], *, by_one: bool
+    ) -> StageResult:
+        """Do as rank 0 found: take the finished stage, or compute along."""
+        stage, key, found = group.broadcast(None)
+        if (stage, key) != (final.parent.name, final.name):
+            raise StoreError(
+                f"Process {group.rank} asks for stage {final.parent.name} {final.name} where process 0 asks for "
+                f"{stage} {key}: they do not run the same configuration, code or data."
+            )
+        if not found and not by_one:
+            compute(final.with_name(f"{key}.partial"))
+        summary = group.broadcast(None)
+        self._await(final)
+        return StageResult(final, found, summary)
+
+    def _await(self, final: Path) -> None:
+        """Wait until what rank 0 published is visible here.
+
+        Raises:
+            StoreError: it does not appear.
+        """
+        started = time.monotonic()
+        while not self._finished(final):
+            if time.monotonic() - started > VISIBLE_SECONDS:
+                raise StoreError(
+                    f"{final} was finished by process 0 but is not visible on {socket.gethostname()}: "
+                    "paths.output_dir must be on a file system that all nodes share."
+                )
+            time.sleep(0.1)
 
     def _finished(self, final: Path) -> bool:
         return (final / FINISHED).is_file()
@@ -111,6 +161,15 @@ class Store:
             os.rename(final, discarded)
         os.rename(partial, final)
         shutil.rmtree(discarded, ignore_errors=True)
+
+
+@contextmanager
+def locked_by_zero(path: Path, what: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Let rank 0 hold a file lock; the other processes of its group wait until it does."""
+    group = current()
+    with locked(path, what, say) if group.rank == 0 else nullcontext():
+        group.broadcast(None)
+        yield
 
 
 @contextmanager

@@ -35,6 +35,7 @@ class LoaderSettings:
         drop_last: leave out the last batch of an epoch when it is smaller.
         device: where batches are wanted.
         channels_last: memory format of the images.
+        part: this process's number among those that divide every batch, and how many they are; each yields its slice.
     """
 
     order: EpochOrder
@@ -47,6 +48,7 @@ class LoaderSettings:
     drop_last: bool = False
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     channels_last: bool = False
+    part: tuple[int, int] = (0, 1)
 
 
 def batch_sizes(num_samples: int, batch_size: int, drop_last: bool) -> list[int]:
@@ -115,10 +117,34 @@ class ImageLoader(ABC):
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches of the current epoch; everything is computed from the first ``next()`` on."""
+        number, parts = self.settings.part
+        yield from self._load([ids.tensor_split(parts)[number] for ids in self._batches()])
+
+    def divided(self, part: int, parts: int) -> Iterator[Batch]:
+        """Yield all batches of the current epoch, but read the images of every ``parts``-th only, from ``part`` on.
+
+        The others come with labels and ids and without images: ``x`` is ``[0, C, H, W]``.
+        """
+        batches = self._batches()
+        loaded = self._load(batches[part::parts])
+        nothing = torch.empty(0, *self.settings.image_shape, device=self.settings.device)
+        for number, ids in enumerate(batches):
+            if number % parts == part:
+                yield next(loaded)
+            else:
+                sample_id = ids.to(self.settings.device)
+                yield Batch(nothing, self._labels[sample_id], sample_id)
+        next(loaded, None)  # so that it ends
+
+    def _batches(self) -> list[Tensor]:
+        """Return the ``sample_id`` of every batch of the current epoch, int64 ``[B]`` each."""
+        ids = self.settings.order.ids(self.epoch)
+        sizes = batch_sizes(len(ids), self.batch_size, self.settings.drop_last)
+        return list(torch.split(ids[: sum(sizes)], sizes)) if sizes else []
+
+    def _load(self, batches: list[Tensor]) -> Iterator[Batch]:
+        """Yield batches with their images."""
         settings, epoch = self.settings, self.epoch
-        ids = settings.order.ids(epoch)
-        sizes = batch_sizes(len(ids), self.batch_size, settings.drop_last)
-        batches = list(torch.split(ids[: sum(sizes)], sizes)) if sizes else []
         table = None
         if settings.augmentation is not None:
             _, height, width = settings.image_shape

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from secateur.core.errors import ConfigError
 from secateur.core.fingerprint import fingerprint
+from secateur.core.group import current
 from secateur.data.augment import Augmentation, Normalization
 from secateur.data.images import IndexedImages
 from secateur.data.loaders import ImageLoader, LoaderSettings, ResidentLoader
@@ -186,6 +187,8 @@ class PreparedData:
     ) -> ImageLoader:
         """Return a loader over training samples, with the labels as trained on.
 
+        Where several processes train together, it yields this one's slice of every batch.
+
         Args:
             order: which samples every epoch visits.
             batch_size: samples per batch.
@@ -212,6 +215,7 @@ class PreparedData:
             drop_last=drop_last,
             device=torch.device(device),
             channels_last=channels_last,
+            part=(current().rank, current().size),
         )
         return self._loader("train", settings)
 

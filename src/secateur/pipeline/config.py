@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from secateur.core.errors import ConfigError, SecateurError
 from secateur.core.hashing import content_key
 from secateur.pipeline.paths import conf_folder
+from secateur.training.strategy import Strategy
 
 Config = dict[str, Any]
 
@@ -20,7 +21,7 @@ OPTIONAL = ("score", "selection", "variant", "scoring", "score_seed", "extrapola
 # What only an extrapolation reads.
 OF_EXTRAPOLATION = ("subset_fraction", "subset_epochs_factor", "subset_stratified", "subset_include", "merge")
 # What never changes a result.
-NOT_IN_KEY = ("paths", "logger", "name", "force", "compare_with", "fidelity", "experiment", "sweeps")
+NOT_IN_KEY = ("strategy", "paths", "logger", "name", "force", "compare_with", "fidelity", "experiment", "sweeps")
 # Keys of ``data:`` that came later: off, they leave results and keys as they were.
 DATA_IF_SET = ("first", "per_class")
 DATA_NOT_IN_KEY = ("root", "extra", "num_workers", "download", "resident_limit_gib")
@@ -84,6 +85,7 @@ def run_key(config: Config, fingerprint: str, versions: Mapping[str, int]) -> st
     kept = {key: value for key, value in config.items() if key not in NOT_IN_KEY}
     for node in ("data", "downstream"):
         kept[node] = kept[node] and data_key(kept[node])
+    kept["trainer"] = {**kept["trainer"], **_normalizing(config)}
     parts = {"config": kept, "pool": fingerprint, "versions": dict(versions), **foreign_code(kept)}
     return content_key(parts, 12)
 
@@ -125,7 +127,18 @@ def data_key(node: Config) -> Config:
 
 def numerics_key(config: Config) -> Config:
     """Return the part of the ``trainer:`` node that every training reads."""
-    return {key: config["trainer"][key] for key in ("precision", "channels_last", "deterministic", "num_threads")}
+    read = ("precision", "channels_last", "deterministic", "num_threads")
+    return {**{key: config["trainer"][key] for key in read}, **_normalizing(config)}
+
+
+def _normalizing(config: Config) -> Config:
+    """Return over how many slices of a batch its normalization is divided, where it is.
+
+    The number of processes changes nothing else about a result than rounding, so it enters no key.
+    """
+    strategy: Strategy = build(config["strategy"])
+    divided = strategy.num_processes > 1 and not strategy.sync_batchnorm
+    return {"batchnorm_slices": strategy.num_processes} if divided else {}
 
 
 def build(node: Config) -> Any:

@@ -2,6 +2,7 @@
 
 import torch
 
+from secateur.core.group import current
 from secateur.core.ledger import StageCost
 from secateur.pipeline.context import Context
 from secateur.pipeline.paradigms import FORWARD_ONLY
@@ -44,7 +45,7 @@ def training_cost(
         samples_backward=backward,
         flops=(forward + 2 * backward) * flops,
         seconds=metrics.seconds,
-        device_seconds=metrics.seconds,
+        device_seconds=metrics.seconds * current().size,
         peak_memory_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
         pruning=pruning,
     )

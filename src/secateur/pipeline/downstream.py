@@ -3,7 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from secateur.core.errors import ConfigError
+from secateur.core.errors import ConfigError, DataError
+from secateur.core.group import current
+from secateur.core.hashing import content_key
 from secateur.core.ledger import Ledger
 from secateur.data.prepare import prepare
 from secateur.data.prepared import PreparedData
@@ -21,13 +23,29 @@ def prepare_downstream(recipe: DataRecipe, source: PreparedData) -> PreparedData
         ConfigError: its images do not have the shape of the source's.
         DataError: the data is missing, unreadable or empty.
     """
-    data = prepare(replace(recipe, mean=list(source.mean), std=list(source.std)))
+    data = share_fingerprint(prepare(replace(recipe, mean=list(source.mean), std=list(source.std))))
     if data.image_shape != source.image_shape:
         theirs, ours = ("x".join(map(str, shape)) for shape in (data.image_shape, source.image_shape))
         raise ConfigError(
             f"The images of downstream={data.name} are {theirs} (channels x height x width), but the network is "
             f"made for the {ours} of data={source.name}: set downstream.image_size and downstream.channels."
         )
+    return data
+
+
+def share_fingerprint(data: PreparedData) -> PreparedData:
+    """Let rank 0 alone read every stored image for the fingerprint; return the data.
+
+    Raises:
+        DataError: another process has other labels.
+    """
+    group = current()
+    if group.size > 1:
+        data.__dict__["fingerprint"] = group.from_zero(lambda: data.fingerprint)
+        labels = group.gather(content_key([data.pool.tolist(), data.pool_labels.tolist()], 16))
+        if len(set(labels)) > 1:
+            others = [rank for rank, key in enumerate(labels) if key != labels[0]]
+            raise DataError(f"Process {others[0]} reads other samples or labels of {data.name} than process 0 does.")
     return data
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from secateur.core.errors import NumericalError
+from secateur.core.group import current, is_rank_zero
 from secateur.core.ledger import StageCost
 from secateur.core.store import StageResult, stage_key
 from secateur.pipeline.config import numerics_key
@@ -26,11 +28,26 @@ CHUNK = 4096  # samples read at a time
 
 @dataclass(frozen=True)
 class Embedded:
-    """Penultimate features ``[N, D]`` and logits ``[N, C]`` of the pool, float32, and the stage they come from."""
+    """What a network makes of the pool, and the stage it comes from.
 
-    embeddings: Tensor
-    logits: Tensor
+    It is read when it is asked for: of several processes only those that need it hold it.
+    """
+
     stage: StageResult
+
+    @property
+    def embeddings(self) -> Tensor:
+        """Penultimate features, float32 ``[N, D]``."""
+        return self._tensors["embeddings"]
+
+    @property
+    def logits(self) -> Tensor:
+        """Logits, float32 ``[N, C]``."""
+        return self._tensors["logits"]
+
+    @cached_property
+    def _tensors(self) -> dict[str, Tensor]:
+        return load_file(self.stage.path / FILE)
 
 
 def embed(context: Context, network: StageResult) -> Embedded:
@@ -40,9 +57,7 @@ def embed(context: Context, network: StageResult) -> Embedded:
         context: the run.
         network: finished stage with the network's weights.
     """
-    result = embeddings_stage(context, network)
-    tensors = load_file(result.path / FILE)
-    return Embedded(tensors["embeddings"], tensors["logits"], result)
+    return Embedded(embeddings_stage(context, network))
 
 
 def stored_features(stage: StageResult) -> Iterator[Tensor]:
@@ -71,21 +86,28 @@ def _embed(context: Context, folder: Path, network: Path) -> dict[str, Any]:
     started = time.monotonic()
     model = context.fresh_model("model", 0, start=network).to(context.trainer.device)
     pool, placement = context.data.pool, context.placement
-    features = torch.empty(len(pool), model.num_features)
-    logits = torch.empty(len(pool), model.num_classes)
+    num_rows = len(pool) if is_rank_zero() else 0  # the others only help to compute them
+    features = torch.empty(num_rows, model.num_features)
+    logits = torch.empty(num_rows, model.num_classes)
     loader = context.data.eval_loader(pool, EVALUATION_BATCH, **placement)
     start = 0  # batches come in the pool's order
     with progress("embedding", context.console, len(pool)) as advance:
         for step in forward_pass(model, loader, context.trainer.precision):
             stop = start + len(step.features)
-            features[start:stop], logits[start:stop] = step.features.cpu(), step.logits.cpu()
+            if num_rows:
+                features[start:stop], logits[start:stop] = step.features.cpu(), step.logits.cpu()
             advance(stop - start)
             start = stop
-    _check(context, features)
-    save_file({"embeddings": features, "logits": logits, "sample_id": pool}, folder / FILE)
-    seconds, flops = time.monotonic() - started, context.flops("model")
-    cost = StageCost("embeddings", len(pool), 0, flops=len(pool) * flops, seconds=seconds, device_seconds=seconds)
-    return {"cost": cost.to_json()}
+    if num_rows:
+        _check(context, features)
+        save_file({"embeddings": features, "logits": logits, "sample_id": pool}, folder / FILE)
+    return {"cost": pass_cost(context, "embeddings", len(pool), started).to_json()}
+
+
+def pass_cost(context: Context, stage: str, num_samples: int, started: float) -> StageCost:
+    """Return what one pass of the measuring network over some samples cost, which began at a ``time.monotonic()``."""
+    seconds, flops = time.monotonic() - started, num_samples * context.flops("model")
+    return StageCost(stage, num_samples, 0, flops=flops, seconds=seconds, device_seconds=seconds * current().size)
 
 
 def _check(context: Context, features: Tensor) -> None:

@@ -26,6 +26,7 @@ def encoder(context: Context) -> StageResult:
         stage_key("encoder", VERSION, stage_reads(config, **nodes, **further), context.data.fingerprint),
         lambda folder: _train(context, folder) if trained else _keep(context, folder),
         recompute=context.recompute,
+        by_one=not trained,
     )
     if result.summary["cost"]:
         context.book(result)

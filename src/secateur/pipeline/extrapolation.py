@@ -73,6 +73,7 @@ def _predicted(context: Context, extrapolator: Any, measured: Measured, embedded
         stage_key("extrapolation", VERSION, reads, context.data.fingerprint, upstream),
         lambda folder: _predict(context, folder, extrapolator, measured, embedded),
         recompute=context.recompute,
+        by_one=True,
     )
     context.book(result)
     return result

@@ -8,8 +8,8 @@ from typing import Any
 
 from secateur.core.errors import DataError
 from secateur.core.files import read_json, write_json
+from secateur.core.group import is_rank_zero
 from secateur.core.hashing import file_sha256
-from secateur.core.ranks import is_rank_zero
 from secateur.core.record import FILE_NAME, label_of, load_record, one_line
 from secateur.data.prepared import PreparedData
 from secateur.pipeline.config import Config, build

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from secateur.core.errors import ConfigError
 from secateur.core.files import write_json
+from secateur.core.group import is_rank_zero
 from secateur.core.seeds import stream_seed
 from secateur.core.store import StageResult, stage_key
 from secateur.core.tables import ScoreTable
@@ -76,8 +77,9 @@ def _train(
     callbacks = [metrics, tracker, ProgressBar("joint pruning", context.console)]
     fit(module, loader, context.trainer, folder, callbacks, max_epochs=method.joint_epochs)
     chosen, mask = tracker.chosen
-    _table(data, mask, chosen["epoch"]).save(folder / "scores.parquet")
-    write_json(folder / "diagnostics.json", tracker.rows)
+    if is_rank_zero():
+        _table(data, mask, chosen["epoch"]).save(folder / "scores.parquet")
+        write_json(folder / "diagnostics.json", tracker.rows)
     finish_folder(folder, model, metrics)
     cost = training_cost(context, "joint_pruning", "model", metrics)
     return {"cost": cost.to_json(), "chosen": chosen, "last": tracker.rows[-1]}

@@ -10,6 +10,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from secateur.core.group import is_rank_zero
 from secateur.core.ledger import StageCost
 from secateur.core.ranking import GroupRanking, group_sizes
 from secateur.core.store import StageResult, stage_key
@@ -23,7 +24,7 @@ from secateur.mapping.votes import VoteCounter
 from secateur.pipeline.config import numerics_key
 from secateur.pipeline.context import EVALUATION_BATCH, Context
 from secateur.pipeline.downstream import prepare_downstream
-from secateur.pipeline.embeddings import embed, embeddings_stage, stored_features
+from secateur.pipeline.embeddings import embed, embeddings_stage, pass_cost, stored_features
 from secateur.training.evaluate import Forward, forward_pass
 
 VERSION = 1
@@ -44,6 +45,7 @@ def cluster_groups(context: Context, network: StageResult, num_clusters: int, ba
         stage_key("groups", VERSION, reads, context.data.fingerprint, [embedded.stage.path.name]),
         lambda folder: _cluster(context, folder, embedded.embeddings, num_clusters, backend),
         recompute=context.recompute,
+        by_one=True,
     )
     context.book(result)
     return Clusters.load(result.path / "clusters.safetensors").groups
@@ -79,6 +81,7 @@ def group_means(
         stage_key("group_means", VERSION, reads, context.data.fingerprint, [upstream.path.name]),
         lambda folder: _means(context, folder, upstream, groups, num_groups, stored),
         recompute=context.recompute,
+        by_one=stored,
     )
     context.book(result)
     return load_file(result.path / "means.safetensors")["means"]
@@ -91,8 +94,9 @@ def _means(
     for features in stored_features(upstream) if stored else _pool_features(context, upstream):
         means.update(features, groups[start : start + len(features)])
         start += len(features)
-    save_file({"means": means.compute()}, folder / "means.safetensors")
-    return {"cost": _pass_cost(context, "group_means", 0 if stored else len(groups), started).to_json()}
+    if is_rank_zero():
+        save_file({"means": means.compute()}, folder / "means.safetensors")
+    return {"cost": pass_cost(context, "group_means", 0 if stored else len(groups), started).to_json()}
 
 
 def _pool_features(context: Context, network: StageResult) -> Iterator[Tensor]:
@@ -153,8 +157,9 @@ def _rank(context: Context, folder: Path, data: PreparedData, voting: Voting) ->
         fingerprint=context.data.fingerprint,
         metadata={**voting.about, "downstream": data.name},
     )
-    ranking.save(folder / "ranking.parquet")
-    cost = _pass_cost(context, "mapping", len(data.pool), started)
+    if is_rank_zero():
+        ranking.save(folder / "ranking.parquet")
+    cost = pass_cost(context, "mapping", len(data.pool), started)
     return {"cost": cost.to_json(), "num_voters": counter.num_samples}
 
 
@@ -163,11 +168,6 @@ def _passing(context: Context, data: PreparedData, network: StageResult) -> Iter
     model = context.fresh_model("model", 0, start=network.path).to(context.trainer.device)
     loader = data.eval_loader(data.pool, EVALUATION_BATCH, **context.placement)
     return forward_pass(model, loader, context.trainer.precision)
-
-
-def _pass_cost(context: Context, stage: str, num_samples: int, started: float) -> StageCost:
-    seconds, flops = time.monotonic() - started, num_samples * context.flops("model")
-    return StageCost(stage, num_samples, 0, flops=flops, seconds=seconds, device_seconds=seconds)
 
 
 def _digest(groups: Tensor) -> str:

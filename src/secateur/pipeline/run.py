@@ -15,10 +15,11 @@ from rich.console import Console
 
 from secateur.core.errors import SecateurError
 from secateur.core.files import link_or_copy, write_text
+from secateur.core.group import current, failing_together, is_rank_zero
 from secateur.core.hashing import canonical_json, file_sha256
 from secateur.core.mask import Mask
 from secateur.core.record import is_finished, label_of, load_record, new_record, now, one_line, save_record
-from secateur.core.store import Store, locked
+from secateur.core.store import Store, locked_by_zero
 from secateur.core.tables import ScoreTable
 from secateur.data.prepare import prepare
 from secateur.data.prepared import PreparedData
@@ -37,7 +38,7 @@ from secateur.pipeline import (
 from secateur.pipeline.comparison import compare, wanted
 from secateur.pipeline.config import Config, build, canonical, resolve, run_key, without_idle_variant
 from secateur.pipeline.context import Context
-from secateur.pipeline.downstream import prepare_downstream, shared_cost, transfer_facts
+from secateur.pipeline.downstream import prepare_downstream, share_fingerprint, shared_cost, transfer_facts
 from secateur.pipeline.facts import data_facts, model_names, pruning_facts
 from secateur.pipeline.fidelity import assess, missing
 from secateur.pipeline.final import Final, finish
@@ -77,7 +78,7 @@ def execute(
     choices: Mapping[str, str] | None = None,
     announce: Callable[[Path], None] = lambda run_dir: None,
 ) -> Outcome:
-    """Run one composed configuration, or find it finished.
+    """Run one composed configuration, or find it finished; all processes of a group together.
 
     Args:
         cfg: a configuration as Hydra composes it.
@@ -99,8 +100,9 @@ def execute(
     announce(run_dir)
     settings = TrainerSettings(**config["trainer"])
     store = Store(store_folder(config["paths"]["output_dir"]), console.print)
-    with locked(run_dir / "run.lock", f"run {run_dir.name}", console.print), cpu_threads(settings.num_threads):
-        if is_finished(run_dir) and not config["force"]:
+    lock = locked_by_zero(run_dir / "run.lock", f"run {run_dir.name}", console.print)
+    with lock, cpu_threads(settings.num_threads):
+        if current().from_zero(lambda: is_finished(run_dir)) and not config["force"]:
             _add_comparisons(Context(config, data, store, console, choices or {}, downstream), run_dir)
             mirror(config, run_dir, *log, data)
             return Outcome(run_dir, reused=True)
@@ -113,7 +115,7 @@ def execute(
 @lru_cache(maxsize=1)
 def _prepared(data_node: str) -> PreparedData:
     """Prepare a data set; the jobs of a sweep in one process share the last one."""
-    return prepare(build(json.loads(data_node)))
+    return share_fingerprint(prepare(build(json.loads(data_node))))
 
 
 @lru_cache(maxsize=2)
@@ -154,28 +156,31 @@ def _final_training(context: Context, pruned: Pruned) -> Final | None:
 
 def _add_comparisons(context: Context, run_dir: Path) -> None:
     """Add to a finished run's record what it was not compared with yet: baselines, full scorings."""
-    record = load_record(run_dir)
+    record = current().from_zero(lambda: load_record(run_dir))
     before = canonical_json(record)
     if names := wanted(context.config, record, context.choices):
         mask = Mask.load(run_dir / "mask.parquet", context.data.fingerprint)
         record["comparison"].update(compare(context, mask, names))
     _add_fidelity(context, run_dir, record)
-    if canonical_json(record) != before:
+    if canonical_json(record) != before and is_rank_zero():
         save_record(run_dir, record)
 
 
 def _add_fidelity(context: Context, run_dir: Path, record: dict[str, Any]) -> None:
     """Compare predicted scores with full scorings, if asked for and not done."""
     if missing(context, record["extrapolation"]):
-        table = ScoreTable.load(run_dir / "scores.parquet", context.data.fingerprint)
+        table = current().from_zero(lambda: ScoreTable.load(run_dir / "scores.parquet", context.data.fingerprint))
         before = [entry["score_seed"] for entry in record["extrapolation"].get("fidelity") or []]
         block, full = assess(context, table, before)
         record["extrapolation"].update(block)
-        record["artifacts"]["fidelity.parquet"] = file_sha256(full.save(run_dir / "fidelity.parquet"))
+        if is_rank_zero():
+            record["artifacts"]["fidelity.parquet"] = file_sha256(full.save(run_dir / "fidelity.parquet"))
 
 
 def _write_artifacts(run_dir: Path, pruned: Pruned, final: Final | None) -> dict[str, str]:
-    """Put tables, metrics and weights into the run's folder; return their hashes."""
+    """Put tables, metrics and weights into the run's folder; return their hashes. Only rank 0 does."""
+    if not is_rank_zero():
+        return {}
     paths = [pruned.mask.save(run_dir / "mask.parquet")]
     if pruned.scores is not None:
         paths.append(pruned.scores.save(run_dir / "scores.parquet"))
@@ -189,13 +194,21 @@ def _write_artifacts(run_dir: Path, pruned: Pruned, final: Final | None) -> dict
 
 @contextmanager
 def _recording(run_dir: Path, config: Config, data: PreparedData) -> Iterator[dict[str, Any]]:
-    """Keep run.json: ``running`` while the block runs, then ``finished``, ``failed`` or ``interrupted``."""
+    """Keep run.json: ``running`` while the block runs, then ``finished``, ``failed`` or ``interrupted``.
+
+    Of several processes the first does; the others fill a record that nobody reads.
+    """
     record = _begin(run_dir.name, config)
     record["data"].update(data_facts(data))
+    if not is_rank_zero():
+        with failing_together():
+            yield record
+        return
     write_text(run_dir / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
     save_record(run_dir, record)
     try:
-        yield record
+        with failing_together():
+            yield record
     except BaseException as error:
         _prepared.cache_clear()  # the data may be mended before the next try
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
@@ -210,8 +223,11 @@ def _failing_into(
 ) -> Iterator[None]:
     """Record a failure that happens before the pool, and with it the run's key, is known."""
     try:
-        yield
+        with failing_together():
+            yield
     except SecateurError as error:
+        if not is_rank_zero():
+            raise
         key = run_key(config, "unreadable", VERSIONS)
         record = _begin(key, config)
         save_record(folder / key, {**record, "status": "failed", "error": one_line(error), "finished": now()})

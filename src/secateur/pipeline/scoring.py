@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from secateur.core.errors import ConfigError
+from secateur.core.group import is_rank_zero
 from secateur.core.ledger import StageCost
 from secateur.core.seeds import stream_seed
 from secateur.core.store import StageResult, stage_key
@@ -153,7 +154,7 @@ def _score(
     callbacks = [metrics, recorder, ProgressBar(title, context.console)]
     trainer = fit(module, loader, settings, folder, callbacks, max_epochs=stop)
     recorder.finish(trainer, module)
-    for name, table in recorder.compute().items():
+    for name, table in recorder.compute().items() if is_rank_zero() else ():
         table.save(folder / "scores" / f"{name}.parquet")
     finish_folder(folder, model, metrics)
     seen, recording = recorder.forward_samples, recording_passes_of(module)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from secateur.core.group import is_rank_zero
 from secateur.core.ledger import StageCost
 from secateur.core.mask import Mask
 from secateur.core.seeds import stream_seed
@@ -135,7 +136,7 @@ def _train(
     )
     robust_accuracy = _robust_accuracy(context, module)
     finish_folder(folder, model, metrics)
-    if sampling is not None:
+    if sampling is not None and is_rank_zero():
         _save_static_mask(context, sampling, folder)
     return _summary(context, metrics, passes_of(module), robust_accuracy, sampling)
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from secateur.core.group import current
 from secateur.core.ids import rows_of
 from secateur.core.ledger import StageCost
 from secateur.core.seeds import stream_seed
@@ -57,9 +58,10 @@ def find_and_score(
         ),
         lambda folder: _score(context, folder, features.embeddings, rows, num_epochs, scorers),
         recompute=context.recompute,
+        by_one=True,
     )
     context.book(result)
-    labels = TurtleResult.load(result.path / FILE).pseudo_labels(features.embeddings)
+    labels = current().from_zero(lambda: TurtleResult.load(result.path / FILE).pseudo_labels(features.embeddings))
     return Found(result, network, labels)
 
 

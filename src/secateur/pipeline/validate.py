@@ -19,6 +19,7 @@ from secateur.pipeline.comparison import check_baselines
 from secateur.pipeline.config import OF_EXTRAPOLATION, Config, build, method_class, resolve, targets
 from secateur.pipeline.history import tracker_of
 from secateur.pipeline.paradigms import classifies, is_trainable, passes_of
+from secateur.pipeline.strategy import check_strategy
 from secateur.pipeline.subset import subset_epochs
 from secateur.scores.base import Score
 from secateur.training.fit import TrainerSettings
@@ -50,7 +51,7 @@ ROOT_TYPES: dict[str, Any] = {
 ROOT_KEYS = {
     *("data", "model", "retrain_model", "method", "score", "variant", "selection", "paradigm", "final_paradigm"),
     *("optim", "trainer", "logger", "name", "pruning_ratio", "seed", "score_seed", "force", "compare_with"),
-    *("downstream", "finetune", "mapping", "budget", "relabel"),
+    *("downstream", "finetune", "mapping", "budget", "relabel", "strategy"),
     *("scoring", "paths", "extrapolation", "fidelity", "train_final", *OF_EXTRAPOLATION),
 }
 
@@ -70,6 +71,7 @@ def validate(cfg: DictConfig) -> Config:
     build(config["data"]).check()
     tracker_of(config).check()
     _check_transfer(config)
+    check_strategy(config)
     build(config["optim"]).check_epochs(config["trainer"]["max_epochs"])
     build(config["method"])
     for key in ("paradigm", "final_paradigm"):

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from secateur.core.group import current
+
 PACKAGES = (
     *(
         "secateur",
@@ -35,6 +37,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "host": platform.node(),
         "cpu_count": os.cpu_count(),
         "num_threads": torch.get_num_threads(),
+        "num_processes": current().size,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
     }

@@ -165,9 +165,9 @@ class AdversarialClassifier(Classifier):
             draw: draws the random start.
 
         Returns:
-            Normalized images ``[B, C, H, W]``; an attack of no steps returns ``x`` itself.
+            Normalized images ``[B, C, H, W]``; an attack of no steps, or on no images, returns ``x`` itself.
         """
-        if attack.is_idle:
+        if attack.is_idle or not len(x):
             return x
         pixels = (x * self.std + self.mean).clamp(0, 1)
         with evaluating(self.model, gradients=True):

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from secateur.core.errors import NumericalError
+from secateur.core.group import current
 from secateur.core.seeds import stream_seed
 from secateur.data.batch import Batch
 from secateur.models.backbone import Backbone
@@ -98,9 +99,22 @@ class Classifier(pl.LightningModule):
     def _close_step(self, batch: Batch, losses: Tensor, features: Tensor, logits: Tensor) -> dict[str, Tensor]:
         """Weigh the losses ``[B]``, note the result for the epoch's mean, and return what a recorder reads."""
         loss = losses.mean() if self.sampling is None else self.sampling.weigh(batch.sample_id, losses)
+        return {"loss": self._note(loss, len(batch.y)), "logits": logits.detach(), "features": features.detach()}
+
+    def _note(self, loss: Tensor, count: int) -> Tensor:
+        """Note a step's mean loss for the epoch's, and return what this process contributes to it.
+
+        Gradients are averaged over processes, whose slices of a batch may differ in size and even be empty: each loss
+        is weighted by its slice, so that the average is the gradient of the whole batch's mean loss.
+        """
+        group = current()
+        if group.size > 1 and not count:
+            loss = loss.nan_to_num()  # the mean of nothing
         self._losses.append(loss.detach())
-        self._batch_sizes.append(len(batch.y))
-        return {"loss": loss, "logits": logits.detach(), "features": features.detach()}
+        self._batch_sizes.append(count)
+        if group.size == 1:
+            return loss
+        return loss * (count * group.size / group.total(loss.new_tensor(count)))
 
     def configure_gradient_clipping(self, optimizer: Any, *args: Any, **kwargs: Any) -> None:
         """Clip by norm when the recipe says so."""
@@ -115,17 +129,20 @@ class Classifier(pl.LightningModule):
     test_step = validation_step
 
     def epoch_loss(self) -> tuple[float, int]:
-        """Return the mean training loss per sample and the number of samples of the epoch so far.
+        """Return the mean training loss per sample and the number of samples of the epoch so far, of all processes.
 
         Raises:
             NumericalError: a loss was not finite; the message names epoch and step.
         """
         losses = torch.stack(self._losses).double().cpu()
-        bad = (~torch.isfinite(losses)).nonzero().flatten()
-        if len(bad):
-            raise NumericalError(
-                f"The training loss became {float(losses[bad[0]])} in epoch {self.current_epoch}, step {int(bad[0])}. "
-                "Lower optim.lr, or use trainer.precision=32-true."
-            )
         sizes = torch.tensor(self._batch_sizes, dtype=torch.float64)
-        return float((losses * sizes).sum() / sizes.sum()), int(sizes.sum())
+        bad = (~torch.isfinite(losses)).nonzero().flatten()[:1].tolist()
+        parts = current().gather((float((losses * sizes).sum()), int(sizes.sum()), bad, losses[bad].tolist()))
+        for _, _, steps, values in parts:
+            if steps:
+                raise NumericalError(
+                    f"The training loss became {values[0]} in epoch {self.current_epoch}, step {steps[0]}. "
+                    "Lower optim.lr, or use trainer.precision=32-true."
+                )
+        num_samples = sum(count for _, count, _, _ in parts)
+        return sum(total for total, _, _, _ in parts) / num_samples, num_samples

@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
+from secateur.core.group import Group, current
 from secateur.data.batch import Batch
 from secateur.models.backbone import Backbone
 
@@ -35,7 +38,10 @@ def evaluating(model: nn.Module, *, gradients: bool = False) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Forward:
-    """One batch of a pass: ``logits [B, C]`` and penultimate ``features [B, D]``, both float32."""
+    """One batch of a pass: ``logits [B, C]`` and penultimate ``features [B, D]``, both float32.
+
+    Where several processes share the pass, the batch of another one comes without images: ``x`` is ``[0, ...]``.
+    """
 
     batch: Batch
     logits: Tensor
@@ -47,6 +53,10 @@ def forward_pass(
 ) -> Iterator[Forward]:
     """Run a model over a loader in evaluation mode.
 
+    Where several processes compute together, all of them must call it. Each passes every n-th batch through the model
+    and all yield all batches in the loader's order: the batches are those of one process, so every number is the same
+    to the last bit, and what a process keeps of them is complete.
+
     Args:
         model: backbone with ``features`` and ``head``.
         loader: batches; use one with the deterministic test transform.
@@ -54,13 +64,46 @@ def forward_pass(
         attack: perturbs the images of each batch first; the batch that is yielded is the unperturbed one.
     """
     device = next(model.parameters()).device
+
+    def run(number: int, batch: Batch) -> Forward:
+        x, y, sample_id = (part.to(device, non_blocking=True) for part in batch)
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
+            features = model.features(x if attack is None else attack(x, y, number))
+            logits = model.head(features)
+        return Forward(Batch(x, y, sample_id), logits.float(), features.float())
+
     with evaluating(model):
-        for number, batch in enumerate(loader):
-            x, y, sample_id = (part.to(device, non_blocking=True) for part in batch)
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
-                features = model.features(x if attack is None else attack(x, y, number))
-                logits = model.head(features)
-            yield Forward(Batch(x, y, sample_id), logits.float(), features.float())
+        if current().size == 1:
+            yield from (run(number, batch) for number, batch in enumerate(loader))
+        else:
+            yield from _shared_pass(current(), model, loader, run)
+
+
+def _shared_pass(group: Group, model: Backbone, loader: Any, run: Callable[[int, Batch], Forward]) -> Iterator[Forward]:
+    """Run the batches in rounds, one for each process, and exchange what comes out."""
+    batches = iter(loader.divided(group.rank, group.size) if hasattr(loader, "divided") else loader)
+    first = 0
+    while batch_round := list(islice(batches, group.size)):
+        own = run(first + group.rank, batch_round[group.rank]) if group.rank < len(batch_round) else None
+        yield from _exchanged(group, model, batch_round, own)
+        first += len(batch_round)
+
+
+def _exchanged(group: Group, model: Backbone, batches: list[Batch], own: Forward | None) -> Iterator[Forward]:
+    """Yield the outputs of a round of batches, of which this process computed at most one."""
+    empty = next(model.parameters()).detach().float().new_empty(0)
+    logits = own.logits if own else empty.reshape(0, model.num_classes)
+    features = own.features if own else empty.reshape(0, model.num_features)
+    lengths = [len(batch.y) for batch in batches]
+    sizes = [*lengths, *[0] * (group.size - len(lengths))]
+    logits, features = group.gather_rows(logits, features, sizes=sizes)
+    outputs = zip(torch.split(logits, lengths), torch.split(features, lengths), strict=True)
+    for rank, (batch, (batch_logits, batch_features)) in enumerate(zip(batches, outputs, strict=True)):
+        if own and rank == group.rank:
+            yield own
+        else:
+            y, sample_id = batch.y.to(empty.device), batch.sample_id.to(empty.device)
+            yield Forward(Batch(batch.x[:0], y, sample_id), batch_logits, batch_features)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from secateur.core.errors import ConfigError
+from secateur.core.group import current, is_rank_zero
 from secateur.data.batch import Batch
+from secateur.training import together
 from secateur.training.metrics import EpochMetrics
 
 IGNORED_WARNINGS = (
@@ -29,6 +31,8 @@ IGNORED_WARNINGS = (
     ".*You defined a `validation_step` but have no `val_dataloader`.*",
     ".*Total length of .* across ranks is zero.*",
     ".*isinstance.treespec, LeafSpec.*",
+    ".*sync_dist=True.*",
+    ".*broadcast_buffers. is deprecated.*",
 )
 
 
@@ -66,7 +70,9 @@ class TrainerSettings:
 
     @property
     def device(self) -> torch.device:
-        """The device a single process trains on."""
+        """The device this process trains on."""
+        if (device := current().device) is not None:
+            return device
         use_gpu = self.accelerator == "gpu" or (self.accelerator == "auto" and torch.cuda.is_available())
         return torch.device("cuda", torch.cuda.current_device()) if use_gpu else torch.device("cpu")
 
@@ -81,7 +87,7 @@ def fit(
     max_epochs: int,
     reload_every_epoch: bool = False,
 ) -> pl.Trainer:
-    """Train a module, from its folder's last checkpoint if there is one.
+    """Train a module, from its folder's last checkpoint if there is one; all processes of a group together.
 
     Args:
         module: what to train.
@@ -101,14 +107,14 @@ def fit(
         save_top_k=1,
         enable_version_counter=False,
     )
-    trainer = _trainer(
-        settings, folder, [*callbacks, _SetEpoch(loader), saver], max_epochs, reload_every_epoch=reload_every_epoch
-    )
+    every = [*together.callbacks(), *callbacks, _SetEpoch(loader), saver]
+    trainer = _trainer(module, settings, folder, every, max_epochs, reload_every_epoch=reload_every_epoch)
     last = folder / "checkpoints" / "last.ckpt"
+    resumes = current().from_zero(last.is_file)
     if settings.channels_last:
         module.to(memory_format=torch.channels_last)
     try:
-        trainer.fit(module, train_dataloaders=loader, ckpt_path=str(last) if last.is_file() else None)
+        trainer.fit(module, train_dataloaders=loader, ckpt_path=str(last) if resumes else None)
     except SystemExit as error:
         if trainer.interrupted:  # Lightning makes exit code 1 of Ctrl-C, and ignores any further one
             signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -118,6 +124,7 @@ def fit(
 
 
 def _trainer(
+    module: pl.LightningModule,
     settings: TrainerSettings,
     folder: Path,
     callbacks: list[pl.Callback],
@@ -130,7 +137,6 @@ def _trainer(
         max_epochs=max_epochs,
         precision=settings.precision,
         accelerator="gpu" if settings.device.type == "cuda" else "cpu",
-        devices=1,
         deterministic=settings.deterministic,
         benchmark=False,
         default_root_dir=folder,
@@ -142,7 +148,7 @@ def _trainer(
         limit_val_batches=0,
         log_every_n_steps=1,
         reload_dataloaders_every_n_epochs=int(reload_every_epoch),
-        plugins=_plugins(),
+        **{"plugins": _plugins(), **together.trainer_arguments(module)},
     )
 
 
@@ -158,8 +164,13 @@ def cpu_threads(num_threads: int | None) -> Iterator[None]:
 
 
 def finish_folder(folder: Path, model: nn.Module, metrics: EpochMetrics) -> None:
-    """Write the last epoch's weights and the history, and remove the checkpoint that was kept for resuming."""
+    """Write the last epoch's weights and the history, and remove the checkpoint that was kept for resuming.
+
+    Of several processes only the first writes.
+    """
     weights = {name: values.contiguous() for name, values in model.cpu().state_dict().items()}
+    if not is_rank_zero():
+        return
     save_file(weights, folder / "model.safetensors")
     metrics.save(folder / "metrics.csv")
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # a short run may not have written any

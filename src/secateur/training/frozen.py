@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from secateur.core.group import current
 from secateur.data.batch import Batch
 from secateur.data.loaders import batch_sizes
 from secateur.data.order import EpochOrder, InOrder
@@ -30,6 +31,8 @@ class HeadOnly(Backbone):
 class FeatureLoader:
     """Batches of stored features, with the interface of the image loaders.
 
+    With an order, for training, and several processes, it yields this one's slice of every batch.
+
     Args:
         features: float ``[n, D]``, of the samples ``sample_ids``.
         labels: int64 ``[n]``.
@@ -45,6 +48,7 @@ class FeatureLoader:
     ) -> None:
         self.features, self.labels, self.sample_ids = features, labels, sample_ids
         self.batch_size, self.order = batch_size, order or InOrder(sample_ids)
+        self.part = (0, 1) if order is None else (current().rank, current().size)
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -57,5 +61,7 @@ class FeatureLoader:
     def __iter__(self) -> Iterator[Batch]:
         ids = self.order.ids(self.epoch)
         rows = torch.searchsorted(self.sample_ids, ids)
-        for part in torch.split(rows, batch_sizes(len(rows), self.batch_size, drop_last=False)):
+        number, parts = self.part
+        for batch in torch.split(rows, batch_sizes(len(rows), self.batch_size, drop_last=False)):
+            part = batch.tensor_split(parts)[number]
             yield Batch(self.features[part], self.labels[part], self.sample_ids[part])

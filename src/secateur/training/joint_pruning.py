@@ -85,7 +85,7 @@ class JointPruning(Classifier):
             global_keep=(keep_sum / size).to(mask),
         )
         self.controller.end_step(self.current_epoch, float(hard / size), float(binary / size))
-        self._note(batch, logits, loss.total)
+        self._note_samples(batch, logits, loss.total)
         return {"loss": loss.total, "logits": logits.detach(), "features": features.detach()}
 
     def epoch_losses(self) -> Tensor:
@@ -123,7 +123,7 @@ class JointPruning(Classifier):
         margin = self.controller.constants.binary_margin
         return (soft < margin) | (soft > 1 - margin)
 
-    def _note(self, batch: Batch, logits: Tensor, total: Tensor) -> None:
+    def _note_samples(self, batch: Batch, logits: Tensor, total: Tensor) -> None:
         """Keep the losses for the epoch's diagnostics and for the check that they are finite."""
         with torch.no_grad():
             losses = nn.functional.cross_entropy(logits.float(), batch.y, reduction="none")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from secateur.core.errors import ConfigError, NumericalError
+from secateur.core.group import current
 from secateur.core.ids import check_sample_ids, rows_of
 from secateur.core.tables import ScoreTable
 from secateur.data.batch import Batch
@@ -21,6 +22,8 @@ Record = Literal["train_forward", "eval_pass"]
 
 class ScoreRecorder(pl.Callback):
     """Records any number of scorers during one training.
+
+    Where several processes train together, each of them records all samples: the signals of a step are exchanged.
 
     The module's ``training_step`` must return a mapping with ``loss`` and ``logits [B, C]`` (and ``features [B, D]``
     for scorers that need them); batches must be ``(x, y, sample_id)``. State is keyed by ``sample_id`` and saved in
@@ -125,8 +128,8 @@ class ScoreRecorder(pl.Callback):
         if self.record == "train_forward":
             if not isinstance(batch, Sequence) or len(batch) < 3:
                 raise ConfigError("ScoreRecorder needs batches (x, y, sample_id).")
-            logits, features = self._signals(outputs)
-            self._update(self._every_epoch, Batch(*batch[:3]), logits, features, trainer.current_epoch)
+            batch, logits, features = self._of_all(Batch(*batch[:3]), *self._signals(outputs))
+            self._update(self._every_epoch, batch, logits, features, trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Measure the epoch (``eval_pass``) and let every scorer reduce it."""
@@ -193,6 +196,16 @@ class ScoreRecorder(pl.Callback):
         if needy and features is None:
             raise ConfigError(f"{needy[0]} needs features: return them from training_step as 'features', [B, D].")
         return outputs["logits"].detach(), None if features is None else features.detach()
+
+    def _of_all(self, batch: Batch, logits: Tensor, features: Tensor | None) -> tuple[Batch, Tensor, Tensor | None]:
+        """Return the signals of the whole batch, of which this process may have seen a slice; without its images."""
+        group = current()
+        if group.size == 1:
+            return batch, logits, features
+        needed = any(Signal.FEATURES in score.needs for score in self._every_epoch.values())
+        optional = [features] if needed and features is not None else []
+        y, sample_id, logits, *optional = group.gather_rows(batch.y, batch.sample_id, logits, *optional)
+        return Batch(batch.x[:0], y, sample_id), logits, optional[0] if optional else None
 
     def _update(
         self, scores: Mapping[str, Score], batch: Batch, logits: Tensor, features: Tensor | None, epoch: int

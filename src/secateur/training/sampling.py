@@ -6,6 +6,7 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import Tensor
 
+from secateur.core.group import current
 from secateur.core.ids import rows_of
 from secateur.dynamic.base import DynamicPolicy
 
@@ -36,9 +37,9 @@ class Sampling(pl.Callback):
         return self.pool[self.policy.rows(epoch)]
 
     def weigh(self, sample_id: Tensor, losses: Tensor) -> Tensor:
-        """Report the losses ``[B]`` to the policy and return their weighted mean."""
+        """Report the losses ``[B]`` of all processes to the policy and return the weighted mean of this one's."""
         rows = rows_of(sample_id.cpu(), self.pool)
-        self.policy.observe(rows, losses.detach().float().cpu())
+        self.policy.observe(*current().gather_rows(rows, losses.detach().float().cpu()))
         weights = self.policy.weights(rows)
         return losses.mean() if weights is None else (losses * weights.to(losses)).mean()
 

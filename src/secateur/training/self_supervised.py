@@ -131,9 +131,7 @@ class SelfSupervised(Classifier):
         """Compute the loss of two views of one batch; labels are not read."""
         first, second = self.two_views(batch.x, batch_idx)
         loss, features = self.objective(self.model, first, second)
-        self._losses.append(loss.detach())
-        self._batch_sizes.append(len(batch.x))
-        return {"loss": loss, "features": features.detach()}
+        return {"loss": self._note(loss, len(batch.x)), "features": features.detach()}
 
     def two_views(self, x: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Return two views, normalized like their images ``[B, C, H, W]``, of one step of the current epoch."""

@@ -1,0 +1,183 @@
+"""Which processes a run has: started here, by Slurm, by submitit, or by something like torchrun."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from omegaconf import DictConfig
+
+from secateur.cli.launch import die_with_launcher, launch
+from secateur.core.errors import ConfigError
+from secateur.core.group import failing_together
+from secateur.pipeline.config import Config, build
+from secateur.training.fit import TrainerSettings
+from secateur.training.strategy import DataParallel, Strategy
+
+
+class Ranks(NamedTuple):
+    """This process among those that were started together."""
+
+    rank: int
+    size: int
+    local_rank: int
+    address: str
+
+
+ONE = Ranks(0, 1, 0, "127.0.0.1")
+
+
+def given_ranks() -> Ranks:
+    """Return which of the processes that were started together this one is, as the environment tells.
+
+    ``RANK``, ``WORLD_SIZE`` and ``LOCAL_RANK`` (of this program's launcher, of torchrun, of submitit) come before those
+    of a Slurm step (``srun``). Without any it is one process.
+    """
+    if "SUBMITIT_EXECUTOR" in os.environ and "RANK" not in os.environ:
+        from submitit.helpers import TorchDistributedEnvironment
+
+        TorchDistributedEnvironment().export()
+    if "RANK" in os.environ or "LOCAL_RANK" in os.environ:
+        return _of_environment()
+    return _of_slurm() if int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1 else ONE
+
+
+def _of_environment() -> Ranks:
+    needed = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+    missing = [name for name in needed if name not in os.environ]
+    if missing:
+        raise ConfigError(
+            f"The environment says that this is one of several processes, but {', '.join(missing)} is not set: unset "
+            "RANK and LOCAL_RANK, or start all processes by torchrun, srun or this program itself."
+        )
+    rank, size, local_rank = (int(os.environ[name]) for name in needed[:3])
+    return Ranks(rank, size, local_rank, os.environ["MASTER_ADDR"])
+
+
+def _of_slurm() -> Ranks:
+    slurm = SLURMEnvironment(auto_requeue=False)
+    os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = slurm.main_address, str(slurm.main_port)
+    return Ranks(slurm.global_rank(), slurm.world_size(), slurm.local_rank(), slurm.main_address)
+
+
+def is_follower() -> bool:
+    """Whether this process is one of several and not the first: it prints nothing and writes nothing."""
+    names = ("RANK", "SLURM_PROCID", "SUBMITIT_LOCAL_GLOBALID")
+    return int(next((os.environ[name] for name in names if os.environ.get(name)), 0)) > 0
+
+
+def start_processes(configs: Sequence[Config], arguments: Sequence[str]) -> int | None:
+    """Start the processes that a run needs and are not there, and wait for them.
+
+    Args:
+        configs: the run's configuration, resolved; one.
+        arguments: the command's.
+
+    Returns:
+        The exit code; None when there is nothing to start: this process does the job.
+
+    Raises:
+        ConfigError: the processes cannot be those that are asked for.
+    """
+    strategy: Strategy = build(configs[0]["strategy"])
+    if isinstance(strategy, DataParallel) and strategy.num_processes > 1 and given_ranks().size == 1:
+        if "SUBMITIT_EXECUTOR" in os.environ or "SLURM_STEP_NUM_TASKS" in os.environ or "RANK" in os.environ:
+            _check_size(strategy, ONE)
+        if strategy.num_nodes > 1:
+            raise ConfigError(
+                f"strategy.num_nodes={strategy.num_nodes}, but this machine is one: start the processes on all nodes "
+                "by srun or torchrun, or take hydra/launcher=slurm."
+            )
+        return launch(arguments, strategy.num_processes)
+    return None
+
+
+def check_sweep(configs: Sequence[Config], launcher: DictConfig) -> None:
+    """Check that whoever starts the jobs of a sweep starts as many processes as each needs.
+
+    Args:
+        configs: resolved configurations of the sweep.
+        launcher: Hydra's launcher node.
+
+    Raises:
+        ConfigError: it starts others.
+    """
+    strategies: list[Strategy] = [build(config["strategy"]) for config in configs]
+    for strategy in strategies:
+        if not isinstance(strategy, DataParallel) or strategy.num_processes == 1:
+            continue
+        if "tasks_per_node" not in launcher:
+            raise ConfigError(
+                f"A sweep in one process cannot run jobs of {strategy.num_processes} processes each: run them one by "
+                "one, or add hydra/launcher=submitit_local (or slurm) hydra.launcher.tasks_per_node="
+                f"{strategy.devices}."
+            )
+        tasks, nodes = launcher["tasks_per_node"], launcher.get("nodes", 1)
+        if (tasks, nodes) != (strategy.devices, strategy.num_nodes):
+            raise ConfigError(
+                f"hydra.launcher starts {tasks} processes on each of {nodes} nodes, but strategy.devices="
+                f"{strategy.devices} and strategy.num_nodes={strategy.num_nodes}: make them equal."
+            )
+
+
+def _check_size(strategy: Strategy, ranks: Ranks) -> None:
+    if strategy.num_processes != ranks.size:
+        asked = (
+            f"strategy.devices={strategy.devices} times strategy.num_nodes={strategy.num_nodes} is "
+            f"{strategy.num_processes}"
+            if isinstance(strategy, DataParallel)
+            else "strategy=single is 1"
+        )
+        raise ConfigError(f"{asked}, but {ranks.size} processes were started: make the two equal.")
+
+
+@contextmanager
+def together(config: Config) -> Iterator[None]:
+    """Join the other processes of the job inside the block; an error of one is an error of all.
+
+    Args:
+        config: the resolved configuration.
+
+    Raises:
+        ConfigError: the processes that are there are not those that are asked for.
+    """
+    strategy: Strategy = build(config["strategy"])
+    ranks = given_ranks()
+    _check_size(strategy, ranks)
+    if not isinstance(strategy, DataParallel) or (ranks.size == 1 and not strategy.sharded):
+        yield
+        return
+    from secateur.training.processes import joined
+
+    die_with_launcher()
+    device = _device(strategy, TrainerSettings(**config["trainer"]), ranks.local_rank)
+    with (
+        joined(
+            *(strategy, device),
+            rank=ranks.rank,
+            size=ranks.size,
+            local_rank=ranks.local_rank,
+            address=ranks.address,
+        ),
+        failing_together(),
+    ):
+        yield
+
+
+def _device(strategy: DataParallel, settings: TrainerSettings, local_rank: int) -> torch.device:
+    """Return where a process computes.
+
+    Raises:
+        ConfigError: there are fewer GPUs than processes on this machine.
+    """
+    if strategy.accelerator == "cpu" or settings.device.type == "cpu":
+        if strategy.sharded:
+            raise ConfigError("strategy=fsdp divides a network among GPUs, and there is none here: take ddp_cpu.")
+        return torch.device("cpu")
+    if (count := torch.cuda.device_count()) <= local_rank:
+        raise ConfigError(
+            f"strategy.devices={strategy.devices}, but this machine shows {count} GPUs: ask for fewer devices."
+        )
+    return torch.device("cuda", local_rank)
