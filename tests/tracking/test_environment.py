@@ -1,5 +1,7 @@
 import os
 
+import pytest
+
 from secateur.tracking.environment import environment
 
 
