@@ -14,6 +14,7 @@ usage: secateur COMMAND [ARGUMENTS]
                       sweeps=PAPER/TABLE runs a sweep file                 secateur run sweeps=demo/digits
   cost [OVERRIDES]    what that would cost, before it runs                 secateur cost score=tdds pruning_ratio=0.5
   report PATH...      tables and figures from finished runs                secateur report outputs/runs/demo
+  verify RUN_DIR      check a finished run, and run it again              secateur verify outputs/runs/demo/KEY
   import FILE         a published mask file as mask.parquet                secateur import FILE --format F --data D
   doctor              what works on this machine
 
@@ -24,6 +25,7 @@ COMMANDS = {
     "run": "secateur.cli.run:run",
     "cost": "secateur.cli.cost:cost",
     "report": "secateur.cli.report:report",
+    "verify": "secateur.cli.verify:verify",
     "import": "secateur.cli.import_:import_",
     "doctor": "secateur.cli.doctor:doctor",
 }
