@@ -310,3 +310,33 @@ def test_data_that_moved_is_given_anew_and_other_data_is_refused(program, verify
 
 def npz_overrides(folder):
     return ("data=npz", f"data.root={folder / 'data.npz'}")
+
+
+def test_the_users_own_scorer_is_found_and_an_edited_one_is_said(program, verify, tmp_path, monkeypatch):
+    import importlib
+    import linecache
+    import sys
+
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    folder = tmp_path / "own"
+    (folder / "score").mkdir(parents=True)
+    source = folder / "scorer_of_a_verify_test.py"
+    source.write_text("from secateur.scores.el2n import EL2N\n\n\nclass Own(EL2N):\n    pass\n")
+    node = "_target_: scorer_of_a_verify_test.Own\nepoch: 1\nnum_networks: 1\n"
+    (folder / "score" / "own.yaml").write_text(node)
+    program.quick = ("trainer.max_epochs=1", "compare_with=[]", "train_final=false")
+    assert program.run("--config-dir", str(folder), "score=own") == 0
+    run_dir = program.run_dir(program.record())
+    assert verify(run_dir, "--config-dir", folder)[0] == 0
+    source.write_text(source.read_text() + "    edited = True\n")
+    linecache.clearcache()
+    importlib.reload(sys.modules["scorer_of_a_verify_test"])
+    code, out, _ = verify(run_dir, "--quick", "--config-dir", folder)
+    assert code == 1
+    assert "scorer_of_a_verify_test was edited" in out
+    sys.path.remove(str(folder))
+    monkeypatch.delitem(sys.modules, "scorer_of_a_verify_test")
+    code, _, err = verify(run_dir)
+    assert code == 2
+    assert "cannot be imported" in err
+    assert "--config-dir" in err

@@ -15,7 +15,8 @@ usage: secateur COMMAND [ARGUMENTS]
   cost [OVERRIDES]    what that would cost, before it runs                 secateur cost score=tdds pruning_ratio=0.5
   report PATH...      tables and figures from finished runs                secateur report outputs/runs/demo
   verify RUN_DIR      check a finished run, and run it again              secateur verify outputs/runs/demo/KEY
-  import FILE         a published mask file as mask.parquet                secateur import FILE --format F --data D
+  import FILE         published masks and scores as ours                   secateur import FILE --format F --data D
+  export RUN_DIR      a run's mask or scores as a release's file           secateur export RUN_DIR --format F --output O
   doctor              what works on this machine
 
 secateur COMMAND --help says more. Version """
@@ -27,6 +28,7 @@ COMMANDS = {
     "report": "secateur.cli.report:report",
     "verify": "secateur.cli.verify:verify",
     "import": "secateur.cli.import_:import_",
+    "export": "secateur.cli.export:export",
     "doctor": "secateur.cli.doctor:doctor",
 }
 
