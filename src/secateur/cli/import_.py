@@ -41,7 +41,7 @@ MASKS, SCORES = ("adapruner", "dp4tl", "dyn-unc"), ("ccs", "extrapolation", "tdd
 
 def import_(arguments: list[str]) -> int:
     """Read a foreign file for a data set and write our table; 0, or 2 after one line of error."""
-    parsed = _parser().parse_args(arguments)
+    parsed = _parser().parse_intermixed_args(arguments)
     from secateur.interop.foreign import ForeignScores
 
     console = make_console()
@@ -106,10 +106,10 @@ def _check(parsed: argparse.Namespace) -> None:
 def _readers(parsed: argparse.Namespace, data: "PreparedData") -> dict[str, Callable[[], "Foreign"]]:
     """Return a reader for every format."""
     from secateur.interop import adapruner, ccs, dp4tl, dyn_unc, extrapolation_json, tdds
-    from secateur.pipeline.exporting import file_list
+    from secateur.pipeline.exporting import file_list, listed_files
 
     def every() -> dyn_unc.FileList:
-        return dyn_unc.read_file_list(parsed.file_list) if parsed.file_list else file_list(data)
+        return listed_files(parsed.file_list, data) if parsed.file_list else file_list(data)
 
     return {
         "adapruner": lambda: adapruner.read_adapruner(parsed.file),

@@ -35,7 +35,7 @@ STYLES = {"identical": "green", "within tolerance": "yellow", "different": "red"
 
 def verify(arguments: list[str]) -> int:
     """Verify one run; 0 when it holds, 1 when it differs, 2 after one line of error."""
-    parsed = _parser().parse_args(arguments)
+    parsed = _parser().parse_intermixed_args(arguments)
     console, started = make_console(), time.monotonic()
     try:
         outcome = _verify(parsed, console)

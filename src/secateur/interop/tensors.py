@@ -34,7 +34,7 @@ def load_array(path: Path) -> Tensor:
         values = np.load(path, allow_pickle=False)
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path} is not a NumPy array of numbers; pickled objects are refused.") from error
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "iuf":
         raise DataError(f"{path} is not an array of numbers.")

@@ -14,7 +14,7 @@ from secateur.data.prepare import prepare
 from secateur.data.prepared import PreparedData
 from secateur.interop.adapruner import write_adapruner
 from secateur.interop.dp4tl import write_dp4tl
-from secateur.interop.dyn_unc import FileList, relative_names, write_dyn_unc
+from secateur.interop.dyn_unc import FileList, read_file_list, relative_names, write_dyn_unc
 from secateur.interop.extrapolation_json import write_extrapolation
 from secateur.interop.tdds import write_tdds
 from secateur.pipeline.config import build
@@ -74,6 +74,28 @@ def file_list(data: PreparedData) -> FileList:
             "data=imagenet, or give the list of all files with --file-list."
         )
     return FileList(relative_names(data.train.paths, 2), data.clean_labels)
+
+
+def listed_files(path: Path, data: PreparedData) -> FileList:
+    """Read the list of all files of a training split, in its order.
+
+    Raises:
+        DataError: it cannot be read, or is not of this data: another length, or other labels.
+    """
+    every = read_file_list(path)
+    if len(every.names) != len(data.clean_labels):
+        raise DataError(
+            f"{path} lists {len(every.names)} files, but the training split of {data.name} has "
+            f"{len(data.clean_labels)}."
+        )
+    wrong = (every.labels != data.clean_labels).nonzero().flatten()
+    if len(wrong):
+        row = int(wrong[0])
+        raise DataError(
+            f"{path}, line {row + 1}: class {int(every.labels[row])}, but row {row} of {data.name} is of class "
+            f"{int(data.clean_labels[row])}: the files are in another order."
+        )
+    return every
 
 
 def _export_scores(table: ScoreTable, file_format: str, output: Path) -> Exported:
