@@ -155,40 +155,24 @@ def write_json(path, score):
     return path
 
 
-def test_scores_of_an_unknown_direction_are_judged_by_the_images(measured, tmp_path, capsys):
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_direction_that_the_file_does_not_say_has_to_be_given(measured, tmp_path, capsys, sign):
     from secateur.core.tables import ScoreTable
 
-    output = tmp_path / "scores.parquet"
-    assert importing(write_json(tmp_path / "s.json", measured), "extrapolation", output) == 0
-    out = capsys.readouterr().out
-    assert "direction: higher is kept, as higher is harder" in out
-    assert "144 rows of the file are not in the pool" in out
-    table = ScoreTable.load(output)
-    torch.testing.assert_close(table.score, measured[table.sample_id].float())
-    assert len(table.fingerprint) == 64
-
-
-def test_scores_that_look_the_wrong_way_round_have_to_be_confirmed(measured, tmp_path, capsys):
-    from secateur.core.tables import ScoreTable
-
-    path, output = write_json(tmp_path / "s.json", -measured), tmp_path / "scores.parquet"
+    path, output = write_json(tmp_path / "s.json", sign * measured), tmp_path / "scores.parquet"
     assert importing(path, "extrapolation", output) == 2
     err = capsys.readouterr().err
-    assert "High scores are of easy images here" in err
-    assert "--higher-is-pruned" in err
+    assert "--higher-is-kept or --higher-is-pruned" in err
+    assert f"how hard the images look: {sign:+.2f}" in err
     assert not output.exists()
     assert importing(path, "extrapolation", output, "--higher-is-pruned") == 0
+    assert "144 rows of the file are not in the pool" in capsys.readouterr().out
     table = ScoreTable.load(output)
-    torch.testing.assert_close(table.score, measured[table.sample_id].float())
+    torch.testing.assert_close(table.score, -sign * measured[table.sample_id].float())
     assert table.metadata["higher_was"] == "pruned"
+    assert len(table.fingerprint) == 64
     assert importing(path, "extrapolation", output, "--higher-is-kept") == 0
     torch.testing.assert_close(ScoreTable.load(output).score, -table.score)
-
-
-def test_scores_that_say_nothing_have_to_be_told(tmp_path, capsys):
-    noise = torch.rand(NUM_TRAIN, generator=torch.Generator().manual_seed(0))
-    assert importing(write_json(tmp_path / "s.json", noise), "extrapolation", tmp_path / "s.parquet") == 2
-    assert "Neither the file nor the images tell" in capsys.readouterr().err
 
 
 def test_sorted_scores_come_back_to_their_samples(measured, tmp_path):
@@ -255,7 +239,9 @@ def test_any_selection_can_be_applied_to_imported_scores(measured, tmp_path, pro
 
 
 def test_imported_scores_are_planned_by_the_ratio(measured, tmp_path, capsys):
-    importing(write_json(tmp_path / "s.json", measured), "extrapolation", tmp_path / "scores.parquet")
+    importing(
+        write_json(tmp_path / "s.json", measured), "extrapolation", tmp_path / "scores.parquet", "--higher-is-kept"
+    )
     capsys.readouterr()
     arguments = ("method=imported_scores", f"method.path={tmp_path / 'scores.parquet'}", "pruning_ratio=0.5")
     assert main(["cost", *arguments]) == 0

@@ -3,7 +3,7 @@
 import torch
 
 from secateur.extrapolation.correlation import spearman
-from secateur.interop.direction import difficulty, is_higher_harder
+from secateur.interop.direction import difficulty
 
 
 def batches(x, y, size):
@@ -29,11 +29,3 @@ def test_images_near_another_class_are_harder():
     y = torch.arange(100) // 50
     hard = x.flatten() * torch.where(y == 0, 1, -1)  # towards the other class
     assert spearman(difficulty(batches(x, y, 7), 2), hard) > 0.8  # far from both means all are the same
-
-
-def test_only_what_is_clear_is_answered():
-    assert is_higher_harder(0.2, 10_000) is True
-    assert is_higher_harder(-0.2, 10_000) is False
-    assert is_higher_harder(0.09, 10**9) is None
-    assert is_higher_harder(0.3, 100) is None
-    assert is_higher_harder(float("nan"), 10_000) is None

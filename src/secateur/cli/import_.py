@@ -29,10 +29,11 @@ dp4tl          *_topN.indices: rows                            mask     listed i
                                                                         and is checked
 dyn-unc        *_P_file_list.txt: /class/file label            mask     listed is kept; P percent is checked
 tdds           data_mask_*.npy, --score-file score_*.npy       scores   higher is kept; both are sorted by score, and
-                                                                        that order is checked
+                                                                        that order is checked; without --score-file
+                                                                        the direction has to be given
 ccs            data-score-*.pickle, --column el2n              scores   by the column, checked against the others
-extrapolation  JSON: row to score                              scores   the file does not say; taken from the images if
-                                                                        they are clear, else it has to be given
+extrapolation  JSON: row to score                              scores   the file does not say: it has to be given
+                                                                        (the release keeps the highest)
 
 --higher-is-kept and --higher-is-pruned replace what the format says (of a mask: whether 1, or listed, means kept).
 Pickles are read as numbers alone: one that asks for code is refused."""

@@ -1,7 +1,7 @@
 """Which end of foreign scores is hard? A question to the images, for files that do not say which end is kept.
 
-As most scorers rank hard samples first, the sign of the rank correlation with a plain measure of difficulty tells a
-score from its negative, if it is clear enough.
+The answer helps a person to decide and decides nothing: most scorers keep the hard end, but Dynamic Uncertainty ranks
+what a short training never learns low, so its scores may well fall with difficulty.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,8 +11,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 SIDE = 16  # images are compared at this size
-CLEAR = 0.1  # a rank correlation below this tells nothing
-STANDARD_ERRORS = 4.0
 
 Batches = Callable[[], Iterable[tuple[Tensor, Tensor]]]
 
@@ -42,19 +40,6 @@ def difficulty(batches: Batches, num_classes: int) -> Tensor:
     means = (sums / counts.clamp(min=1)[:, None]).float()
     absent = counts == 0
     return torch.cat([_margin(_small(x), y.cpu(), means, absent) for x, y in batches()])
-
-
-def is_higher_harder(rank_correlation: float, num_samples: int) -> bool | None:
-    """Return whether higher scores are of harder samples, by their rank correlation with :func:`difficulty`.
-
-    None when that is not clear: below 0.1, or below four standard errors of the correlation of unrelated ranks.
-
-    Example:
-        >>> is_higher_harder(-0.3, 10_000), is_higher_harder(0.05, 10_000), is_higher_harder(0.3, 50)
-        (False, None, None)
-    """
-    clear = max(CLEAR, STANDARD_ERRORS / max(num_samples, 1) ** 0.5)
-    return rank_correlation > 0 if abs(rank_correlation) >= clear else None
 
 
 def _small(x: Tensor) -> Tensor:

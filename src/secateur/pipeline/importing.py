@@ -11,12 +11,11 @@ from secateur.core.mask import Mask
 from secateur.core.tables import ScoreTable
 from secateur.data.prepared import PreparedData
 from secateur.extrapolation.correlation import spearman
-from secateur.interop.direction import difficulty, is_higher_harder
+from secateur.interop.direction import difficulty
 from secateur.interop.foreign import ForeignMask, ForeignRows, ForeignScores
 from secateur.pipeline.context import EVALUATION_BATCH
 
 SLACK = 0.03  # a released mask misses the share it is named after by up to two points
-ASK = "say which with --higher-is-kept or --higher-is-pruned"
 
 
 @dataclass(frozen=True)
@@ -90,8 +89,8 @@ def adopt_scores(
 ) -> ImportedScores:
     """Lay foreign scores over the pool and turn them the right way round.
 
-    The direction is what the user says, else what the format says, else what the images say: if clearly harder images
-    have the higher scores, those are kept first.
+    The direction is what the user says, else what the format says. Where neither does, the error says whether the
+    higher scores are of the images that look harder.
 
     Args:
         foreign: scores of at least every row of the pool.
@@ -210,25 +209,14 @@ def _direction(foreign: ForeignScores, score: Tensor, data: PreparedData, asked:
     if asked is not None:
         return asked, [f"direction: higher is {_word(asked)}, as given", *remarks]
     if foreign.higher_is_kept is not None:
-        return foreign.higher_is_kept, [
-            f"direction: higher is {_word(foreign.higher_is_kept)}, by the format",
-            *remarks,
-        ]
+        kept = foreign.higher_is_kept
+        return kept, [f"direction: higher is {_word(kept)}, by the format", *remarks]
     correlation = spearman(score[data.pool], _difficulty(data))
-    harder = is_higher_harder(correlation, len(data.pool))
-    if harder is None:
-        raise DataError(
-            f"Neither the file nor the images tell whether its high scores are kept or pruned (rank correlation with "
-            f"difficulty {correlation:+.2f}): {ASK}."
-        )
-    if not harder:
-        raise DataError(
-            f"High scores are of easy images here (rank correlation with difficulty {correlation:+.2f}), so this looks "
-            f"like a score whose low end is kept: {ASK}."
-        )
-    return True, [
-        f"direction: higher is kept, as higher is harder (rank correlation with difficulty {correlation:+.2f})"
-    ]
+    raise DataError(
+        f"The file does not say which end of its scores is kept. Rank correlation with how hard the images look: "
+        f"{correlation:+.2f}; most scorers keep the hard end, Dynamic Uncertainty need not. Say which: --higher-is-kept "
+        "or --higher-is-pruned."
+    )
 
 
 def _agreement(foreign: ForeignScores, kept: bool | None) -> list[str]:
