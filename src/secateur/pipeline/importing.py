@@ -214,8 +214,8 @@ def _direction(foreign: ForeignScores, score: Tensor, data: PreparedData, asked:
     correlation = spearman(score[data.pool], _difficulty(data))
     raise DataError(
         f"The file does not say which end of its scores is kept. Rank correlation with how hard the images look: "
-        f"{correlation:+.2f}; most scorers keep the hard end, Dynamic Uncertainty need not. Say which: --higher-is-kept "
-        "or --higher-is-pruned."
+        f"{correlation:+.2f}; most scorers keep the hard end, Dynamic Uncertainty need not. Say which: "
+        "--higher-is-kept or --higher-is-pruned."
     )
 
 
