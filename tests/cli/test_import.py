@@ -82,3 +82,167 @@ def test_a_missing_mask_file_is_found_before_anything_starts(program):
     assert not program.folder.exists()
     assert program.run("method=mask") == 2
     assert "method.path must be given" in program.err
+
+
+# -- directions of masks ---------------------------------------------------------------------------------------------
+
+
+def importing(path, file_format, output, *more):
+    return main(["import", str(path), "--format", file_format, "--data", "digits", "--output", str(output), *more])
+
+
+def digits_labels():
+    from secateur.data.digits import DigitsData
+
+    return DigitsData(name="digits", root=".").load("train").labels
+
+
+@pytest.mark.parametrize(("flag", "kept"), [((), 3), (("--higher-is-pruned",), 7)], ids=["kept", "pruned"])
+def test_whole_classes_tell_a_list_of_the_kept_from_one_of_the_removed(tmp_path, capsys, flag, kept):
+    rows = (digits_labels() < 3).nonzero().flatten()
+    torch.save(rows, tmp_path / f"pets_lm_train_top{kept}.indices")
+    assert importing(tmp_path / f"pets_lm_train_top{kept}.indices", "dp4tl", tmp_path / "mask.parquet", *flag) == 0
+    assert f"keeps {kept} whole classes, as its name says" in capsys.readouterr().out
+    torch.save(rows, tmp_path / f"x_top{10 - kept}.indices")
+    assert importing(tmp_path / f"x_top{10 - kept}.indices", "dp4tl", tmp_path / "other.parquet", *flag) == 2
+    assert "it lists what was removed" in capsys.readouterr().err.replace("  ", " ")
+    assert not (tmp_path / "other.parquet").exists()
+
+
+def test_the_share_that_a_file_is_said_to_prune_is_checked(published, tmp_path, capsys):
+    assert run_import(published, tmp_path / "mask.parquet", "--pruning-ratio", "0.25") == 0
+    assert "as expected (0.750)" in capsys.readouterr().out
+    assert run_import(published, tmp_path / "mask.parquet", "--pruning-ratio", "0.75") == 2
+    assert "--higher-is-pruned" in capsys.readouterr().err
+    assert run_import(published, tmp_path / "mask.parquet", "--pruning-ratio", "0.75", "--higher-is-pruned") == 0
+    assert run_import(published, tmp_path / "mask.parquet", "--pruning-ratio", "0.5") == 2
+    assert "0.500 is expected" in capsys.readouterr().err
+
+
+def test_a_file_list_is_matched_by_name_and_label(tmp_path, capsys):
+    names = [f"/c{label}/{row}.png {label}\n" for row, label in enumerate(digits_labels().tolist())]
+    (tmp_path / "all.txt").write_text("".join(names))
+    (tmp_path / "D_50_file_list.txt").write_text("".join(names[::2]))
+    path = tmp_path / "D_50_file_list.txt"
+    assert importing(path, "dyn-unc", tmp_path / "mask.parquet", "--file-list", str(tmp_path / "all.txt")) == 0
+    assert "as expected (0.500)" in capsys.readouterr().out
+    assert bool((Mask.load(tmp_path / "mask.parquet").kept_ids % 2 == 0).all())
+    assert importing(path, "dyn-unc", tmp_path / "mask.parquet") == 2
+    assert "--file-list" in capsys.readouterr().err
+    (tmp_path / "all.txt").write_text("".join(names[:100]))
+    (tmp_path / "D_50_file_list.txt").write_text("".join(names[:50]))
+    assert importing(path, "dyn-unc", tmp_path / "mask.parquet", "--file-list", str(tmp_path / "all.txt")) == 2
+    assert "all.txt lists 100 files, but the training split of digits has 1437" in capsys.readouterr().err
+
+
+# -- scores ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """Difficulty of every training digit, by its distance to the class means: a stand-in for a published score."""
+    from secateur.data.digits import DigitsData
+    from secateur.interop.direction import difficulty
+
+    images = DigitsData(name="digits", root=".").load("train")
+    return difficulty(lambda: [(images.pixels.float(), images.labels)], 10).double()
+
+
+def write_json(path, score):
+    import json
+
+    path.write_text(json.dumps({str(row): value for row, value in enumerate(score.tolist())}))
+    return path
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_direction_that_the_file_does_not_say_has_to_be_given(measured, tmp_path, capsys, sign):
+    from secateur.core.tables import ScoreTable
+
+    path, output = write_json(tmp_path / "s.json", sign * measured), tmp_path / "scores.parquet"
+    assert importing(path, "extrapolation", output) == 2
+    err = capsys.readouterr().err
+    assert "--higher-is-kept or --higher-is-pruned" in err
+    assert f"how hard the images look: {sign:+.2f}" in err
+    assert not output.exists()
+    assert importing(path, "extrapolation", output, "--higher-is-pruned") == 0
+    assert "144 rows of the file are not in the pool" in capsys.readouterr().out
+    table = ScoreTable.load(output)
+    torch.testing.assert_close(table.score, -sign * measured[table.sample_id].float())
+    assert table.metadata["higher_was"] == "pruned"
+    assert len(table.fingerprint) == 64
+    assert importing(path, "extrapolation", output, "--higher-is-kept") == 0
+    torch.testing.assert_close(ScoreTable.load(output).score, -table.score)
+
+
+def test_sorted_scores_come_back_to_their_samples(measured, tmp_path):
+    import numpy as np
+
+    from secateur.core.tables import ScoreTable
+
+    np.save(tmp_path / "data_mask.npy", measured.numpy().argsort())
+    np.save(tmp_path / "score.npy", np.sort(measured.numpy()))
+    output = tmp_path / "scores.parquet"
+    assert importing(tmp_path / "data_mask.npy", "tdds", output, "--score-file", str(tmp_path / "score.npy")) == 0
+    table = ScoreTable.load(output)
+    torch.testing.assert_close(table.score, measured[table.sample_id].float())
+
+
+def test_a_pickle_with_other_labels_or_against_its_own_measures_is_said(measured, tmp_path, capsys):
+    import pickle  # noqa: TID251 - a foreign file
+
+    content = {"targets": digits_labels().int(), "el2n": -measured, "accumulated_margin": -measured}
+    (tmp_path / "s.pickle").write_bytes(pickle.dumps(content))
+    output = tmp_path / "scores.parquet"
+    assert importing(tmp_path / "s.pickle", "ccs", output, "--column", "el2n") == 0
+    assert "WARNING: that is against accumulated_margin -1.00" in capsys.readouterr().out
+    content["targets"] = content["targets"].roll(1)
+    (tmp_path / "s.pickle").write_bytes(pickle.dumps(content))
+    assert importing(tmp_path / "s.pickle", "ccs", output, "--column", "el2n") == 2
+    assert "made for other data, or in another order" in capsys.readouterr().err
+
+
+def test_scores_of_a_part_of_the_pool_are_refused(tmp_path, capsys):
+    path = write_json(tmp_path / "s.json", torch.rand(100))
+    assert importing(path, "extrapolation", tmp_path / "s.parquet", "--higher-is-kept") == 2
+    assert "no score for" in capsys.readouterr().err
+    path = write_json(tmp_path / "s.json", torch.rand(2000))
+    assert importing(path, "extrapolation", tmp_path / "s.parquet", "--higher-is-kept") == 2
+    assert "has row 1999, but the training split of digits has 1437" in capsys.readouterr().err
+
+
+def test_options_of_other_formats_are_refused(published, tmp_path, capsys):
+    assert run_import(published, tmp_path / "m.parquet", "--column", "el2n") == 2
+    assert "--column is for --format ccs" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_any_selection_can_be_applied_to_imported_scores(measured, tmp_path, program):
+    from secateur.core.tables import ScoreTable
+
+    path = write_json(tmp_path / "s.json", measured)
+    importing(path, "extrapolation", tmp_path / "scores.parquet", "--higher-is-kept")
+    arguments = ("method=imported_scores", f"method.path={tmp_path / 'scores.parquet'}", "pruning_ratio=0.5")
+    assert program.run(*arguments) == 0
+    assert program.run(*arguments, "selection=class_balanced") == 0
+    top, balanced = sorted(program.records(), key=lambda record: len(record["label"]))
+    assert (top["label"], balanced["label"]) == ("imported_scores", "imported_scores + class_balanced")
+    table = ScoreTable.load(tmp_path / "scores.parquet")
+    best = table.sample_id[table.score.argsort(descending=True)[:646]].sort().values
+    mask = Mask.load(program.run_dir(top) / "mask.parquet")
+    assert torch.equal(mask.kept_ids, best)
+    assert top["pruning"]["num_kept"] == 646
+    assert max(balanced["pruning"]["class_counts"]) - min(balanced["pruning"]["class_counts"]) < 10
+    assert any("not known and not counted" in line for line in top["warnings"])
+    assert top["ledger"]["cost_vs_full"] == pytest.approx(646 / 1293)
+    assert program.run("method=imported_scores", "method.path=nosuch.parquet") == 2
+
+
+def test_imported_scores_are_planned_by_the_ratio(measured, tmp_path, capsys):
+    importing(
+        write_json(tmp_path / "s.json", measured), "extrapolation", tmp_path / "scores.parquet", "--higher-is-kept"
+    )
+    capsys.readouterr()
+    arguments = ("method=imported_scores", f"method.path={tmp_path / 'scores.parquet'}", "pruning_ratio=0.5")
+    assert main(["cost", *arguments]) == 0
+    assert "0.50" in capsys.readouterr().out

@@ -13,10 +13,12 @@ usage: secateur COMMAND [ARGUMENTS]
                       -m sweeps over comma-separated values                secateur run -m ratio=r30,r50 seed=0,1,2
                       sweeps=PAPER/TABLE runs a sweep file                 secateur run sweeps=demo/digits
   cost [OVERRIDES]    what that would cost, before it runs                 secateur cost score=tdds pruning_ratio=0.5
-  sweep ACTION DIR    status, submit or resume of many runs            secateur sweep resume outputs/sweeps/demo/TIME
+  sweep ACTION DIR    status, submit or resume of many runs                secateur sweep resume outputs/sweeps/demo/TIME
   report PATH...      tables and figures from finished runs                secateur report outputs/runs/demo
-  import FILE         a published mask file as mask.parquet                secateur import FILE --format F --data D
-  dashboard           a W&B workspace over the runs logged there          secateur dashboard --entity TEAM
+  verify RUN_DIR      check a finished run, and run it again               secateur verify outputs/runs/demo/KEY
+  import FILE         published masks and scores as ours                   secateur import FILE --format F --data D
+  export RUN_DIR      a run's mask or scores as a release's file           secateur export RUN_DIR --format F --output O
+  dashboard           a W&B workspace over the runs logged there           secateur dashboard --entity TEAM
   doctor              what works on this machine
 
 secateur COMMAND --help says more. Version """
@@ -27,8 +29,10 @@ COMMANDS = {
     "sweep": "secateur.cli.sweep:sweep",
     "cost": "secateur.cli.cost:cost",
     "report": "secateur.cli.report:report",
+    "verify": "secateur.cli.verify:verify",
     "import": "secateur.cli.import_:import_",
     "dashboard": "secateur.cli.dashboard:dashboard",
+    "export": "secateur.cli.export:export",
     "doctor": "secateur.cli.doctor:doctor",
 }
 

@@ -1,24 +1,16 @@
-"""AdaPruner's published mask files: ``{'epoch', 'acc', 'selected_data': float [N] of 0 and 1}``."""
+"""AdaPruner's published mask files: ``{'epoch', 'acc', 'selected_data': float [N] of 0 and 1}``; 1 is kept."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from secateur.core.errors import DataError
+from secateur.interop.foreign import ForeignMask
+from secateur.interop.tensors import load_tensors
 
 KEY = "selected_data"
-
-
-@dataclass(frozen=True)
-class ForeignMask:
-    """A mask from elsewhere: ``keep`` bool ``[M]`` over a whole training split, and what its file says of itself."""
-
-    keep: Tensor
-    facts: Mapping[str, Any]
 
 
 def read_adapruner(path: Path) -> ForeignMask:
@@ -27,12 +19,7 @@ def read_adapruner(path: Path) -> ForeignMask:
     Raises:
         DataError: the file cannot be read, lacks ``selected_data``, or that is not a vector of 0 and 1.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist.") from error
-    except Exception as error:
-        raise DataError(f"{path} cannot be read as tensors alone; files that need code to load are refused.") from error
+    content = load_tensors(path)
     if not isinstance(content, Mapping) or KEY not in content:
         raise DataError(f"{path} has no {KEY!r}: not a mask file of AdaPruner.")
     values = torch.as_tensor(content[KEY])
@@ -40,3 +27,9 @@ def read_adapruner(path: Path) -> ForeignMask:
         raise DataError(f"{KEY} in {path} is not a vector of 0 and 1.")
     facts = {key: float(content[key]) for key in ("epoch", "acc") if key in content}
     return ForeignMask(values == 1, facts)
+
+
+def write_adapruner(path: Path, keep: Tensor) -> Path:
+    """Write ``keep`` bool ``[M]`` as a mask file; what was never measured (``epoch``, ``acc``) is left out."""
+    torch.save({KEY: keep.to(torch.float32)}, path)
+    return path

@@ -1,5 +1,6 @@
-"""Foreign masks as masks over a pool of ours."""
+"""Foreign masks and scores as tables over a pool of ours: the rows it has, its fingerprint, and the right way round."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -7,8 +8,14 @@ from torch import Tensor
 
 from secateur.core.errors import DataError
 from secateur.core.mask import Mask
+from secateur.core.tables import ScoreTable
 from secateur.data.prepared import PreparedData
-from secateur.interop.adapruner import ForeignMask
+from secateur.extrapolation.correlation import spearman
+from secateur.interop.direction import difficulty
+from secateur.interop.foreign import ForeignMask, ForeignRows, ForeignScores
+from secateur.pipeline.context import EVALUATION_BATCH
+
+SLACK = 0.03  # a released mask misses the share it is named after by up to two points
 
 
 @dataclass(frozen=True)
@@ -19,32 +26,217 @@ class Imported:
         mask: the mask.
         num_outside: kept rows of the file that are not in the pool (validation, imbalance) and were dropped.
         class_counts: kept samples per class, int64 ``[C]``.
+        remarks: what was found out about the file's direction.
     """
 
     mask: Mask
     num_outside: int
     class_counts: Tensor
+    remarks: tuple[str, ...] = ()
 
 
-def adopt(foreign: ForeignMask, data: PreparedData, source: str) -> Imported:
-    """Lay a full-length mask over the pool.
+@dataclass(frozen=True)
+class ImportedScores:
+    """Foreign scores over our pool, higher = kept first.
+
+    Attributes:
+        table: the scores.
+        num_outside: rows of the file that are not in the pool and were dropped.
+        remarks: what was found out about the file's direction.
+    """
+
+    table: ScoreTable
+    num_outside: int
+    remarks: tuple[str, ...] = ()
+
+
+def adopt(
+    foreign: ForeignMask | ForeignRows,
+    data: PreparedData,
+    source: str,
+    *,
+    higher_is_kept: bool | None = None,
+    pruning_ratio: float | None = None,
+) -> Imported:
+    """Lay a foreign mask over the pool.
 
     Args:
-        foreign: covers the whole training split, in its order.
+        foreign: covers the whole training split in its order, or lists rows of it.
         data: the data set it belongs to.
         source: the file's format, written into the mask.
+        higher_is_kept: false where a 1, or being listed, means that a sample is removed; None: as the format says.
+        pruning_ratio: what the file is said to prune, which is checked; None: what its name says, if anything.
 
     Raises:
-        DataError: its length is not that of the training split.
+        DataError: it belongs to other data, or its direction contradicts what it is said to keep.
+    """
+    listed = _full_length(foreign, data)
+    keep = ~listed if higher_is_kept is False else listed
+    asked = None if pruning_ratio is None else 1 - pruning_ratio
+    remarks = _checked_share(keep, asked if asked is not None else foreign.facts.get("keep_fraction"))
+    remarks += _checked_groups(keep, data, foreign.facts.get("num_groups_kept"))
+    in_pool = keep[data.pool]
+    if not bool(in_pool.any()):
+        raise DataError("The file keeps no sample of the pool.")
+    metadata = {"imported_from": source, **foreign.facts}
+    mask = Mask(data.pool, in_pool, data.fingerprint, metadata)
+    counts = torch.bincount(data.labels[mask.kept_ids], minlength=data.num_classes)
+    return Imported(mask, int(keep.sum()) - mask.num_kept, counts, tuple(remarks))
+
+
+def adopt_scores(
+    foreign: ForeignScores, data: PreparedData, source: str, *, higher_is_kept: bool | None = None
+) -> ImportedScores:
+    """Lay foreign scores over the pool and turn them the right way round.
+
+    The direction is what the user says, else what the format says. Where neither does, the error says whether the
+    higher scores are of the images that look harder.
+
+    Args:
+        foreign: scores of at least every row of the pool.
+        data: the data set they belong to.
+        source: the file's format, written into the table.
+        higher_is_kept: the direction; None: see above.
+
+    Raises:
+        DataError: a row of the pool has no score, the file is of other data, or its direction is not known.
     """
     num_train = len(data.labels)
+    _check_rows(foreign.sample_id, data)
+    _check_targets(foreign, data)
+    score = torch.full((num_train,), float("nan"), dtype=torch.float64)
+    score[foreign.sample_id] = foreign.score
+    present = torch.zeros(num_train, dtype=torch.bool)
+    present[foreign.sample_id] = True
+    missing = data.pool[~present[data.pool]]
+    if len(missing):
+        raise DataError(
+            f"The file has no score for {len(missing)} of the {len(data.pool)} samples of the pool; the first is "
+            f"sample_id {int(missing[0])}. A score table covers the pool."
+        )
+    kept, remarks = _direction(foreign, score, data, higher_is_kept)
+    table = ScoreTable(
+        sample_id=data.pool,
+        label=data.pool_labels,
+        score=score[data.pool] if kept else -score[data.pool],
+        observed=torch.ones(len(data.pool), dtype=torch.bool),
+        fingerprint=data.fingerprint,
+        metadata={"imported_from": source, **foreign.facts, "higher_was": "kept" if kept else "pruned"},
+    )
+    return ImportedScores(table, len(foreign.sample_id) - len(data.pool), tuple(remarks))
+
+
+def _full_length(foreign: ForeignMask | ForeignRows, data: PreparedData) -> Tensor:
+    """Return the file's ones as bool ``[M]`` over the training split."""
+    num_train = len(data.labels)
+    if isinstance(foreign, ForeignRows):
+        _check_rows(foreign.sample_id, data)
+        listed = torch.zeros(num_train, dtype=torch.bool)
+        listed[foreign.sample_id] = True
+        return listed
     if len(foreign.keep) != num_train:
         raise DataError(
             f"The file has {len(foreign.keep)} rows, but the training split of {data.name} has {num_train}: "
             "it was made for other data."
         )
-    keep = foreign.keep[data.pool]
-    metadata = {"imported_from": source, **foreign.facts}
-    mask = Mask(data.pool, keep, data.fingerprint, metadata)
-    counts = torch.bincount(data.labels[mask.kept_ids], minlength=data.num_classes)
-    return Imported(mask, int(foreign.keep.sum()) - mask.num_kept, counts)
+    return foreign.keep
+
+
+def _check_rows(sample_id: Tensor, data: PreparedData) -> None:
+    num_train = len(data.labels)
+    if not len(sample_id):
+        raise DataError("The file lists no row.")
+    if int(sample_id.max()) >= num_train:
+        raise DataError(
+            f"The file has row {int(sample_id.max())}, but the training split of {data.name} has {num_train} rows: it "
+            "was made for other data."
+        )
+
+
+def _checked_share(keep: Tensor, expected: float | None) -> list[str]:
+    """Compare the kept share with the one it should have; a file of the removed samples has the other one."""
+    share = float(keep.double().mean())
+    if expected is None:
+        return []
+    if abs(share - expected) <= SLACK:
+        return [f"keeps {share:.3f} of the training split, as expected ({expected:.3f})"]
+    if abs(1 - share - expected) <= SLACK:
+        raise DataError(
+            f"The file would keep {share:.3f} of the training split, but {expected:.3f} is expected: it lists what was "
+            "removed, or its direction was given the wrong way round. Then add (or leave out) --higher-is-pruned."
+        )
+    raise DataError(f"The file keeps {share:.3f} of the training split, but {expected:.3f} is expected.")
+
+
+def _checked_groups(keep: Tensor, data: PreparedData, num_groups_kept: int | None) -> list[str]:
+    """Compare the number of whole classes that are kept with the one in the file's name."""
+    if num_groups_kept is None:
+        return []
+    labels, num_classes = data.clean_labels, data.num_classes
+    kept = torch.bincount(labels[keep], minlength=num_classes)
+    size = torch.bincount(labels, minlength=num_classes)
+    if not bool(((kept == 0) | (kept == size)).all()):
+        return ["keeps parts of classes: it is not of label or feature mapping, and its direction was not checked"]
+    whole = int(((kept == size) & (size > 0)).sum())
+    if whole == num_groups_kept:
+        return [f"keeps {whole} whole classes, as its name says"]
+    if num_classes - whole == num_groups_kept:
+        raise DataError(
+            f"The file would keep {whole} whole classes, but its name says {num_groups_kept} of {num_classes}: it "
+            "lists what was removed, or its direction was given the wrong way round. Then add (or leave out) "
+            "--higher-is-pruned."
+        )
+    raise DataError(f"The file keeps {whole} whole classes, but its name says {num_groups_kept}.")
+
+
+def _check_targets(foreign: ForeignScores, data: PreparedData) -> None:
+    """Check the labels in the file against the data set's own."""
+    if foreign.target is None:
+        return
+    wrong = (data.clean_labels[foreign.sample_id] != foreign.target.to(torch.int64)).nonzero().flatten()
+    if len(wrong):
+        row = int(foreign.sample_id[wrong[0]])
+        raise DataError(
+            f"The file says that row {row} is of class {int(foreign.target[wrong[0]])}, {data.name} says "
+            f"{int(data.clean_labels[row])} ({len(wrong)} rows differ): it was made for other data, or in "
+            "another order."
+        )
+
+
+def _direction(foreign: ForeignScores, score: Tensor, data: PreparedData, asked: bool | None) -> tuple[bool, list[str]]:
+    """Return whether higher is kept, and how that is known."""
+    remarks = _agreement(foreign, foreign.higher_is_kept if asked is None else asked)
+    if asked is not None:
+        return asked, [f"direction: higher is {_word(asked)}, as given", *remarks]
+    if foreign.higher_is_kept is not None:
+        kept = foreign.higher_is_kept
+        return kept, [f"direction: higher is {_word(kept)}, by the format", *remarks]
+    correlation = spearman(score[data.pool], _difficulty(data))
+    raise DataError(
+        f"The file does not say which end of its scores is kept. Rank correlation with how hard the images look: "
+        f"{correlation:+.2f}; most scorers keep the hard end, Dynamic Uncertainty need not. Say which: "
+        "--higher-is-kept or --higher-is-pruned."
+    )
+
+
+def _agreement(foreign: ForeignScores, kept: bool | None) -> list[str]:
+    """Compare a score with the other measures in its file that say what is hard."""
+    if not foreign.harder or kept is None:
+        return []
+    sign = 1.0 if kept else -1.0
+    found = {name: sign * spearman(foreign.score, values) for name, values in foreign.harder.items()}
+    against = [f"{name} {value:+.2f}" for name, value in found.items() if value < 0]
+    told = ", ".join(f"{name} {value:+.2f}" for name, value in found.items())
+    warning = [f"WARNING: that is against {', '.join(against)}: is it the wrong way round?"] if against else []
+    return [f"rank correlation with what is harder in the file: {told}", *warning]
+
+
+def _difficulty(data: PreparedData) -> Tensor:
+    def batches() -> Iterable[tuple[Tensor, Tensor]]:
+        return ((batch.x, batch.y) for batch in data.eval_loader(data.pool, EVALUATION_BATCH))
+
+    return difficulty(batches, data.num_classes)
+
+
+def _word(kept: bool) -> str:
+    return "kept" if kept else "pruned"

@@ -90,11 +90,20 @@ def execute(
         SecateurError: the run failed; a record with status ``failed`` and the reason has been written.
     """
     config = without_idle_variant(canonical(resolve(cfg)), choices or {})
+    return execute_resolved(config, console, choices or {}, announce)
+
+
+def execute_resolved(
+    config: Config,
+    console: Console,
+    choices: Mapping[str, str],
+    announce: Callable[[Path], None] = lambda run_dir: None,
+) -> Outcome:
+    """Run one canonical configuration, as a record holds it; see :func:`execute`."""
     folder = runs_folder(config["paths"]["output_dir"], config["name"])
-    log = (choices or {}, console.print)  # what a logger is told beside the configuration
+    log = (choices, console.print)  # what a logger is told beside the configuration
     with _failing_into(folder, config, *log):
-        data = _prepared(canonical_json(config["data"]))
-        downstream = _downstream(canonical_json(config["downstream"]), data) if config["downstream"] else None
+        data, downstream = pools(config)
     fingerprints = [data.fingerprint, *([downstream.fingerprint] if downstream else [])]
     run_dir = folder / run_key(config, "+".join(fingerprints), VERSIONS)
     announce(run_dir)
@@ -103,13 +112,25 @@ def execute(
     lock = locked_by_zero(run_dir / "run.lock", f"run {run_dir.name}", console.print)
     with lock, cpu_threads(settings.num_threads):
         if current().from_zero(lambda: is_finished(run_dir)) and not config["force"]:
-            _add_comparisons(Context(config, data, store, console, choices or {}, downstream), run_dir)
+            _add_comparisons(Context(config, data, store, console, choices, downstream), run_dir)
             mirror(config, run_dir, *log, data)
             return Outcome(run_dir, reused=True)
         with following(config, run_dir, *log, data) as history, _recording(run_dir, config, data) as record:
             record["transfer"] = transfer_facts(config, data, downstream)
-            _run(Context(config, data, store, console, choices or {}, downstream, history), run_dir, record)
+            _run(Context(config, data, store, console, choices, downstream, history), run_dir, record)
     return Outcome(run_dir, reused=False)
+
+
+def pools(config: Config) -> tuple[PreparedData, PreparedData | None]:
+    """Return the prepared data set of a configuration, and its downstream set or None."""
+    data = _prepared(canonical_json(config["data"]))
+    return data, _downstream(canonical_json(config["downstream"]), data) if config["downstream"] else None
+
+
+def forget_pools() -> None:
+    """Let the next run read its data anew: it may be other data on disk by then."""
+    _prepared.cache_clear()
+    _downstream.cache_clear()
 
 
 @lru_cache(maxsize=1)
@@ -210,7 +231,7 @@ def _recording(run_dir: Path, config: Config, data: PreparedData) -> Iterator[di
         with failing_together():
             yield record
     except BaseException as error:
-        _prepared.cache_clear()  # the data may be mended before the next try
+        forget_pools()  # the data may be mended before the next try
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         save_record(run_dir, {**record, "status": status, "error": one_line(error), "finished": now()})
         raise
@@ -251,5 +272,5 @@ def _begin(key: str, config: Config) -> dict[str, Any]:
         score_seed=config["score_seed"],
         select_on=config["method"].get("select_on", "last"),
         config=config,
-        provenance=provenance(TrainerSettings(**config["trainer"]).device),
+        provenance={**provenance(TrainerSettings(**config["trainer"]).device), "stage_versions": dict(VERSIONS)},
     )

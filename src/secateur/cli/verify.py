@@ -1,0 +1,150 @@
+"""``secateur verify``: is a finished run what its record says, and does it come out again?"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from secateur.cli.console import make_console
+from secateur.cli.errors import BAD_INPUT, message
+
+if TYPE_CHECKING:
+    from secateur.pipeline.verification.verdict import Verification
+
+DESCRIPTION = """\
+Check a finished run. First, in seconds, whether its folder agrees with itself: run.json, config.yaml, the run_key that
+follows from them, every file's sha256, the mask's counts. Then its configuration runs again in a temporary folder with
+an empty store, and scores, mask, metrics, weights and the numbers in run.json are compared value by value."""
+EPILOG = """\
+The verdict is "identical", "within tolerance" (largest differences are shown) or "different" (and where first: file,
+sample_id, column, both values). On the same machine with the same versions a run comes out bit for bit, so nothing is
+tolerated by default. On other hardware or with other versions, which are pointed out, give --tolerance.
+
+examples:
+  secateur verify outputs/runs/demo/0123456789ab
+  secateur verify outputs/runs/demo/0123456789ab --quick
+  secateur verify RUN_DIR --data-root /data/cifar10 --tolerance 0.01 --tolerance scores=0.1
+
+exit codes: 0 identical or within tolerance, 1 different, 2 bad input (no finished run, other data, ...)"""
+STYLES = {"identical": "green", "within tolerance": "yellow", "different": "red"}
+
+
+def verify(arguments: list[str]) -> int:
+    """Verify one run; 0 when it holds, 1 when it differs, 2 after one line of error."""
+    parsed = _parser().parse_intermixed_args(arguments)
+    console, started = make_console(), time.monotonic()
+    try:
+        outcome = _verify(parsed, console)
+    except BAD_INPUT as error:
+        sys.stderr.write(f"secateur: error: {message(error)}\n")
+        return 2
+    _show(outcome, parsed, console, time.monotonic() - started)
+    return 1 if outcome.state == "different" else 0
+
+
+def _verify(parsed: argparse.Namespace, console: Console) -> "Verification":
+    from secateur.cli.run import make_importable
+    from secateur.pipeline.verification.verdict import Tolerances
+    from secateur.pipeline.verification.verify import Options, verify
+
+    make_importable(parsed.config_dir)
+    roots = [f"data.root={parsed.data_root}"] if parsed.data_root else []
+    options = Options(
+        tolerances=Tolerances.parse(parsed.tolerance),
+        quick=parsed.quick,
+        comparison=parsed.comparison,
+        keep=parsed.keep,
+        moved=[*roots, *parsed.overrides],
+    )
+    return verify(parsed.run_dir, _defaults(), options, console)
+
+
+def _defaults() -> dict[str, object]:
+    """Return today's default configuration."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    from secateur.pipeline.config import resolve
+    from secateur.pipeline.paths import CONF
+
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        return resolve(compose("config"))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="secateur verify",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("run_dir", type=Path, metavar="RUN_DIR", help="folder of a finished run, with its run.json")
+    add(
+        "overrides",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="what lies elsewhere now: downstream.root=DIR, method.path=FILE",
+    )
+    add("--quick", action="store_true", help="only the check of the folder; nothing is trained")
+    add("--data-root", type=Path, metavar="DIR", help="where the data lies now; the same as data.root=DIR")
+    add("--config-dir", metavar="DIR", help="as for secateur run: makes your own classes importable")
+    add(
+        "--tolerance",
+        action="append",
+        default=[],
+        metavar="[KIND=]X",
+        help="largest difference that is tolerated; kinds: scores (in standard deviations of the column), mask (share "
+        "of the samples), metrics (absolute), weights (in standard deviations); X alone is for all (default: 0)",
+    )
+    add(
+        "--no-comparison",
+        dest="comparison",
+        action="store_false",
+        help="do not repeat what the run was compared with (compare_with, fidelity.against), which is not its result",
+    )
+    add("--keep", action="store_true", help="keep the repetition's folder and say where it is")
+    return parser
+
+
+def _show(outcome: "Verification", parsed: argparse.Namespace, console: Console, seconds: float) -> None:
+    if outcome.compared:
+        console.print(_table(outcome))
+    if outcome.repeated:
+        console.print(f"repetition: {outcome.repeated}", markup=False, soft_wrap=True)
+    console.print(f"[{STYLES[outcome.state]}]{_sentence(outcome, parsed.quick)}[/] ({seconds:.0f} s)", soft_wrap=True)
+    for line in outcome.lines():
+        console.print(f"  {line}", markup=False, soft_wrap=True)
+    if not parsed.comparison and outcome.compared:
+        console.print("not checked: what it was compared with", markup=False)
+
+
+def _sentence(outcome: "Verification", quick: bool) -> str:
+    if outcome.state == "different":
+        return (
+            "different:" if outcome.compared else "different: the folder contradicts itself, and nothing was run again:"
+        )
+    if quick:
+        return "the folder agrees with itself; without --quick it is run again"
+    return f"{outcome.state}: the run comes out again"
+
+
+def _table(outcome: "Verification") -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for header in ("part", "verdict", "largest difference"):
+        table.add_column(header)
+    for part in outcome.compared:
+        state = part.state(outcome.tolerances)
+        size = "" if state == "identical" else _size(part.size, part.kind)
+        table.add_row(part.name, f"[{STYLES[state]}]{state}[/]", size)
+    return table
+
+
+def _size(size: float, kind: str) -> str:
+    units = {"scores": " sd", "weights": " sd", "mask": " of the samples", "metrics": ""}
+    return "not a number" if size == float("inf") else f"{size:.3g}{units[kind]}"

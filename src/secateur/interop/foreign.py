@@ -1,0 +1,81 @@
+"""What a foreign file holds, whatever its format: a mask over all rows, a list of rows, or scores of rows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from secateur.core.errors import DataError
+
+
+@dataclass(frozen=True)
+class ForeignMask:
+    """A mask from elsewhere: ``keep`` bool ``[M]`` over a whole training split, and what its file says of itself."""
+
+    keep: Tensor
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ForeignRows:
+    """Rows of a training split that a file lists: those that are kept, unless one says otherwise.
+
+    Attributes:
+        sample_id: int64 ``[n]``, in any order, no duplicates.
+        facts: what the file, or its name, says of itself.
+    """
+
+    sample_id: Tensor
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sample_id", checked_ids(self.sample_id))
+
+
+@dataclass(frozen=True)
+class ForeignScores:
+    """Scores of some rows of a training split.
+
+    Attributes:
+        sample_id: int64 ``[n]``, in any order, no duplicates.
+        score: float64 ``[n]``, as in the file.
+        higher_is_kept: what the format says of its direction; None: it does not.
+        facts: what the file says of itself.
+        target: labels ``[n]`` that the file holds; None without any.
+        harder: other measures ``[n]`` in the file that are known to be higher for harder samples, by name.
+    """
+
+    sample_id: Tensor
+    score: Tensor
+    higher_is_kept: bool | None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    target: Tensor | None = None
+    harder: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sample_id", checked_ids(self.sample_id))
+        object.__setattr__(self, "score", self.score.to(torch.float64))
+        if self.score.shape != self.sample_id.shape:
+            raise DataError(f"The file has {len(self.sample_id)} ids and {len(self.score)} scores: they are no pair.")
+
+
+def checked_ids(sample_id: Tensor) -> Tensor:
+    """Return rows as int64 ``[n]``.
+
+    Raises:
+        DataError: they are not whole numbers in one dimension, are negative, or come twice; the message names one.
+    """
+    if sample_id.ndim != 1 or sample_id.dtype == torch.bool or sample_id.is_complex():
+        raise DataError(f"A list of rows must be numbers [n], got {sample_id.dtype} {list(sample_id.shape)}.")
+    ids = sample_id.to(torch.int64)
+    if sample_id.is_floating_point() and not torch.equal(ids.to(sample_id.dtype), sample_id):
+        raise DataError("A list of rows must be whole numbers; these look like scores.")
+    ordered = ids.sort().values
+    if len(ids) and int(ordered[0]) < 0:
+        raise DataError(f"A list of rows must not hold negative numbers, got {int(ordered[0])}.")
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    if len(twice):
+        raise DataError(f"Row {int(twice[0])} is in the list twice.")
+    return ids

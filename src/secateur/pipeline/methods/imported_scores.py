@@ -1,0 +1,62 @@
+"""Scores that exist already: imported from a release, or made by another run."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+from secateur.core.errors import DataError
+from secateur.core.ledger import StageCost
+from secateur.core.mask import keep_count
+from secateur.core.tables import ScoreTable
+from secateur.pipeline.config import build
+from secateur.pipeline.context import Context
+from secateur.pipeline.facts import choice
+from secateur.pipeline.methods.base import Pruned
+from secateur.pipeline.plan import final_plan, if_trained
+
+SELECTION_DEFAULT = "top"
+
+
+@dataclass(frozen=True)
+class ImportedScores:
+    """Selects from a ``scores.parquet``; what it took to make the file is not in this run's cost.
+
+    Args:
+        path: the file.
+
+    Raises:
+        DataError: there is no such file; when run: it was made for another pool, or lacks what ``selection=`` reads.
+    """
+
+    reads: ClassVar[frozenset[str]] = frozenset({"pruning_ratio", "score_seed", "selection"})
+    path: str
+
+    def __post_init__(self) -> None:
+        if not Path(self.path).is_file():
+            raise DataError(f"method.path={self.path} is not a file.")
+
+    def prune(self, context: Context) -> Pruned:
+        """Read the scores and select."""
+        self._warn(context)
+        config = context.config
+        table = ScoreTable.load(self.path, context.data.fingerprint)
+        mask = build(config["selection"])(table, self._num_keep(context), config["score_seed"])
+        made_by = {"method": "imported_scores", "scores": dict(table.metadata)}
+        made_by |= {key: config[key] for key in ("pruning_ratio", "score_seed")}
+        selection = choice(config, "selection", context.choices)
+        return Pruned(
+            replace(mask, metadata={**mask.metadata, **made_by}),
+            scores=table,
+            facts={"modifiers": [selection] if selection != SELECTION_DEFAULT else []},
+        )
+
+    def plan(self, context: Context) -> list[StageCost]:
+        """Plan the training on what is kept."""
+        self._warn(context)
+        return if_trained(context, final_plan(context, self._num_keep(context)))
+
+    def _num_keep(self, context: Context) -> int:
+        return keep_count(context.num_total, context.config["pruning_ratio"])
+
+    def _warn(self, context: Context) -> None:
+        context.warn("The cost of making the scores is not known and not counted.")

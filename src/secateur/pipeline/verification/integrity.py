@@ -1,0 +1,138 @@
+"""Whether a run's folder agrees with itself: record, configuration, key, files and their hashes. Trains nothing."""
+
+import csv
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from secateur.core.errors import ConfigError, DataError
+from secateur.core.hashing import file_sha256
+from secateur.core.mask import Mask
+from secateur.core.record import load_record
+from secateur.core.tables import ScoreTable
+from secateur.pipeline.config import Config, foreign_code, run_key
+from secateur.pipeline.verification.values import first_difference
+
+Record = Mapping[str, Any]
+# Where the record says again what its configuration says.
+TWICE = ("seed", "score_seed", "name")
+
+
+def finished_record(run_dir: Path) -> dict[str, Any]:
+    """Return the record of a finished run.
+
+    Raises:
+        DataError: there is none, it cannot be read, or the run did not finish.
+    """
+    record = load_record(run_dir)
+    if record["status"] != "finished":
+        raise DataError(f"The run in {run_dir} is {record['status']!r}; only a finished run can be verified.")
+    if not isinstance(record["config"], dict) or not isinstance(record["artifacts"], dict):
+        raise DataError(f"{run_dir}/run.json has no configuration, or no list of files.")
+    return record
+
+
+def configuration_problems(run_dir: Path, record: Record) -> list[str]:
+    """Return where the copies of the configuration disagree: it is not clear then what was run."""
+    config: Config = record["config"]
+    problems = [
+        f"run.json: {key} is {record[key]}, but its config says {config.get(key)}"
+        for key in TWICE
+        if record[key] != config.get(key)
+    ]
+    try:
+        stored = OmegaConf.to_container(OmegaConf.load(run_dir / "config.yaml"))
+    except (OSError, YAMLError, OmegaConfBaseException, UnicodeDecodeError):
+        return [*problems, "config.yaml: is missing or cannot be read"]
+    found = first_difference(config, stored)
+    if found:
+        where = ".".join(map(str, found.path))
+        problems.append(f"config.yaml: {where} is {found.after}, but run.json says {found.before}")
+    return problems
+
+
+def key_problem(record: Record, versions: Mapping[str, int]) -> str | None:
+    """Return what is wrong with the record's run_key, recomputed from its configuration, pool and stage versions.
+
+    Args:
+        record: the record.
+        versions: today's ``VERSION`` of every stage, for a record that does not hold its own.
+
+    Raises:
+        ConfigError: a class of the user's own cannot be imported.
+    """
+    config = record["config"]
+    recorded = record["provenance"].get("stage_versions")
+    pools = [record["data"]["fingerprint"], (record["transfer"] or {}).get("fingerprint")]
+    try:
+        own = foreign_code(config)
+        key = run_key(config, "+".join(filter(None, pools)), recorded or versions)
+    except Exception as error:  # whatever the import of a user's module raises
+        raise ConfigError(
+            f"The run uses code that cannot be imported ({error}): start from its folder, or add --config-dir."
+        ) from error
+    if key == record["run_key"]:
+        return None
+    reasons = ["a setting, a seed or a fingerprint was changed after the run"]
+    reasons += [f"{', '.join(own['code'])} was edited"] if own else []
+    reasons += [] if recorded else ["the code has other stage versions (this record does not say its own)"]
+    return f"run.json: run_key is {record['run_key']}, but what it records gives {key}: {', or '.join(reasons)}"
+
+
+def file_problems(run_dir: Path, record: Record) -> Iterator[str]:
+    """Yield every file that is not the one that was recorded, and every number that its own file contradicts."""
+    for name, sha256 in sorted(record["artifacts"].items()):
+        path = run_dir / name
+        if not path.is_file():
+            yield f"{name}: is missing"
+        elif (found := file_sha256(path)) != sha256:
+            yield f"{name}: is not the file that was recorded (sha256 {found[:12]}..., recorded {sha256[:12]}...)"
+    for check in (_mask_problem, _scores_problem, _metrics_problem):
+        if problem := _readable(check, run_dir, record):
+            yield problem
+
+
+def _readable(check: Callable[[Path, Record], str | None], run_dir: Path, record: Record) -> str | None:
+    try:
+        return check(run_dir, record)
+    except (DataError, ArithmeticError, OSError, ValueError, KeyError) as error:
+        return f"{check.__name__.split('_')[1]}: cannot be checked: {error}"
+
+
+def _mask_problem(run_dir: Path, record: Record) -> str | None:
+    mask, pruning = Mask.load(run_dir / "mask.parquet"), record["pruning"]
+    found = {
+        "mask_sha256": (mask.sha256, pruning["mask_sha256"]),
+        "num_kept": (mask.num_kept, pruning["num_kept"]),
+        "num_total": (len(mask), pruning["num_total"]),
+        "fingerprint": (mask.fingerprint, record["data"]["fingerprint"]),
+    }
+    wrong = [f"{key} {there} in the file, {said} in run.json" for key, (there, said) in found.items() if there != said]
+    return f"mask.parquet: {wrong[0]}" if wrong else None
+
+
+def _scores_problem(run_dir: Path, record: Record) -> str | None:
+    if "scores.parquet" not in record["artifacts"]:
+        return None
+    table = ScoreTable.load(run_dir / "scores.parquet")
+    said = record["data"]["fingerprint"]
+    if table.fingerprint != said:
+        return f"scores.parquet: fingerprint {table.fingerprint} in the file, {said} in run.json"
+    return None
+
+
+def _metrics_problem(run_dir: Path, record: Record) -> str | None:
+    """Compare the last epoch's test accuracy with the record's; a transfer's metrics.csv is of its pretraining."""
+    if "metrics.csv" not in record["artifacts"]:
+        return None
+    with (run_dir / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        last = list(csv.DictReader(file))[-1]
+    key = "source_accuracy" if record["transfer"].get("downstream") else "test_accuracy"
+    there, said = last.get("test_accuracy"), record["metrics"][key]
+    if not there or said is None or float(there) == said:
+        return None
+    return f"run.json: metrics.{key} is {said}, but the last epoch in metrics.csv has {there}"

@@ -1,0 +1,342 @@
+"""`secateur verify`: finished runs come out again; what was changed afterwards is found, and where."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+from secateur.cli.main import main
+
+pytestmark = pytest.mark.slow
+
+QUICK = ("trainer.max_epochs=3", "trainer.evaluate_every=3", "compare_with=[]", "score_seed=1", "name=demo")
+ARMS = {"el2n": ("experiment=demo/el2n", "pruning_ratio=0.5"), "random": ("experiment=demo/random", "seed=2")}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Two finished runs of the demo's arms, by arm."""
+    folder = tmp_path_factory.mktemp("outputs")
+    runs = {}
+    for arm, overrides in ARMS.items():
+        GlobalHydra.instance().clear()
+        assert main(["run", *overrides, *QUICK, f"paths.output_dir={folder}"]) == 0
+        (runs[arm],) = set((folder / "runs" / "demo").iterdir()) - set(runs.values())
+    return runs
+
+
+@pytest.fixture
+def run_dir(finished, tmp_path):
+    """A copy of the finished run with scores, to be tampered with."""
+    return Path(shutil.copytree(finished["el2n"], tmp_path / finished["el2n"].name))
+
+
+@pytest.fixture
+def verify(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        code = main(["verify", *map(str, arguments)])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def edit(path, change):
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def set_score(run_dir, row, value):
+    path = run_dir / "scores.parquet"
+    table = pq.read_table(path)
+    score = table["score"].to_numpy().copy()
+    score[row] = value
+    position = table.column_names.index("score")
+    pq.write_table(table.set_column(position, "score", pa.array(score)), path, compression="zstd")
+    return table["sample_id"].to_pylist()[row]
+
+
+@pytest.mark.parametrize("arm", list(ARMS))
+def test_a_finished_run_comes_out_again_from_an_empty_store(finished, verify, arm, monkeypatch, tmp_path):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    code, out, err = verify(finished[arm])
+    assert (code, err) == (0, "")
+    assert "identical: the run comes out again" in out
+    assert "different" not in out
+    assert ("scores.parquet" in out) == (arm == "el2n")
+    assert list(tmp_path.iterdir()) == []  # nothing of the repetition is left
+
+
+def test_the_quick_check_trains_nothing(finished, verify, monkeypatch):
+    monkeypatch.setattr("secateur.pipeline.verification.verify.execute_resolved", None)
+    code, out, _ = verify(finished["el2n"], "--quick")
+    assert code == 0
+    assert "agrees with itself" in out
+
+
+def test_one_changed_score_is_found_at_once_and_then_by_its_row(run_dir, verify):
+    sample_id = set_score(run_dir, 700, 0.123)
+    code, out, _ = verify(run_dir, "--quick")
+    assert code == 1
+    assert "scores.parquet: is not the file that was recorded" in out
+    code, out, _ = verify(run_dir)
+    assert code == 1
+    assert f"scores.parquet: sample_id {sample_id}, column score: 0.123 recorded, " in " ".join(out.split())
+
+
+def test_a_changed_score_is_found_even_with_its_new_hash_in_the_record(run_dir, verify):
+    from secateur.core.hashing import file_sha256
+
+    sample_id = set_score(run_dir, 3, 0.5)
+    sha256 = file_sha256(run_dir / "scores.parquet")
+    edit(run_dir / "run.json", lambda record: record["artifacts"].update({"scores.parquet": sha256}))
+    code, out, _ = verify(run_dir)
+    assert code == 1
+    assert f"sample_id {sample_id}, column score" in out
+    assert verify(run_dir, "--tolerance", "100")[0] == 0  # a tolerance is for the values, as one asks for it
+
+
+def change_seed_of_record(record):
+    record["seed"] = 5
+
+
+def change_seed_of_config(record):
+    record["config"]["seed"] = 5
+
+
+def change_both(record):
+    record["seed"] = record["config"]["seed"] = 5
+
+
+@pytest.mark.parametrize("change", [change_seed_of_record, change_seed_of_config, change_both])
+def test_an_edited_seed_is_found_and_nothing_is_run(run_dir, verify, monkeypatch, change):
+    monkeypatch.setattr("secateur.pipeline.verification.verify.execute_resolved", None)
+    edit(run_dir / "run.json", change)
+    for flags in ([], ["--quick"]):
+        code, out, _ = verify(run_dir, *flags)
+        assert code == 1
+        assert "seed" in out
+        assert "0" in out
+        assert "5" in out
+
+
+def test_a_seed_edited_everywhere_contradicts_the_key_and_the_results(run_dir, verify):
+    edit(run_dir / "run.json", change_both)
+    config = OmegaConf.load(run_dir / "config.yaml")
+    config.seed = 5
+    OmegaConf.save(config, run_dir / "config.yaml")
+    code, out, _ = verify(run_dir, "--quick")
+    assert code == 1
+    assert "run_key is" in out
+    code, out, _ = verify(run_dir)
+    assert code == 1
+    assert "scores.parquet                identical" in out  # score_seed is as it was
+    assert "metrics.csv: epoch 0, column train_loss" in out
+
+
+def test_an_edited_accuracy_is_found(run_dir, verify):
+    edit(run_dir / "run.json", lambda record: record["metrics"].update(test_accuracy=0.999))
+    code, out, _ = verify(run_dir, "--quick")
+    assert code == 1
+    assert "metrics.test_accuracy is 0.999, but the last epoch in metrics.csv has" in out
+    code, out, _ = verify(run_dir)
+    assert code == 1
+    assert "run.json metrics: test_accuracy: 0.999 recorded" in out
+
+
+def test_what_is_missing_or_broken_is_named(run_dir, verify):
+    (run_dir / "metrics.csv").unlink()
+    mask = run_dir / "mask.parquet"
+    mask.write_bytes(mask.read_bytes()[:100])
+    code, out, _ = verify(run_dir)
+    assert code == 1
+    for line in (
+        "metrics.csv: is missing",
+        "mask.parquet: is not the file that was recorded",
+        "mask.parquet: the recorded file cannot be read",
+        "metrics.csv: the recorded file is missing",
+    ):
+        assert line in out
+
+
+def test_other_versions_are_said_and_it_goes_on(run_dir, verify):
+    def older(record):
+        record["provenance"]["packages"]["torch"] = "1.0"
+        record["provenance"]["git"] = {"commit": "0" * 40, "dirty": False}
+
+    edit(run_dir / "run.json", older)
+    code, out, _ = verify(run_dir, "--keep")
+    assert code == 0
+    assert "torch 1.0 then" in out
+    (folder,) = {word for word in out.split() if "secateur-verify-" in word and word.endswith(run_dir.name)}
+    assert (Path(folder) / "run.json").is_file()
+    shutil.rmtree(Path(folder).parents[2])
+
+
+def test_a_stage_of_another_version_is_said(run_dir, verify):
+    from secateur.pipeline.config import run_key
+
+    def older(record):
+        versions = record["provenance"]["stage_versions"]
+        versions["training"] = 1
+        record["run_key"] = run_key(record["config"], record["data"]["fingerprint"], versions)
+
+    edit(run_dir / "run.json", older)
+    code, out, _ = verify(run_dir)
+    assert code == 0
+    assert "stage training was version 1" in out
+
+
+def test_keys_that_came_later_take_their_default(run_dir, verify):
+    """A record of code that did not have a key yet: the key did not exist for its run_key either."""
+
+    def older(record):
+        for key in ("relabel", "budget"):
+            del record["config"][key]
+        config = record["config"]
+        from secateur.pipeline.config import run_key
+
+        record["run_key"] = run_key(config, record["data"]["fingerprint"], record["provenance"]["stage_versions"])
+
+    edit(run_dir / "run.json", older)
+    OmegaConf.save(OmegaConf.create(json.loads((run_dir / "run.json").read_text())["config"]), run_dir / "config.yaml")
+    assert verify(run_dir)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        pytest.param(["nowhere"], "No run record", id="no_run"),
+        pytest.param(["RUN", "--tolerance", "score=1"], "there are scores, mask, metrics, weights", id="kind"),
+        pytest.param(["RUN", "--tolerance", "mask=x"], "'x' is not a number", id="number"),
+        pytest.param(["RUN", "--tolerance", "-1"], "at least 0", id="negative"),
+        pytest.param(["RUN", "seed=3"], "the rest is what is verified", id="override"),
+        pytest.param(["RUN", "downstream.root=x"], "the run has no key", id="no_downstream"),
+    ],
+)
+def test_bad_input_is_one_line(run_dir, verify, arguments, expected):
+    arguments = [str(run_dir) if argument == "RUN" else argument for argument in arguments]
+    if "-1" in arguments:
+        arguments = [arguments[0], "--tolerance=-1"]
+    code, _, err = verify(*arguments)
+    assert code == 2
+    assert expected in err
+    assert err.count("\n") == 1
+
+
+def test_only_a_finished_run_is_verified(run_dir, verify):
+    edit(run_dir / "run.json", lambda record: record.update(status="failed"))
+    code, _, err = verify(run_dir)
+    assert code == 2
+    assert "only a finished run" in err
+
+
+def test_what_it_was_compared_with_is_repeated_or_left_out(program, verify):
+    program.quick = ("trainer.max_epochs=1",)
+    assert program.run("method=random", "compare_with=[full]") == 0
+    run_dir = program.run_dir(program.record())
+    edit(run_dir / "run.json", lambda record: record["comparison"]["full"].update(test_accuracy=0.999))
+    code, out, _ = verify(run_dir)
+    assert code == 1
+    assert "run.json comparison: full.test_accuracy: 0.999 recorded" in out
+    code, out, _ = verify(run_dir, "--no-comparison")
+    assert code == 0
+    assert "not checked: what it was compared with" in out
+
+
+KINDS = {
+    "extrapolation": (
+        *("score=el2n", "extrapolation=knn_cv", "subset_fraction=0.3", "fidelity.against=[7]"),
+        "trainer.max_epochs=2",
+    ),
+    "mask_only": (
+        "score=el2n",
+        "extrapolation=ridge",
+        "subset_fraction=0.3",
+        "train_final=false",
+        "trainer.max_epochs=2",
+    ),
+    "adapruner": ("method=adapruner", "method.warmup_epochs=1", "method.joint_epochs=2", "trainer.max_epochs=1"),
+    "transfer": (
+        *("method=label_mapping", "downstream=digits", "finetune=linear_probe", "finetune.max_epochs=2"),
+        "trainer.max_epochs=1",
+    ),
+    "rs2": ("method=rs2", "trainer.max_epochs=2"),
+}
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_every_kind_of_run_comes_out_again(program, verify, kind):
+    program.quick = ("compare_with=[]",)
+    assert program.run(*KINDS[kind]) == 0
+    code, out, err = verify(program.run_dir(program.record()))
+    assert (code, err) == (0, "")
+    assert "identical: the run comes out again" in out
+
+
+def test_data_that_moved_is_given_anew_and_other_data_is_refused(program, verify, tmp_path):
+    import numpy as np
+
+    def archive(folder, shift):
+        folder.mkdir()
+        pixels = np.random.default_rng(shift).integers(0, 255, (60, 8, 8, 1), dtype=np.uint8)
+        labels = np.arange(60) % 3
+        names = ("train_images", "train_labels", "test_images", "test_labels")
+        np.savez(folder / "data.npz", **dict(zip(names, (pixels, labels, pixels[:12], labels[:12]), strict=True)))
+        return folder
+
+    here, other = archive(tmp_path / "here", 0), archive(tmp_path / "other", 1)
+    program.quick = ("trainer.max_epochs=1", "compare_with=[]")
+    data = npz_overrides(here)
+    assert program.run("method=random", *data) == 0
+    run_dir = program.run_dir(program.record())
+    there = here.rename(tmp_path / "there")
+    code, _, err = verify(run_dir)
+    assert code == 2
+    assert "here" in err
+    code, _, err = verify(run_dir, "--data-root", other / "data.npz")
+    assert code == 2
+    assert "does not hold what the run was made of" in err
+    assert verify(run_dir, "--data-root", there / "data.npz")[0] == 0
+
+
+def npz_overrides(folder):
+    return ("data=npz", f"data.root={folder / 'data.npz'}")
+
+
+def test_the_users_own_scorer_is_found_and_an_edited_one_is_said(program, verify, tmp_path, monkeypatch):
+    import importlib
+    import linecache
+    import sys
+
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    folder = tmp_path / "own"
+    (folder / "score").mkdir(parents=True)
+    source = folder / "scorer_of_a_verify_test.py"
+    source.write_text("from secateur.scores.el2n import EL2N\n\n\nclass Own(EL2N):\n    pass\n")
+    node = "_target_: scorer_of_a_verify_test.Own\nepoch: 1\nnum_networks: 1\n"
+    (folder / "score" / "own.yaml").write_text(node)
+    program.quick = ("trainer.max_epochs=1", "compare_with=[]", "train_final=false")
+    assert program.run("--config-dir", str(folder), "score=own") == 0
+    run_dir = program.run_dir(program.record())
+    assert verify(run_dir, "--config-dir", folder)[0] == 0
+    source.write_text(source.read_text() + "    edited = True\n")
+    linecache.clearcache()
+    importlib.reload(sys.modules["scorer_of_a_verify_test"])
+    code, out, _ = verify(run_dir, "--quick", "--config-dir", folder)
+    assert code == 1
+    assert "scorer_of_a_verify_test was edited" in out
+    sys.path.remove(str(folder))
+    monkeypatch.delitem(sys.modules, "scorer_of_a_verify_test")
+    code, _, err = verify(run_dir)
+    assert code == 2
+    assert "cannot be imported" in err
+    assert "--config-dir" in err
