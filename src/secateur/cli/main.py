@@ -13,7 +13,7 @@ usage: secateur COMMAND [ARGUMENTS]
                       -m sweeps over comma-separated values                secateur run -m ratio=r30,r50 seed=0,1,2
                       sweeps=PAPER/TABLE runs a sweep file                 secateur run sweeps=demo/digits
   cost [OVERRIDES]    what that would cost, before it runs                 secateur cost score=tdds pruning_ratio=0.5
-  sweep ACTION DIR    status, submit or resume of many runs                secateur sweep resume outputs/sweeps/demo/TIME
+  sweep ACTION DIR    status, submit or resume of many runs                secateur sweep status outputs/sweeps/demo
   report PATH...      tables and figures from finished runs                secateur report outputs/runs/demo
   verify RUN_DIR      check a finished run, and run it again               secateur verify outputs/runs/demo/KEY
   import FILE         published masks and scores as ours                   secateur import FILE --format F --data D

@@ -9,17 +9,13 @@ from pathlib import Path
 
 from secateur.cli.console import make_console
 from secateur.cli.errors import suggestion
-from secateur.cli.preflight import parse, preflight, sweep_node
-from secateur.cli.run import launch_cells, launch_sweep, supervised
 from secateur.cli.slurm import is_slurm, queue
-from secateur.cli.sweep_cell import check_code
 from secateur.cli.sweep_state import find_sweep, refresh
 from secateur.cli.sweep_table import print_status
-from secateur.cli.user_code import make_importable
-from secateur.core.code import current, package_sha256
-from secateur.core.errors import ConfigError
+from secateur.core.code import check_code, current, package_sha256
+from secateur.core.errors import ConfigError, SecateurError
 from secateur.core.manifest import FILE_NAME, Manifest, editing
-from secateur.pipeline.config import Config
+from secateur.core.record import one_line
 
 HELP = """\
 usage: secateur sweep status DIR [--all] [--json]
@@ -42,14 +38,19 @@ def sweep(arguments: Sequence[str]) -> int:
     if action in ("-h", "--help") or "--help" in rest or "-h" in rest:
         sys.stdout.write(HELP)
         return 0
-    return supervised(lambda: _act(action, rest))
-
-
-def _act(action: str, rest: list[str]) -> None:
     actions = {"status": _status, "resume": _resume, "submit": _submit}
-    if action not in actions:
-        raise ConfigError(f"no sweep command {action!r}{suggestion(action, actions)}")
-    actions[action](rest)
+    if action in ("resume", "submit"):
+        from secateur.cli.run import supervised
+
+        return supervised(lambda: actions[action](rest))
+    try:  # without what trains: this is asked often, and on login nodes
+        if action != "status":
+            raise ConfigError(f"no sweep command {action!r}{suggestion(action, actions)}")
+        _status(rest)
+    except SecateurError as error:
+        sys.stderr.write(f"secateur: error: {one_line(error)}\n")
+        return 2
+    return 0
 
 
 def _status(arguments: list[str]) -> None:
@@ -71,6 +72,9 @@ def _resume(arguments: list[str]) -> None:
 
 
 def _submit(arguments: list[str]) -> None:
+    from secateur.cli.preflight import parse
+    from secateur.cli.user_code import make_importable
+
     if arguments and (Path(arguments[0]) / FILE_NAME).is_file():
         go_on(Path(arguments[0]), arguments[1:], accept_code=False, wait=False)
         return
@@ -84,6 +88,10 @@ def _submit(arguments: list[str]) -> None:
 
 
 def _launch_new(parsed: Namespace) -> Path:
+    from secateur.cli.preflight import preflight, sweep_node
+    from secateur.cli.run import launch_sweep
+    from secateur.pipeline.config import Config
+
     configs: list[Config] = []
     overrides = preflight(parsed, configs)
     cfg = sweep_node(parsed, overrides)
@@ -108,6 +116,8 @@ def go_on(folder: Path, overrides: Sequence[str], *, accept_code: bool, wait: bo
     Raises:
         ConfigError: the code has changed, squeue does not answer, or an override is not the launcher's.
     """
+    from secateur.cli.run import launch_cells
+
     _check_launcher_only(overrides)
     listed = queue()
     manifest = refresh(folder, listed)
@@ -121,7 +131,7 @@ def go_on(folder: Path, overrides: Sequence[str], *, accept_code: bool, wait: bo
         print_status(folder, manifest, console)
         return
     if not accept_code:
-        check_code(manifest, folder)
+        check_code(manifest.code, manifest.user_code, folder)
     with editing(folder) as manifest:
         _prepare(manifest, numbers, overrides)
     console.print(f"again: {len(numbers)} of {len(manifest.cells)} jobs of {folder}", markup=False)

@@ -11,9 +11,8 @@ from hydra.types import RunMode
 from secateur.cli.freeze import Frozen
 from secateur.cli.ranks import is_follower
 from secateur.cli.user_code import make_importable
-from secateur.core.code import current, package_sha256
-from secateur.core.errors import ConfigError
-from secateur.core.manifest import FILE_NAME, Cell, Manifest, editing, load_manifest
+from secateur.core.code import check_code
+from secateur.core.manifest import FILE_NAME, Cell, editing, load_manifest
 from secateur.core.record import now
 from secateur.pipeline.paths import frozen_conf
 
@@ -58,7 +57,7 @@ class JobCell(SingleRun):
         if self.own_process:  # in the launching process it is what was loaded at the launch
             manifest = load_manifest(self.folder)
             make_importable(manifest.config_dir)
-            check_code(manifest, self.folder)
+            check_code(manifest.code, manifest.user_code, self.folder)
 
     def runs_in(self, run_dir: Path) -> None:
         """Say which folder the run has."""
@@ -103,21 +102,3 @@ def job_of_sweep(*, own_process: bool) -> Iterator[SingleRun]:
         return
     with frozen_conf(Frozen(folder).conf):
         yield JobCell(folder, int(Path(str(hydra.sweep.subdir)).name), own_process=own_process)
-
-
-def check_code(manifest: Manifest, folder: Path) -> None:
-    """Check that the code is the one that the sweep was launched with.
-
-    Raises:
-        ConfigError: it is not; says what changed, both hashes, and what to do.
-    """
-    changed = [("secateur's code", manifest.code, package_sha256())]
-    found = current(manifest.user_code)
-    changed += [(path, sha256, found[path]) for path, sha256 in manifest.user_code.items()]
-    for what, before, after in changed:
-        if before != after:
-            raise ConfigError(
-                f"{what} is not what this sweep was launched with (sha256 {before[:12]} then, {after[:12]} now): go "
-                f"back to it, or take the new one for all jobs that are left: secateur sweep resume {folder} "
-                "--accept-code"
-            )

@@ -47,7 +47,7 @@ def verify(arguments: list[str]) -> int:
 
 
 def _verify(parsed: argparse.Namespace, console: Console) -> "Verification":
-    from secateur.cli.run import make_importable
+    from secateur.cli.user_code import make_importable
     from secateur.pipeline.verification.verdict import Tolerances
     from secateur.pipeline.verification.verify import Options, verify
 

@@ -7,6 +7,7 @@ import sysconfig
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from secateur.core.errors import ConfigError
 from secateur.core.hashing import file_sha256
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -39,6 +40,28 @@ def user_modules(folders: Iterable[Path]) -> dict[str, str]:
 def current(recorded: Mapping[str, str]) -> dict[str, str]:
     """Return the hashes that the files of a record have now; ``missing`` for a file that is gone."""
     return {path: file_sha256(Path(path)) if Path(path).is_file() else "missing" for path in recorded}
+
+
+def check_code(code: str, user_code: Mapping[str, str], sweep: Path) -> None:
+    """Check that the code is the one that a sweep was launched with.
+
+    Args:
+        code: what :func:`package_sha256` gave then.
+        user_code: what :func:`user_modules` gave then.
+        sweep: the sweep's folder, for the advice.
+
+    Raises:
+        ConfigError: it is not; says what changed, both hashes, and what to do.
+    """
+    found = current(user_code)
+    changed = [("secateur's code", code, package_sha256()), *((path, user_code[path], found[path]) for path in found)]
+    for what, before, after in changed:
+        if before != after:
+            raise ConfigError(
+                f"{what} is not what this sweep was launched with (sha256 {before[:12]} then, {after[:12]} now): go "
+                f"back to it, or take the new one for all jobs that are left: secateur sweep resume {sweep} "
+                "--accept-code"
+            )
 
 
 def _installed() -> set[str]:
