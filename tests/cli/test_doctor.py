@@ -154,6 +154,16 @@ def test_a_data_root_that_does_not_exist(tmp_path, monkeypatch):
     assert doctor([]) == 0
 
 
+def test_every_logger_says_whether_it_works(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    checks = {check.name: check for check in examine(tmp_path) if check.name.startswith("logger=")}
+    assert set(checks) == {"logger=csv", "logger=wandb", "logger=tensorboard", "logger=mlflow"}
+    assert checks["logger=csv"].state == "ok"
+    assert checks["logger=tensorboard"].state == "missing"
+    assert checks["logger=tensorboard"].advice == "pip install 'secateur[tensorboard]'"
+    assert "offline" in checks["logger=wandb"].found
+
+
 @pytest.mark.parametrize(("path", "state"), [("/usr/bin/sbatch", "ok"), (None, "missing")])
 def test_slurm(tmp_path, monkeypatch, path, state):
     monkeypatch.setattr(shutil, "which", lambda name: path)

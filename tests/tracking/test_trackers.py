@@ -40,7 +40,7 @@ def test_offline_needs_no_login_and_online_does(nobody):
 
 
 @pytest.mark.parametrize("place", ["environment", "netrc"])
-def test_a_login_is_found_without_asking_anybody(nobody, monkeypatch, tmp_path, capsys, place):
+def test_a_login_is_found_without_asking_anybody_or_any_server(nobody, monkeypatch, tmp_path, capsys, place):
     key = "0123456789abcdef" * 2 + "01234567"
     if place == "environment":
         monkeypatch.setenv("WANDB_API_KEY", key)

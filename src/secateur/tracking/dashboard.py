@@ -45,7 +45,7 @@ def build_workspace(entity: str, project: str, name: str = "Secateur", group: st
         sections=[_accuracy(), _cost(), _masks(), *map(_history, HISTORIES), _images()],
         settings=ws.WorkspaceSettings(max_runs=MAX_RUNS, group_by_prefix="first"),
         runset_settings=ws.RunsetSettings(
-            filters=filters,
+            filters=ws.And(*filters),
             groupby=[ws.Config("label"), ws.Config("pruning_ratio")],  # one point per cell: the mean over seeds
             order=[ws.Ordering(ws.Summary("test_accuracy"), ascending=False)],
             pinned_columns=list(COLUMNS),
