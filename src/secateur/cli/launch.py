@@ -1,10 +1,9 @@
-"""Starting all processes of a data-parallel run on one machine: this command again, once per process."""
+"""Starting all processes of a data-parallel run on one machine: one command, once per process."""
 
 import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -17,14 +16,14 @@ NOTICE_SECONDS = 10.0  # for the others to notice that one is gone, and to write
 KILL_SECONDS = 10.0
 
 
-def launch(arguments: Sequence[str], num_processes: int) -> int:
-    """Run ``secateur run`` in so many processes that know of each other, and wait for all.
+def launch(command: Sequence[str], num_processes: int) -> int:
+    """Run a command in so many processes that know of each other, as torchrun's do, and wait for all.
 
     When one fails the others are ended: they get a moment to notice by themselves, then SIGTERM, then SIGKILL. SIGTERM
     and SIGINT are handed on. Should this process be killed, the others end too.
 
     Args:
-        arguments: what ``secateur run`` was given.
+        command: the program and its arguments.
         num_processes: how many, all on this machine.
 
     Returns:
@@ -40,12 +39,11 @@ def launch(arguments: Sequence[str], num_processes: int) -> int:
         "SECATEUR_PID": str(os.getpid()),
         LIFELINE: str(alive),
     }
-    command = [sys.executable, "-m", "secateur", "run", *arguments]
     processes: list[subprocess.Popen[bytes]] = []
     with _handing_on(processes):
         for rank in map(str, range(num_processes)):
             environment = {**shared, "RANK": rank, "LOCAL_RANK": rank}
-            processes.append(subprocess.Popen(command, env=environment, pass_fds=[alive], start_new_session=True))
+            processes.append(subprocess.Popen(list(command), env=environment, pass_fds=[alive], start_new_session=True))
         os.close(alive)
         try:
             return _wait(processes)

@@ -1,6 +1,7 @@
 """Which processes a run has: started here, by Slurm, by submitit, or by something like torchrun."""
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -90,7 +91,7 @@ def start_processes(configs: Sequence[Config], arguments: Sequence[str]) -> int 
                 f"strategy.num_nodes={strategy.num_nodes}, but this machine is one: start the processes on all nodes "
                 "by srun or torchrun, or take hydra/launcher=slurm."
             )
-        return launch(arguments, strategy.num_processes)
+        return launch([sys.executable, "-m", "secateur", "run", *arguments], strategy.num_processes)
     return None
 
 

@@ -51,7 +51,7 @@ class TorchGroup(Group):
         """Return rank 0's value on all processes; whoever reads it last removes it."""
         key = self._next_key()
         if self.rank == 0:
-            self._store.set(key, pickle.dumps(value))
+            self._tell(key, value)
             return value
         found = pickle.loads(self._wait(key))
         if self._store.add(f"{key}/read", 1) == self.size - 1:
@@ -62,12 +62,15 @@ class TorchGroup(Group):
     def gather(self, value: Any) -> list[Any]:
         """Return the values of all processes, by rank."""
         key = self._next_key()
-        self._store.set(f"{key}/{self.rank}", pickle.dumps(value))
+        self._tell(f"{key}/{self.rank}", value)
         return [pickle.loads(self._wait(f"{key}/{rank}")) for rank in range(self.size)]
 
     def barrier(self) -> None:
         """Wait until all processes are here."""
         self.gather(None)
+
+    def _tell(self, key: str, value: Any) -> None:
+        self._store.set(key, pickle.dumps(value))  # type: ignore[arg-type]  # bytes are text to the stub
 
     def _next_key(self) -> str:
         self._calls += 1
@@ -89,7 +92,7 @@ class TorchGroup(Group):
         try:
             told = self._failure()
             if told is None and not _is_loss(error):
-                self._store.set(FAILURE, _pickled(error))
+                self._tell(FAILURE, _portable(error))
         except RuntimeError:  # the store went with rank 0, which reports
             told = None
         return (told or _lost()) if _is_loss(error) else error
@@ -211,11 +214,10 @@ def _lost() -> LostProcessError:
     )
 
 
-def _pickled(error: BaseException) -> bytes:
-    """Return an error as bytes; one that cannot be pickled as its message."""
+def _portable(error: BaseException) -> BaseException:
+    """Return an error itself, or where it cannot be pickled a plain one with its message."""
     try:
-        content = pickle.dumps(error)
-        pickle.loads(content)
+        pickle.loads(pickle.dumps(error))
     except Exception:
-        return pickle.dumps(RuntimeError(f"{type(error).__name__}: {one_line(error)}"))
-    return content
+        return RuntimeError(f"{type(error).__name__}: {one_line(error)}")
+    return error
