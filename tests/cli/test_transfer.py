@@ -2,9 +2,11 @@
 
 import csv
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from sklearn.datasets import load_digits
 
 from secateur.core.mask import Mask
 from secateur.core.ranking import GroupRanking
@@ -15,6 +17,21 @@ TRAINED = ("training", "linear_probe")
 FEW = ("downstream=digits", "downstream.per_class=4", "downstream.validation_fraction=0.0")
 PROBE = (*FEW, "finetune=linear_probe", "finetune.max_epochs=4")
 SSL = ("paradigm.hidden_dim=32", "paradigm.projection_dim=32", "paradigm.prediction_dim=16", "paradigm.views.flip=0.0")
+
+
+CLUSTERS = ("method.grouping=kmeans",)
+FURTHER = ("+data@method.further.more=digits",)
+
+
+def saved(path, num_train=120, classes=range(10), blank=False):
+    """Write digits of some classes, or blank images, as an archive; return its path."""
+    digits = load_digits()
+    rows = np.isin(digits.target, list(classes))
+    images = np.round(digits.images[rows] * 255 / 16).astype(np.uint8) * (not blank)
+    labels = np.unique(digits.target[rows], return_inverse=True)[1]
+    train, test = {"x_train": images[:num_train], "y_train": labels[:num_train]}, slice(-50, None)
+    np.savez(path, **train, x_test=images[test], y_test=labels[test])
+    return path
 
 
 def mask_of(program, record):
@@ -152,9 +169,6 @@ def test_adversarial_pretraining_tells_robust_accuracy_downstream(program):
 
 
 def test_the_kept_set_does_not_depend_on_the_order_of_downstream_images(program, tmp_path):
-    import numpy as np
-    from sklearn.datasets import load_digits
-
     images = np.round(load_digits().images * 255 / 16).astype(np.uint8)
     labels = load_digits().target.astype(np.int64)
     for name, order in (("plain", np.arange(200)), ("shuffled", np.random.default_rng(0).permutation(200))):
@@ -216,13 +230,61 @@ def test_the_oracle_leaves_each_class_out_in_turn(program):
         (["method=leave_one_out", "method.max_groups=9", *PROBE], "raise method.max_groups"),
         (["method=label_mapping", "paradigm=self_supervised", *PROBE], "label_mapping reads the classes"),
         (["paradigm=self_supervised", "method=random"], "needs downstream="),
+        (["method=random_clusters", *PROBE], "random_clusters needs a number of clusters"),
+        (["method=random_clusters", "method.num_clusters=1", *PROBE], "method.num_clusters must be at least 2, got 1"),
+        (["method=random_clusters", "method.num_clusters=9", "method.kmeans_backend=x"], "minibatch, lloyd, faiss"),
+        (["method=random_clusters", "method.num_clusters=1294"], "num_clusters=1294 is more than the 1293 samples"),
+        (["method=feature_mapping", *CLUSTERS, "method.num_clusters=1", *PROBE], "must be at least 2, got 1"),
+        (["method=feature_mapping", *CLUSTERS, "method.num_clusters=1294", *PROBE], "is more than the 1293 samples"),
+        (["method=feature_mapping", "mapping.keep_by=num_groups", "mapping.num_groups=11", *PROBE], "has 10 groups"),
+        (["method=label_mapping", "pruning_ratio=0.97", *PROBE], "would keep 0 of 10 groups"),
+        (["method=leave_one_out", "pruning_ratio=0.97", *PROBE], "would keep 0 of 10 groups"),
+        (["method=label_mapping", "downstream=digits", "downstream.per_class=0", "finetune=full"], "got 0"),
+        (["method=label_mapping", *PROBE, *FURTHER, "method.further.more.image_size=4"], "1x4x4"),
+        (["method=label_mapping", "optim.lr=1e30", *PROBE], "The training loss became nan"),
     ],
 )
 def test_what_cannot_work_is_one_line(program, arguments, complaint):
     assert program.run(*arguments) == 2
     (line,) = program.err.splitlines()
     assert complaint in line
-    assert program.stages("training") == []
+    assert program.stages("training") == program.stages("surrogate") == []
+
+
+@pytest.mark.parametrize("method", ["label_mapping", "feature_mapping", "random_groups"])
+def test_a_source_of_one_class_has_no_groups_to_choose_among(program, tmp_path, method):
+    root = saved(tmp_path / "one.npz", classes=[3])
+    source = ("data=npz", f"data.root={root}", f"method={method}", "train_final=false")
+    assert program.run(*source, *PROBE) == 2
+    assert "at least 2 groups, got 1" in program.err
+    assert program.stages("surrogate") == []
+
+
+def test_a_downstream_set_without_an_image_is_one_line(program, tmp_path):
+    root = saved(tmp_path / "none.npz", num_train=0)
+    assert program.run("method=label_mapping", "downstream=npz", f"downstream.root={root}", "finetune=full") == 2
+    assert "The training split of none is empty." in program.err
+    assert len(program.err.splitlines()) == 1
+
+
+def test_a_network_whose_features_are_all_the_same_has_no_clusters(program, tmp_path):
+    root = saved(tmp_path / "flat.npz", blank=True)
+    keys = ("method=feature_mapping", *CLUSTERS, "method.num_clusters=3", "train_final=false")
+    assert program.run("data=npz", f"data.root={root}", *keys, *PROBE) == 2
+    assert "hold only 1 distinct points" in program.err
+
+
+@pytest.mark.parametrize("method", ["label_mapping", "feature_mapping", "random_groups"])
+def test_all_groups_are_the_whole_source(program, method):
+    assert program.run("method=full", *PROBE) == 0
+    whole = program.record()
+    assert program.run(f"method={method}", "mapping.keep_by=num_groups", "mapping.num_groups=10", *PROBE) == 0
+    chosen = next(record for record in program.records() if record["run_key"] != whole["run_key"])
+    first, second = mask_of(program, whole), mask_of(program, chosen)
+    assert first.sha256 == second.sha256
+    assert first.keep.numpy().tobytes() == second.keep.numpy().tobytes()
+    assert len(program.stages("training")) == 1  # and so is the pretraining
+    assert whole["metrics"] == chosen["metrics"]
 
 
 def test_votes_of_more_downstream_images_than_groups_are_counted(program):

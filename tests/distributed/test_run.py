@@ -160,7 +160,7 @@ def test_one_process_finds_what_two_have_finished(story, capsys):
 
 def test_a_stage_that_is_there_is_there_for_all(alone, tmp_path):
     """What one process has stored, two find; what is missing they compute together."""
-    code, out, err = run(alone, "pruning_ratio=0.5")
+    code, _, err = run(alone, "pruning_ratio=0.5")
     assert code == 0, err
     (record,) = [record for record in records(alone) if record["pruning"]["pruning_ratio"] == 0.5]
     reused = {stage["stage"]: stage["reused"] for stage in record["ledger"]["stages"]}
@@ -187,7 +187,7 @@ class Breaking(EL2N):
 def test_an_error_of_one_process_is_the_error_of_all(tmp_path):
     (tmp_path / "breaking.py").write_text(BREAKING)
     overrides = ("extrapolation=none", "score._target_=breaking.Breaking")
-    code, out, err = run(tmp_path / "outputs", *overrides, cwd=tmp_path)
+    code, _, err = run(tmp_path / "outputs", *overrides, cwd=tmp_path)
     assert code == 2
     lines = [line for line in err.splitlines() if line.startswith("secateur:")]
     assert lines == ["secateur: error: row 7 of this process cannot be read."]

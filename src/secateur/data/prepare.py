@@ -24,14 +24,18 @@ def prepare(recipe: DataRecipe) -> PreparedData:
 
     Raises:
         ConfigError: the recipe holds out everything, or asks for noise with one class.
-        DataError: the data is missing, unreadable or has labels outside ``[0, C)``.
+        DataError: the data is missing, unreadable, empty or has labels outside ``[0, C)``.
     """
     recipe.check()
     own, test = recipe.load("train"), recipe.load("test")
     train, num_own = first_and_extra(own, recipe.first, recipe.extra)
+    splits = {f"training split of {recipe.name}": train, f"test split of {recipe.name}": test}
+    for what, images in splits.items():
+        if not len(images):
+            raise DataError(f"The {what} is empty.")
     class_names = recipe.class_names()
-    for split, images in (("training", train), ("test", test)):
-        _check_labels(images, len(class_names), f"{split} split of {recipe.name}")
+    for what, images in splits.items():
+        _check_labels(images, len(class_names), what)
     pool, validation = _split(recipe, train.labels, num_own)
     if recipe.per_class is not None:
         few = generator(recipe.split_seed, "per class")
@@ -72,9 +76,7 @@ def _split(recipe: DataRecipe, labels: Tensor, num_own: int) -> tuple[Tensor, Te
 
 
 def _check_labels(images: IndexedImages, num_classes: int, what: str) -> None:
-    """Raise :class:`DataError` unless there are images and all labels lie in ``[0, C)``."""
-    if len(images) == 0:
-        raise DataError(f"The {what} is empty.")
+    """Raise :class:`DataError` unless all labels lie in ``[0, C)``."""
     outside = (images.labels < 0) | (images.labels >= num_classes)
     if bool(outside.any()):
         row = int(outside.nonzero()[0])

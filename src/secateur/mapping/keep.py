@@ -91,6 +91,18 @@ class Keep:
         """Whether the rule reads ``pruning_ratio``."""
         return self.keep_by in BY_RATIO
 
+    def check(self, num_groups: int, pruning_ratio: float) -> None:
+        """Raise :class:`ConfigError` where the number of groups alone says that this cannot work.
+
+        Args:
+            num_groups: groups of the source.
+            pruning_ratio: fraction removed, in ``[0, 1)``.
+        """
+        if self.num_groups is not None and self.num_groups > num_groups:
+            raise ConfigError(f"mapping: num_groups={self.num_groups}, but the source has {num_groups} groups.")
+        if self.keep_by == "groups":
+            _of_groups(num_groups, pruning_ratio)
+
     def __call__(self, ranking: GroupRanking, pruning_ratio: float | None = None) -> KeptGroups:
         """Choose groups.
 
@@ -112,8 +124,7 @@ class Keep:
 
     def _count(self, ranking: GroupRanking, order: Tensor, pruning_ratio: float | None) -> int:
         if self.num_groups is not None:
-            if self.num_groups > len(ranking):
-                raise ConfigError(f"mapping: num_groups={self.num_groups}, but the source has {len(ranking)} groups.")
+            self.check(len(ranking), 0.0)
             return self.num_groups
         if self.vote_coverage is not None:
             return _covering(ranking, self.vote_coverage)

@@ -10,20 +10,19 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from secateur.core.errors import ConfigError
 from secateur.core.group import is_rank_zero
 from secateur.core.ledger import StageCost
 from secateur.core.ranking import GroupRanking, group_sizes
 from secateur.core.store import StageResult, stage_key
 from secateur.data.prepared import PreparedData
-from secateur.data.recipe import DataRecipe
-from secateur.grouping.kmeans import Clusters, KMeans
+from secateur.grouping.kmeans import BACKENDS, Clusters, KMeans
 from secateur.grouping.labels import label_groups
 from secateur.grouping.means import GroupMeans
 from secateur.mapping.ranking import vote_ranking
 from secateur.mapping.votes import VoteCounter
 from secateur.pipeline.config import numerics_key
 from secateur.pipeline.context import EVALUATION_BATCH, Context
-from secateur.pipeline.downstream import prepare_downstream
 from secateur.pipeline.embeddings import embed, embeddings_stage, pass_cost, stored_features
 from secateur.training.evaluate import Forward, forward_pass
 
@@ -33,6 +32,14 @@ VERSION = 1
 def class_groups(context: Context) -> Tensor:
     """Return the class of every row of the pool, int64 ``[N]``."""
     return label_groups(context.data.pool_labels, context.data.num_classes)
+
+
+def check_kmeans(num_clusters: int | None, backend: str) -> None:
+    """Raise :class:`ConfigError` unless k-means can have such settings; None: there are no clusters."""
+    if num_clusters is not None and num_clusters < 2:
+        raise ConfigError(f"method.num_clusters must be at least 2, got {num_clusters}.")
+    if backend not in BACKENDS:
+        raise ConfigError(f"method.kmeans_backend must be one of {', '.join(BACKENDS)}; got {backend!r}.")
 
 
 def cluster_groups(context: Context, network: StageResult, num_clusters: int, backend: str) -> Tensor:
@@ -122,16 +129,14 @@ class Voting:
     about: Mapping[str, Any]
 
 
-def downstream_ranking(context: Context, recipe: DataRecipe | None, voting: Voting) -> GroupRanking:
+def downstream_ranking(context: Context, data: PreparedData, voting: Voting) -> GroupRanking:
     """Return the ranking of the source's groups by one downstream set's training images; books the pass over them.
 
     Args:
         context: the run.
-        recipe: a further downstream set; None: the run's own.
-        voting: who votes how.
+        data: the downstream set.
+        voting: how it votes.
     """
-    data = context.downstream if recipe is None else prepare_downstream(recipe, context.data)
-    assert data is not None
     seed = context.config["score_seed"] if voting.about["tie_break"] == "random" else None
     reads = {**voting.about, "seed": seed, "numerics": numerics_key(context.config), "groups": _digest(voting.groups)}
     upstream = [voting.network.path.name, data.fingerprint]

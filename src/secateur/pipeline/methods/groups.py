@@ -8,7 +8,7 @@ from torch import Tensor
 from secateur.core.errors import ConfigError
 from secateur.core.ledger import StageCost
 from secateur.core.mask import keep_count
-from secateur.core.ranking import GroupRanking, group_sizes
+from secateur.core.ranking import GroupRanking, check_num_groups, group_sizes
 from secateur.mapping.keep import Keep, KeptGroups, group_mask
 from secateur.mapping.ranking import random_ranking
 from secateur.pipeline.config import build
@@ -36,6 +36,28 @@ class RandomGroups:
     def plan(self, context: Context) -> list[StageCost]:
         """Plan the training on what is kept."""
         return plan_groups(context, [])
+
+
+def check_keep(context: Context, num_groups: int, *, clusters: bool = False) -> None:
+    """Raise before anything is trained where so many groups cannot do.
+
+    Args:
+        context: the run.
+        num_groups: number of groups K.
+        clusters: they are clusters, none of which may be empty; a class may be.
+
+    Raises:
+        ConfigError: there are fewer samples than clusters, or ``mapping:`` keeps more groups than there are, or none.
+        DataError: there is one group only.
+    """
+    check_num_groups(num_groups)
+    if clusters and num_groups > context.num_total:
+        raise ConfigError(
+            f"method.num_clusters={num_groups} is more than the {context.num_total} samples of {context.data.name}'s "
+            "pool: lower it."
+        )
+    keep: Keep = build(context.config["mapping"])
+    keep.check(num_groups, context.config["pruning_ratio"])
 
 
 def keep_groups(context: Context, ranking: GroupRanking, groups: Tensor) -> Pruned:

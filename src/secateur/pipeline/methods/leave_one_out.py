@@ -15,7 +15,7 @@ from secateur.pipeline.final import finish
 from secateur.pipeline.mapping import class_groups
 from secateur.pipeline.methods.base import Pruned
 from secateur.pipeline.methods.full import full_mask
-from secateur.pipeline.methods.groups import keep_groups, plan_groups
+from secateur.pipeline.methods.groups import check_keep, keep_groups, plan_groups
 from secateur.pipeline.plan import final_plan
 from secateur.pipeline.training import train_on_mask
 from secateur.pipeline.transfer import downstream_of
@@ -62,6 +62,7 @@ class LeaveOneOut:
         return plan_groups(context, [replace(final_plan(context, size), pruning=True) for size in sizes])
 
     def _check(self, context: Context) -> None:
+        check_keep(context, context.data.num_classes)
         if context.data.num_classes > self.max_groups:
             raise ConfigError(
                 f"leave_one_out pretrains once per class, and {context.data.name} has {context.data.num_classes}: "

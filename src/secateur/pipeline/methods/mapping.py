@@ -11,16 +11,24 @@ from secateur.core.errors import ConfigError
 from secateur.core.ledger import StageCost
 from secateur.core.ranking import GroupRanking
 from secateur.core.store import StageResult
+from secateur.data.prepared import PreparedData
 from secateur.data.recipe import DataRecipe
-from secateur.grouping.kmeans import BACKENDS
 from secateur.mapping.combine import WAYS, How, combine
 from secateur.mapping.feature_mapping import FeatureVotes
 from secateur.mapping.label_mapping import LabelVotes
 from secateur.mapping.ranking import TieBreak
 from secateur.pipeline.context import Context
-from secateur.pipeline.mapping import Voting, class_groups, cluster_groups, downstream_ranking, group_means
+from secateur.pipeline.downstream import prepare_downstream
+from secateur.pipeline.mapping import (
+    Voting,
+    check_kmeans,
+    class_groups,
+    cluster_groups,
+    downstream_ranking,
+    group_means,
+)
 from secateur.pipeline.methods.base import Pruned
-from secateur.pipeline.methods.groups import keep_groups, plan_groups
+from secateur.pipeline.methods.groups import check_keep, keep_groups, plan_groups
 from secateur.pipeline.plan import embeddings_plan, forward_plan, surrogate_plan
 from secateur.pipeline.surrogate import surrogate
 from secateur.pipeline.transfer import downstream_of
@@ -53,12 +61,13 @@ class LabelMapping:
 
     def prune(self, context: Context) -> Pruned:
         """Rank the source's classes and keep some."""
-        downstream_of(context)
+        sets = _downstream_sets(context, self.further)
+        check_keep(context, context.data.num_classes)
         network, groups = surrogate(context), class_groups(context)
         counter = partial(LabelVotes, context.data.num_classes)
         about = {"method": "label_mapping", "kind": "class", "tie_break": self.tie_break}
         voting = Voting(network, counter, lambda step: step.logits, groups, about)
-        return keep_groups(context, _ranking(context, self, voting), groups)
+        return keep_groups(context, _ranking(context, self.combine, sets, voting), groups)
 
     def plan(self, context: Context) -> list[StageCost]:
         """Plan the surrogate, the passes over the downstream sets, and the training on what is kept."""
@@ -96,22 +105,19 @@ class FeatureMapping:
                 f"method.grouping={self.grouping} and method.num_clusters={self.num_clusters} do not go "
                 "together: kmeans needs a number of clusters, class takes none."
             )
-        if self.kmeans_backend not in BACKENDS:
-            raise ConfigError(
-                f"method.kmeans_backend must be one of {', '.join(BACKENDS)}; got {self.kmeans_backend!r}."
-            )
+        check_kmeans(self.num_clusters, self.kmeans_backend)
 
     def prune(self, context: Context) -> Pruned:
         """Rank the source's groups and keep some."""
-        downstream_of(context)
+        sets, num_groups = _downstream_sets(context, self.further), self.num_clusters or context.data.num_classes
+        check_keep(context, num_groups, clusters=self.num_clusters is not None)
         network = surrogate(context)
         groups = self._groups(context, network)
-        num_groups = self.num_clusters or context.data.num_classes
         means = group_means(context, network, groups, num_groups, stored=self.num_clusters is not None)
         kind = "cluster" if self.num_clusters else "class"
         about = {"method": "feature_mapping", "kind": kind, "tie_break": self.tie_break}
         voting = Voting(network, partial(FeatureVotes, means), lambda step: step.features, groups, about)
-        return keep_groups(context, _ranking(context, self, voting), groups)
+        return keep_groups(context, _ranking(context, self.combine, sets, voting), groups)
 
     def _groups(self, context: Context, network: StageResult) -> Tensor:
         if self.num_clusters is None:
@@ -130,13 +136,22 @@ class FeatureMapping:
         return plan_groups(context, [surrogate_plan(context), *embedding, means, *votes])
 
 
-def _ranking(context: Context, method: LabelMapping | FeatureMapping, voting: Voting) -> GroupRanking:
-    """Return the ranking by the run's downstream set, combined with those of the further ones."""
-    rankings = [downstream_ranking(context, recipe, voting) for recipe in (None, *method.further.values())]
+Named = tuple[str, PreparedData]
+
+
+def _downstream_sets(context: Context, further: Mapping[str, DataRecipe]) -> list[Named]:
+    """Return the run's downstream set and the further ones, each with its name."""
+    own = downstream_of(context)
+    others = [(name, prepare_downstream(recipe, context.data)) for name, recipe in further.items()]
+    return [(own.name, own), *others]
+
+
+def _ranking(context: Context, how: How, sets: list[Named], voting: Voting) -> GroupRanking:
+    """Return the ranking by the downstream sets, combined."""
+    rankings = [downstream_ranking(context, data, voting) for _, data in sets]
     if len(rankings) == 1:
         return rankings[0]
-    names = [downstream_of(context).name, *method.further]
-    return combine(rankings, method.combine, {**voting.about, "downstream": names, "combine": method.combine})
+    return combine(rankings, how, {**voting.about, "downstream": [name for name, _ in sets], "combine": how})
 
 
 def _votes_plan(context: Context, further: Mapping[str, DataRecipe]) -> list[StageCost]:

@@ -6,12 +6,11 @@ from typing import Any, ClassVar
 from secateur.core.errors import ConfigError
 from secateur.core.ledger import StageCost
 from secateur.core.ranking import group_sizes
-from secateur.grouping.kmeans import BACKENDS
 from secateur.mapping.ranking import random_ranking
 from secateur.pipeline.context import Context
-from secateur.pipeline.mapping import cluster_groups
+from secateur.pipeline.mapping import check_kmeans, cluster_groups
 from secateur.pipeline.methods.base import Pruned
-from secateur.pipeline.methods.groups import keep_groups, plan_groups
+from secateur.pipeline.methods.groups import check_keep, keep_groups, plan_groups
 from secateur.pipeline.plan import embeddings_plan, surrogate_plan
 from secateur.pipeline.surrogate import surrogate
 
@@ -28,7 +27,7 @@ class RandomClusters:
         kmeans_backend: ``minibatch``, ``lloyd`` or ``faiss``.
 
     Raises:
-        ConfigError: there is no number of clusters, or no such backend.
+        ConfigError: there are no or too few clusters, or there is no such backend.
     """
 
     reads: ClassVar[frozenset[str]] = frozenset({"pruning_ratio", "score_seed", "scoring", "mapping"})
@@ -38,14 +37,12 @@ class RandomClusters:
     def __post_init__(self) -> None:
         if self.num_clusters is None:
             raise ConfigError("random_clusters needs a number of clusters: set method.num_clusters.")
-        if self.kmeans_backend not in BACKENDS:
-            raise ConfigError(
-                f"method.kmeans_backend must be one of {', '.join(BACKENDS)}; got {self.kmeans_backend!r}."
-            )
+        check_kmeans(self.num_clusters, self.kmeans_backend)
 
     def prune(self, context: Context) -> Pruned:
         """Draw the clusters."""
         assert self.num_clusters is not None
+        check_keep(context, self.num_clusters, clusters=True)
         groups = cluster_groups(context, surrogate(context), self.num_clusters, self.kmeans_backend)
         made_by: dict[str, Any] = {"method": "random_clusters", "num_clusters": self.num_clusters}
         about: dict[str, Any] = {"kind": "cluster", "fingerprint": context.data.fingerprint, "metadata": made_by}
