@@ -1,6 +1,8 @@
 """Composing configurations as the program does, and pretending that all data is there."""
 
 import copy
+import importlib
+import pkgutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig
 
+import secateur.data
 from secateur.data.recipe import DataRecipe
 from secateur.pipeline.methods.mask import MaskFile
 from secateur.pipeline.paths import CONF, SWEEPS
@@ -49,6 +52,8 @@ def composed(hydra) -> Callable[..., DictConfig]:
 @pytest.fixture
 def data_is_there(monkeypatch, tmp_path) -> Path:
     """Let every data set and every mask file be found; return an empty working folder."""
+    for module in pkgutil.iter_modules(secateur.data.__path__):  # a subclass is known when its module is
+        importlib.import_module(f"secateur.data.{module.name}")
     for recipe in subclasses(DataRecipe):
         monkeypatch.setattr(recipe, "check", lambda self: None)
     monkeypatch.setattr(MaskFile, "__post_init__", lambda self: None)
