@@ -247,9 +247,7 @@ def test_trainings_are_the_same_up_to_rounding(results, rank):
     assert float(one["trainings"]["realized"]) > 0
     assert int(one["trainings"]["count"]) == NUM_SAMPLES
     for key, values in one["trainings"].items():
-        torch.testing.assert_close(
-            ranks[rank]["trainings"][key], values, atol=2e-4, rtol=0, msg=lambda m: f"{key}: {m}"
-        )
+        torch.testing.assert_close(ranks[rank]["trainings"][key], values, atol=2e-4, rtol=0, msg=f"signal {key}")
 
 
 def test_all_processes_end_with_the_same_weights(results):
