@@ -10,6 +10,7 @@ from sklearn.datasets import load_digits
 
 from secateur.core.mask import Mask
 from secateur.core.ranking import GroupRanking
+from secateur.core.tables import ScoreTable
 
 pytestmark = pytest.mark.slow
 POOL, EPOCHS = 1293, 3
@@ -109,6 +110,31 @@ def test_random_clusters_are_those_that_feature_mapping_chooses_among(program):
     assert torch.equal(rankings[0].size, rankings[1].size)
     assert not torch.equal(rankings[0].order, rankings[1].order)
     assert (rankings[1].kind, rankings[1].voted) == ("cluster", False)
+
+
+@pytest.mark.parametrize("score", ["moderate", "grand"])
+@pytest.mark.parametrize("selection", ["top", "class_balanced"])
+def test_samples_by_a_score_are_a_baseline_for_transfer(program, score, selection):
+    keys = ("method=score", f"score={score}", f"selection={selection}", "pruning_ratio=0.5", *PROBE)
+    assert program.run(*keys) == 0
+    record = program.record()
+    assert list(stages_of(record)) == ["scoring", *(["scoring_final_pass"] * (score == "moderate")), *TRAINED]
+    assert record["pruning"]["num_kept"] == round(POOL / 2)
+    assert record["metrics"]["test_accuracy"] == record["metrics"]["linear_probe_accuracy"] > 0
+
+
+@pytest.mark.parametrize("score", [["moderate", "score.rank_within=all"], ["grand"]], ids=["moderate", "grand"])
+def test_classes_by_a_score_are_a_baseline_for_transfer(program, score):
+    name, *settings = score
+    assert program.run("method=score_groups", f"score={name}", *settings, "pruning_ratio=0.5", *PROBE) == 0
+    record = program.record()
+    assert record["label"] == f"score_groups + {name}"
+    assert stages_of(record).keys() >= {"scoring", *TRAINED}
+    table = ScoreTable.load(program.run_dir(record) / "scores.parquet")
+    means = [float(table.score[table.label == label].mean()) for label in range(10)]
+    kept = {label for label, count in enumerate(record["pruning"]["class_counts"]) if count}
+    assert kept == set(sorted(range(10), key=lambda label: -means[label])[:5])
+    assert record["pruning"]["num_groups_kept"] == 5
 
 
 def test_one_pretraining_serves_every_downstream_set(program):
@@ -230,6 +256,7 @@ def test_the_oracle_leaves_each_class_out_in_turn(program):
         (["method=leave_one_out", "method.max_groups=9", *PROBE], "raise method.max_groups"),
         (["method=label_mapping", "paradigm=self_supervised", *PROBE], "label_mapping reads the classes"),
         (["paradigm=self_supervised", "method=random"], "needs downstream="),
+        (["method=score_groups", "score=moderate", *PROBE], "set score.rank_within=all"),
         (["method=random_clusters", *PROBE], "random_clusters needs a number of clusters"),
         (["method=random_clusters", "method.num_clusters=1", *PROBE], "method.num_clusters must be at least 2, got 1"),
         (["method=random_clusters", "method.num_clusters=9", "method.kmeans_backend=x"], "minibatch, lloyd, faiss"),

@@ -21,7 +21,7 @@ OPTIONS = sorted(path.stem for path in CONF.glob("*.yaml"))
 WIDTHS = {
     "small_cnn": 32, "resnet8": 64, "resnet20": 64, "resnet18": 512, "resnet34": 512, "resnet50": 2048,
     "wrn28_10": 640, "resnet18_imagenet": 512, "resnet50_imagenet": 2048, "resnet101_imagenet": 2048,
-    "vit_b_16": 768, "timm": 768,
+    "resnet152_imagenet": 2048, "vit_b_16": 768, "timm": 768,
 }  # fmt: skip
 SIDES = {"vit_b_16": 224}
 SMALL = ("small_cnn", "resnet8", "resnet20", "resnet18", "resnet18_imagenet")
@@ -86,7 +86,7 @@ def test_parameter_counts_of_the_cifar_networks(name, num_parameters):
 @pytest.mark.parametrize(
     ("name", "num_parameters"),
     [("resnet18_imagenet", 11_689_512), ("resnet50_imagenet", 25_557_032), ("resnet101_imagenet", 44_549_160),
-     ("vit_b_16", 86_567_656)],
+     ("resnet152_imagenet", 60_192_808), ("vit_b_16", 86_567_656)],
 )  # fmt: skip
 def test_parameter_counts_of_the_imagenet_networks(name, num_parameters):
     with torch.device("meta"):
