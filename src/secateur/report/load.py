@@ -1,5 +1,6 @@
 """Find run.json records under some folders and read what a report needs; nothing broken is fatal."""
 
+import fcntl
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,16 +13,37 @@ from secateur.report.fidelity_run import FidelityRun, fidelity_run_of
 from secateur.report.run import Run, is_mask_only, runs_of
 
 MASK_ONLY: Final = "mask only"
-REASONS = {"running": "still running, or lost", "interrupted": "interrupted; the same command goes on with it"}
+LOCK, CONFIG = "run.lock", "config.yaml"
+Kind = Literal[
+    "missing", "failed", "running", "lost", "interrupted", "damaged", "unusable", "superseded", "stale", "mask only"
+]
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A record that does not enter the statistics, and why."""
+    """A record that does not enter the statistics, and why; a stale one does, and a missing one is none.
+
+    Attributes:
+        path: folder of the record; of a missing run the folder its sweep's runs lie in.
+        kind: what is wrong.
+        reason: the same in words, one line.
+        record: what could be read of the record.
+        name: what was to be run, in words; empty where that is not known.
+        method: label of the method, where known.
+        pruning_ratio: its ratio.
+        seed: seed of the final training.
+        score_seed: seed of the mask.
+    """
 
     path: Path
-    kind: Literal["unreadable", "failed", "unfinished", "unusable", "superseded", "mask only"]
+    kind: Kind
     reason: str
+    record: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    name: str = ""
+    method: str | None = None
+    pruning_ratio: float | None = None
+    seed: int | None = None
+    score_seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,9 +82,14 @@ def load_runs(paths: Iterable[Path | str]) -> Loaded:
 
 
 def _records_under(path: Path) -> list[Path]:
+    """Return the folders with a record, or with the configuration and lock of a run whose record is gone."""
     if path.is_file():
         return [path.resolve().parent]
-    return [Path(folder).resolve() for folder, _, files in os.walk(path) if FILE_NAME in files]
+    return [
+        Path(folder).resolve()
+        for folder, _, files in os.walk(path)
+        if FILE_NAME in files or (LOCK in files and CONFIG in files)
+    ]
 
 
 def _read(folder: Path, loaded: Loaded) -> None:
@@ -73,24 +100,40 @@ def _read(folder: Path, loaded: Loaded) -> None:
         return
     try:
         if is_mask_only(record):
-            loaded.left_out.append(LeftOut(folder, MASK_ONLY, "nothing was trained on the mask"))
+            loaded.left_out.append(LeftOut(folder, MASK_ONLY, "nothing was trained on the mask", record))
         else:
             loaded.runs.extend(runs_of(folder, record))
         extrapolated = fidelity_run_of(folder, record)
         loaded.extrapolated.extend([extrapolated] if extrapolated else [])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         what = f"no key {error}" if isinstance(error, KeyError) else str(error)
-        loaded.left_out.append(LeftOut(folder, "unusable", what))
+        loaded.left_out.append(LeftOut(folder, "unusable", what, record))
 
 
 def _finished(folder: Path) -> Mapping[str, Any] | LeftOut:
     try:
         record = load_record(folder)
     except (DataError, OSError, RecursionError) as error:
-        return LeftOut(folder, "unreadable", " ".join(str(error).replace(f"{folder}/", "").split()))
+        return LeftOut(folder, "damaged", " ".join(str(error).replace(f"{folder}/", "").split()))
     status = record.get("status")
     if status == "failed":
-        return LeftOut(folder, "failed", str(record.get("error") or "no reason recorded"))
-    if status != "finished":
-        return LeftOut(folder, "unfinished", REASONS.get(str(status), f"status is {status!r}"))
-    return record
+        return LeftOut(folder, "failed", str(record.get("error") or "no reason recorded"), record)
+    if status == "interrupted":
+        return LeftOut(folder, "interrupted", "the same command goes on with it", record)
+    if status == "running":
+        if is_held(folder / LOCK):
+            return LeftOut(folder, "running", "its process still runs", record)
+        return LeftOut(folder, "lost", "its process is gone; the same command goes on with it", record)
+    return record if status == "finished" else LeftOut(folder, "damaged", f"status is {status!r}", record)
+
+
+def is_held(lock: Path) -> bool:
+    """Return whether a process holds a file lock, without keeping it for longer than it takes to look."""
+    try:
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no lock file, or a file system that has no locks: nobody to wait for
+        return False
+    return False
