@@ -51,7 +51,7 @@ def test_pairs_are_matched_by_seed():
     ("difference", "words"),
     [
         (None, "no seed in common with random"),
-        (Estimate(0.3, 1), "one seed: no verdict"),
+        (Estimate(0.3, 1), "n too small: one seed"),
         (Estimate(0.02, 3, 0.01, 0.001, 0.039), "above random"),
         (Estimate(-0.02, 3, 0.01, -0.039, -0.001), "below random"),
         (Estimate(0.002, 3, 0.01, -0.005, 0.009), "ties random"),
