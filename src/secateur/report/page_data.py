@@ -29,7 +29,10 @@ def script_data(payload: Mapping[str, Any], relative: RelativePaths) -> dict[str
         "methods": {method["label"]: method for method in payload["methods"]},
         "tables": [{"id": table["id"], "ratios": table["ratios"]} for table in payload["tables"]],
         "curves": [_curve(curve, payload["cells"]) for curve in payload["curves"]],
-        "cells": {key: _details(cell, payload["runs"], commands, relative) for key, cell in payload["cells"].items()},
+        "cells": {
+            key: _details(cell, payload["runs"], commands, relative, payload["baseline"])
+            for key, cell in payload["cells"].items()
+        },
         "commands": list(commands),
         "common": common,
         "settings": settings,
@@ -95,13 +98,19 @@ def _curve(curve: Mapping[str, Any], cells: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _details(
-    cell: Mapping[str, Any], runs: Mapping[str, Any], commands: Mapping[str, int], relative: RelativePaths
+    cell: Mapping[str, Any],
+    runs: Mapping[str, Any],
+    commands: Mapping[str, int],
+    relative: RelativePaths,
+    baseline: str,
 ) -> dict[str, Any]:
-    members = [runs[key] for key in cell["runs"]]
+    members = sorted(
+        (runs[key] for key in cell["runs"]), key=lambda run: (run["seed"], run["score_seed"] or 0, run["id"])
+    )
     return {
         "title": where_text(cell),
         "table": cell["table"],
-        "facts": [list(fact) for fact in cell_facts(cell)],
+        "facts": [list(fact) for fact in cell_facts(cell, baseline)],
         "runs": [_run(run, relative) for run in members],
         "warnings": list(dict.fromkeys(warning for run in members for warning in run["warnings"])),
         "commands": list(dict.fromkeys(commands[str(run["command"] or "not recorded")] for run in members)),
@@ -122,15 +131,18 @@ def _run(run: Mapping[str, Any], relative: RelativePaths) -> list[str]:
     ]
 
 
-def cell_facts(cell: Mapping[str, Any]) -> list[tuple[str, str]]:
+def cell_facts(cell: Mapping[str, Any], baseline: str) -> list[tuple[str, str]]:
     """Return what is known of a cell beyond its row of the table, as names and values."""
+    references = {"baseline": baseline, "full": "full"}
     facts = [("accuracy", estimate_text(cell["accuracy"]))]
     for name, key in (("worst class", "worst_class_accuracy"), ("robust", "robust_accuracy")):
         if cell[key] is not None:
             facts.append((name, estimate_text(cell[key])))
-    for key in ("baseline", "full"):
-        if cell[f"verdict_{key}"]:
-            facts.append((f"against {key}", _comparison(cell[f"vs_{key}"], cell[f"verdict_{key}"])))
+    facts += [
+        (f"against {name}", _comparison(cell[f"vs_{key}"], cell[f"verdict_{key}"]))
+        for key, name in references.items()
+        if cell[f"verdict_{key}"]
+    ]
     facts += [
         ("kept", percent(cell["keep_fraction"])),
         ("seeds", f"{', '.join(map(str, cell['seeds']))}; {cell['num_masks']} different masks or score seeds"),

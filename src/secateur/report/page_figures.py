@@ -8,7 +8,7 @@ from typing import Any, Final
 
 LIMIT: Final = 400_000
 TOTAL: Final = 2_500_000
-DRAWN_BY_THE_PAGE: Final = ("accuracy", "cost")
+DRAWN_BY_THE_PAGE: Final = ("accuracy", "cost", "worst_class")
 TYPES: Final = {"svg": "image/svg+xml", "png": "image/png"}
 
 

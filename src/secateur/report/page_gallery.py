@@ -1,6 +1,6 @@
 """The gallery of kept and pruned images, ready for the page's scripts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from secateur.core.errors import SecateurError
 from secateur.report.gallery import Ranked, Rows, chosen_runs, class_rows, read_ranked, shown_classes, strips
-from secateur.report.page_images import Thumbnails, open_pool, why_not
+from secateur.report.page_images import Pool, Thumbnails, open_pool, why_not
 from secateur.report.page_text import listed, where_text
 
 BUDGET: Final = 3_000_000
@@ -23,22 +23,31 @@ def gallery_data(payload: Mapping[str, Any], budget: int = BUDGET) -> dict[str, 
         budget: the largest length of all images, in characters.
     """
     pairs = chosen_runs(payload)
-    pools = _Pools(payload["configs"])
-    images = Thumbnails(budget)
-    masks, notes = [], []
-    for cell, run in pairs[:MAX_RUNS]:
+    pools, images = _Pools(payload["configs"]), Thumbnails(budget)
+    masks: dict[int, dict[str, Any]] = {}
+    notes: list[str] = []
+    for position in _scored_first(pairs)[:MAX_RUNS]:
+        cell, run = pairs[position]
         if images.is_full:
             break
         try:
-            pool = pools.of(run)
             ranked = read_ranked(Path(run["path"]), run["fingerprint"])
         except SecateurError as error:
             notes.append(f"{where_text(cell)}: {why_not(error)}")
             continue
-        masks.append(_Mask(payload, cell, run, ranked, pool, images).entry())
+        masks[position] = _Mask(payload, cell, run, ranked, pools.of(run, ranked), images).entry()
     if len(masks) + len(notes) < len(pairs):
-        notes.append(f"{len(masks) + len(notes)} of {len(pairs)} masks are here: the page has a limit of size.")
-    return {"masks": masks, "images": images.uris, "notes": [*pools.notes(), *_few(notes)]}
+        notes.append(f"{len(masks) + len(notes)} of {len(pairs)} masks are shown: the page has a limit of size.")
+    return {
+        "masks": [masks[key] for key in sorted(masks)],
+        "images": images.uris,
+        "notes": [*pools.notes(), *_few(notes)],
+    }
+
+
+def _scored_first(pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> list[int]:
+    """Return positions: masks with scores come first, as their tables know the labels and their images say more."""
+    return sorted(range(len(pairs)), key=lambda position: "scores.parquet" not in pairs[position][1]["artifacts"])
 
 
 class _Pools:
@@ -46,29 +55,26 @@ class _Pools:
 
     def __init__(self, configs: Mapping[str, Any]) -> None:
         self._configs = configs
-        self._found: dict[str, Any] = {}
-        self._names: dict[str, str] = {}
+        self._found: dict[str, Pool | None] = {}
+        self._notes: list[str] = []
 
-    def of(self, run: Mapping[str, Any]) -> Any:
-        """Return the pool of a run, or None when it cannot be opened; :meth:`notes` says why."""
+    def of(self, run: Mapping[str, Any], ranked: Ranked) -> Pool | None:
+        """Return the images of a run's pool, or None when they cannot be had; :meth:`notes` says why."""
         key = run["fingerprint"]
         if key not in self._found:
-            settings = (self._configs[run["config"]] or {}).get("data") or {}
-            self._names[key] = str(settings.get("name"))
+            settings = self._configs[run["config"]].get("data")
+            settings = settings if isinstance(settings, Mapping) else {}
+            self._found[key] = None
             try:
-                self._found[key] = open_pool(settings, key, run["num_total"])
+                self._found[key] = open_pool(settings, key, ranked.sample_id, ranked.label)
             except (SecateurError, OSError, ValueError, KeyError, ImportError) as error:
-                self._found[key] = why_not(error)
-        found = self._found[key]
-        return None if isinstance(found, str) else found
+                name = settings.get("name") or "unknown data"
+                self._notes.append(f"Images of {name} are not shown: {why_not(error)}")
+        return self._found[key]
 
     def notes(self) -> list[str]:
         """Return one line per data set that could not be opened."""
-        return [
-            f"Images of {self._names[key]} are not shown: {found}"
-            for key, found in self._found.items()
-            if isinstance(found, str)
-        ]
+        return self._notes
 
 
 class _Mask:
@@ -80,12 +86,12 @@ class _Mask:
         cell: Mapping[str, Any],
         run: Mapping[str, Any],
         ranked: Ranked,
-        pool: Any,
+        pool: Pool | None,
         images: Thumbnails,
     ) -> None:
         self._cell, self._run, self._ranked, self._pool, self._images = cell, run, ranked, pool, images
         self._table = next(table for table in payload["tables"] if table["id"] == cell["table"])
-        self._labels = ranked.label if pool is None else pool.pool_labels.numpy()
+        self._labels = ranked.label if pool is None else pool.labels
 
     def entry(self) -> dict[str, Any]:
         """Return the mask's strips and classes; samples are ``[image, sample_id, class, score, kept, observed]``."""

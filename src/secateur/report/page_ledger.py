@@ -1,5 +1,6 @@
 """What every cell cost, stage by stage, in units of one training on full data."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from secateur.report.page_text import listed
 from secateur.report.table import percent, ratio_text
 
 NUM_COLORS = 8  # classes s0 .. s7 of the style sheet
+TRAINING = "training"
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,18 @@ class Bar:
 
 
 def stage_colors(runs: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """Return a number per stage, those that decide the mask first, in the order in which they are run."""
+    """Return a color number per stage; those that decide the mask come first, in the order in which they are run.
+
+    The final training has the same color in every report.
+    """
     deciding: dict[str, bool] = {}
     for run in runs:
         for stage in run["ledger"]["stages"]:
-            deciding[stage["stage"]] = deciding.get(stage["stage"], False) or bool(stage.get("pruning"))
+            name = str(stage["stage"])
+            deciding[name] = deciding.get(name, False) or bool(stage["pruning"])
     names = sorted(deciding, key=lambda name: not deciding[name])
-    return {name: number % NUM_COLORS for number, name in enumerate(names)}
+    others = [name for name in names if name != TRAINING]
+    return {name: 0 if name == TRAINING else 1 + others.index(name) % (NUM_COLORS - 1) for name in names}
 
 
 def ledger_bars(payload: Mapping[str, Any], colors: Mapping[str, int]) -> dict[str, list[Bar]]:
@@ -75,14 +82,20 @@ def mean_stages(runs: Iterable[Mapping[str, Any]]) -> dict[tuple[str, bool], flo
     ledgers = [run["ledger"] for run in runs]
     sums: dict[tuple[str, bool], float] = defaultdict(float)
     for ledger in ledgers:
-        flops = sum(stage["flops"] or 0 for stage in ledger["stages"])
+        flops = math.fsum(_flops(stage) for stage in ledger["stages"])
         cost = ledger["cost_vs_full"] or 0.0
         if not flops:
-            sums["training", False] += cost
+            sums[TRAINING, False] += cost
             continue
         for stage in ledger["stages"]:
-            sums[stage["stage"], bool(stage["reused"])] += (stage["flops"] or 0) / flops * cost
+            sums[str(stage["stage"]), bool(stage["reused"])] += _flops(stage) / flops * cost
     return {key: value / len(ledgers) for key, value in sums.items() if value > 0}
+
+
+def _flops(stage: Mapping[str, Any]) -> float:
+    """Return what a stage computed; 0 where a damaged record has no such number."""
+    flops = stage["flops"]
+    return float(flops) if isinstance(flops, int | float) and flops > 0 else 0.0
 
 
 def _bar(

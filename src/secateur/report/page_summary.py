@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from secateur.report.page_text import RelativePaths, counted, listed
+from secateur.report.page_text import RelativePaths, counted, listed, unbroken
 from secateur.report.table import percent
 
 ANSWER = re.compile(
@@ -43,25 +43,27 @@ def answers(lines: Iterable[str]) -> list[Answer]:
         if match is None:
             found.append(Answer("", "", "open", line))
         else:
-            found.append(Answer(match["where"], match["word"], TONES.get(match["word"], "open"), match["rest"]))
+            found.append(
+                Answer(match["where"], match["word"], TONES.get(match["word"], "open"), unbroken(match["rest"]))
+            )
     return found
 
 
-def what_was_run(payload: Mapping[str, Any]) -> list[str]:
-    """Return one sentence per table: how many runs of which methods at which ratios, with how many seeds."""
+def what_was_run(payload: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return ``where`` and ``what`` per table: how many runs of which methods at which ratios, with how many seeds."""
     return [_sentence(table, payload) for table in payload["tables"]]
 
 
-def _sentence(table: Mapping[str, Any], payload: Mapping[str, Any]) -> str:
+def _sentence(table: Mapping[str, Any], payload: Mapping[str, Any]) -> dict[str, str]:
     cells = [payload["cells"][key] for key in table["cells"]]
     keys = {name for cell in cells for name in cell["runs"]}
     num_runs = len({payload["runs"][name]["run_key"] for name in keys})
     methods = list(dict.fromkeys(cell["method"] for cell in cells if not cell["is_full"]))
-    ratios = ", ".join(percent(ratio) for ratio in table["ratios"])
+    ratios = listed(percent(ratio) for ratio in table["ratios"])
     full = "full data and " if any(cell["is_full"] for cell in cells) else ""
     what = f"{full}{counted(len(methods), 'method')} ({listed(methods)})" if methods else "full data"
     at = f" at {ratios} pruned" if ratios and methods else ""
-    return f"{table['id']}: {counted(num_runs, 'run')} of {what}{at}, {_seeds(cells)}."
+    return {"where": table["id"], "what": unbroken(f"{counted(num_runs, 'run')} of {what}{at}, {_seeds(cells)}.")}
 
 
 def _seeds(cells: list[Mapping[str, Any]]) -> str:

@@ -10,6 +10,9 @@ from secateur.report.table import percent, ratio_text
 ONE_SEED, STALE, ON_TEST, MISSING, WARNED = "one seed", "stale", "selected on test", "seeds missing", "warnings"
 
 
+ROUNDED = 0.005
+
+
 @dataclass(frozen=True)
 class Entry:
     """One cell of the table.
@@ -60,7 +63,10 @@ def columns(payload: Mapping[str, Any]) -> list[Column]:
     wanted = [
         (len(payload["tables"]) > 1, Column("data, model", "data set and final model", False, _data)),
         (True, Column("pruned", "share of the pool that was removed", True, _ratio)),
-        (True, Column("kept", "share of the pool that was kept, mean over runs", True, _kept)),
+        (
+            any(map(_kept_otherwise, cells)),
+            Column("kept", "share of the pool that was kept, mean over runs", True, _kept),
+        ),
         (True, Column("accuracy", "test accuracy after the last epoch in %: mean, 95 % interval, n", True, _accuracy)),
         (
             _any(cells, "worst_class_accuracy"),
@@ -117,6 +123,11 @@ def _any(cells: Sequence[Mapping[str, Any]], key: str) -> bool:
     return any(cell.get(key) is not None for cell in cells)
 
 
+def _kept_otherwise(cell: Mapping[str, Any]) -> bool:
+    """Whether a method kept another share than its ratio asks for (whole classes, say)."""
+    return cell["keep_fraction"] is not None and abs(cell["keep_fraction"] - (1 - cell["pruning_ratio"])) > ROUNDED
+
+
 def _data(cell: Mapping[str, Any]) -> Entry:
     return Entry(cell["table"], sort=cell["table"].lower())
 
@@ -144,7 +155,7 @@ def _metric(header: str, title: str, key: str) -> Column:
 
 
 def _estimate(estimate: Mapping[str, Any]) -> Entry:
-    return Entry(points(estimate["mean"]), f"{interval(estimate)} n = {estimate['n']}", repr(estimate["mean"]))
+    return Entry(points(estimate["mean"]), f"{interval(estimate)}, n = {estimate['n']}", repr(estimate["mean"]))
 
 
 def _against(header: str, reference: str, key: str) -> Column:
@@ -154,8 +165,8 @@ def _against(header: str, reference: str, key: str) -> Column:
         if difference is None:
             return Entry("", verdict=word, tone=tone)
         mean = f"{round(100 * difference['mean'], 1) + 0.0:+.1f}"
-        half = "" if difference["high"] is None else f"± {100 * (difference['high'] - difference['mean']):.1f} "
-        return Entry(mean, f"{half}n = {difference['n']}", repr(difference["mean"]), tone, word)
+        half = "" if difference["high"] is None else f" ± {100 * (difference['high'] - difference['mean']):.1f}"
+        return Entry(mean + half, f"n = {difference['n']}", repr(difference["mean"]), tone, word)
 
     title = f"difference to {reference} in points, paired by seed: mean, half of the 95 % interval, pairs, verdict"
     return Column(header, title, True, entry)

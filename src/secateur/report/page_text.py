@@ -15,14 +15,14 @@ DASH = "–"
 
 
 def script_json(value: Any) -> str:
-    """Return a value as JSON that may stand in a ``<script>`` element, whatever strings are in it.
+    r"""Return a value as JSON that may stand in a ``<script>`` element, whatever strings are in it.
 
     Raises:
         ValueError: NaN or infinity.
 
     Example:
         >>> script_json({"label": "</script>"})
-        '{"label":"\\\\u003c/script\\\\u003e"}'
+        '{"label":"\\u003c/script\\u003e"}'
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character, escaped in UNSAFE_IN_SCRIPT.items():
@@ -77,6 +77,11 @@ def listed(items: Iterable[str], limit: int = 12) -> str:
     if len(names) > limit:
         return f"{', '.join(names[:limit])} and {len(names) - limit} more"
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def unbroken(text: str) -> str:
+    """Return a sentence in which no line breaks between a number and its percent sign."""
+    return text.replace(" %", "\u00a0%")
 
 
 def counted(number: int, noun: str) -> str:

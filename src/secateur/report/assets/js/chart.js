@@ -92,9 +92,13 @@ function chart(host, spec) {
     draw("text", { class: "title", x: (left + width - right) / 2, y: height - 6, "text-anchor": "middle", text: spec.xTitle }),
     draw("text", { class: "title", x: -(top + height - bottom) / 2, y: 11, transform: "rotate(-90)", "text-anchor": "middle", text: spec.yTitle }));
 
+  const labelled = [];
   for (const full of spec.references) {
     if (full.low !== null) svg.append(draw("rect", { class: "band", x: left, width: width - left - right, y: y(clip(full.high)), height: y(clip(full.low)) - y(clip(full.high)) }));
     svg.append(draw("line", { class: "full", x1: left, x2: width - right, y1: y(full.mean), y2: y(full.mean) }, [draw("title", { text: `${full.name}: ${full.text}` })]));
+    if (labelled.some((place) => Math.abs(place - y(full.mean)) < 13)) continue;
+    labelled.push(y(full.mean));
+    svg.append(draw("text", { class: "label", x: left + 4, y: y(full.mean) - 5, text: full.name }));
   }
   if (spec.one !== null && spec.one >= first && spec.one <= last) svg.append(draw("line", { class: "one", x1: x(spec.one), x2: x(spec.one), y1: top, y2: height - bottom }));
   if (spec.front.length > 1) svg.append(draw("path", { class: "front", d: `M${spec.front.map(([a, b]) => `${x(a)},${y(b)}`).join("L")}` }));
@@ -134,10 +138,10 @@ function pointing(host, svg, marks, width) {
     const { x, y, point } = ordered[number].place;
     ordered[number].classList.add("current");
     tip.replaceChildren(make("b", { text: point.name }), document.createTextNode(point.text));
-    const scale = svg.clientWidth / width, offset = svg.offsetTop ?? 0;
+    const scale = svg.getBoundingClientRect().width / width;
     const space = host.clientWidth - tip.offsetWidth;
     tip.style.left = `${Math.max(0, Math.min(x * scale + 12, space))}px`;
-    const above = svg.getBoundingClientRect().top - host.getBoundingClientRect().top + offset * 0 + y * scale - tip.offsetHeight - 12;
+    const above = svg.getBoundingClientRect().top - host.getBoundingClientRect().top + y * scale - tip.offsetHeight - 12;
     tip.style.top = `${Math.max(above, 0)}px`;
     return undefined;
   }
@@ -161,6 +165,8 @@ function pointing(host, svg, marks, width) {
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     if (step && ordered.length) { show((current + step + ordered.length + (current < 0 && step < 0 ? 1 : 0)) % ordered.length); event.preventDefault(); }
     if (event.key === "Escape") show(-1);
-    if (event.key === "Enter" && current >= 0) openDetails(ordered[current].place.point.cell);
+    if (event.key !== "Enter" || current < 0) return;
+    event.preventDefault(); // or it would press the button that gets the focus
+    openDetails(ordered[current].place.point.cell);
   });
 }

@@ -25,7 +25,7 @@
 
   function fillLegend(shown) {
     const labels = shown.filter((curve) => !curve.full).map((curve) => curve.method);
-    const toggles = labels.map((label) => make("button", { type: "button", "aria-pressed": !hidden.has(label), onclick: () => toggle(label) }, [swatch(styleOf(label)), make("span", { text: label })]));
+    const toggles = labels.map((label) => make("button", { type: "button", "aria-pressed": String(!hidden.has(label)), onclick: () => toggle(label) }, [swatch(styleOf(label)), make("span", { text: label })]));
     const all = make("button", { type: "button", text: "all", onclick: () => { hidden.clear(); show(); } });
     const none = make("button", { type: "button", text: "none", onclick: () => { labels.forEach((label) => hidden.add(label)); show(); } });
     legend.replaceChildren(...toggles, ...(labels.length > 1 ? [all, none] : []));
@@ -80,6 +80,8 @@
 
   scope.addEventListener("input", show);
   metric.addEventListener("input", show);
-  let width = 0;
-  new ResizeObserver(([entry]) => { if (Math.abs(entry.contentRect.width - width) > 1) { width = entry.contentRect.width; show(); } }).observe(byId("chart-ratio").parentElement);
+  const box = byId("chart-ratio").parentElement;
+  let width = box.clientWidth;
+  show();
+  new ResizeObserver(() => { if (box.clientWidth !== width) { width = box.clientWidth; show(); } }).observe(box);
 })();

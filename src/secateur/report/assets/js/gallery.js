@@ -11,7 +11,7 @@
     const said = score === null ? "" : `${observed ? "score" : "predicted"} ${score}`;
     const alt = [`sample ${id}`, name && `class ${name}`, state, said].filter(Boolean).join(", ");
     const uri = DATA.gallery.images[number];
-    const picture = uri ? make("img", { src: uri, alt, loading: "lazy", class: uri.startsWith("data:image/png") ? "tiny" : null }) : make("span", { class: "none", text: `#${id}` });
+    const picture = uri ? make("img", { src: uri, alt, decoding: "async", class: uri.startsWith("data:image/png") ? "tiny" : null }) : make("span", { class: "none", text: `#${id}` });
     return make("li", { class: `image ${state}`, title: alt }, [picture, make("p", {}, [
       make("span", { class: "name", text: name || `#${id}` }), make("span", { class: "score", text: said }), make("span", { class: "state", text: state }),
     ])]);
@@ -41,6 +41,8 @@
     host.replaceChildren(make("p", { class: "hint", text: about }), ...parts);
   }
 
+  const first = DATA.gallery.masks.findIndex((entry) => entry.scored);
+  if (first > 0) mask.value = String(first);
   for (const control of [mask, view, only]) control.addEventListener("input", show);
   show();
 })();
