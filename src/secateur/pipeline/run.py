@@ -222,5 +222,5 @@ def _begin(key: str, config: Config) -> dict[str, Any]:
         score_seed=config["score_seed"],
         select_on=config["method"].get("select_on", "last"),
         config=config,
-        provenance=provenance(TrainerSettings(**config["trainer"]).device),
+        provenance={**provenance(TrainerSettings(**config["trainer"]).device), "stage_versions": dict(VERSIONS)},
     )

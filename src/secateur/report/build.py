@@ -1,6 +1,6 @@
 """Everything a report consists of, in one call."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,7 @@ def build_report(
     rows = with_ranks(make_rows(cells, baseline))
     report = Report(
         *(rows, baseline, did_it_pay(rows), [*notes(rows), *fidelity_notes(loaded.extrapolated, fidelity)]),
-        *(_problems([*loaded.left_out, *superseded], cells), [], fidelity, is_it_better(fidelity)),
+        *(_problems([*loaded.left_out, *superseded], cells, loaded.planned), [], fidelity, is_it_better(fidelity)),
     )
     drawn = [
         *save_figures(rows, output_dir, baseline, figure_formats),
@@ -130,9 +130,9 @@ def _check_baseline(loaded: Loaded, baseline: str) -> None:
         raise ConfigError(f"no finished run of baseline {baseline!r}; there are {', '.join(labels)}.")
 
 
-def _problems(left_out: Sequence[LeftOut], cells: Sequence[Cell]) -> list[LeftOut]:
+def _problems(left_out: Sequence[LeftOut], cells: Sequence[Cell], planned: Collection[str]) -> list[LeftOut]:
     described = describe(left_out, cells)
-    return [*described, *missing(cells, described), *stale(cells)]
+    return [*described, *missing(cells, described, planned), *stale(cells)]
 
 
 def _texts(report: Report, formats: Sequence[str]) -> dict[str, str]:

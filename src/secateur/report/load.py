@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -11,6 +11,8 @@ from secateur.core.errors import DataError
 from secateur.core.record import FILE_NAME, load_record
 from secateur.report.fidelity_run import FidelityRun, fidelity_run_of
 from secateur.report.run import Run, is_mask_only, runs_of
+from secateur.report.sweeps import FILE_NAME as MANIFEST
+from secateur.report.sweeps import Job, Sweep, load_sweep, sweep_folders, without_record
 
 MASK_ONLY: Final = "mask only"
 LOCK, CONFIG = "run.lock", "config.yaml"
@@ -54,31 +56,60 @@ class Loaded:
         runs: the finished runs with an accuracy.
         left_out: the records that had to be left out of those.
         extrapolated: what the finished runs with score extrapolation say of it, also those that made a mask only.
+        planned: names of the runs whose sweep says what there ought to be; no grid need be guessed for them.
     """
 
     runs: list[Run]
     left_out: list[LeftOut]
     extrapolated: list[FidelityRun] = field(default_factory=list)
+    planned: set[str] = field(default_factory=set)
 
 
 def load_runs(paths: Iterable[Path | str]) -> Loaded:
     """Read every run record under some folders, in the order of their paths; each record once.
 
     Args:
-        paths: folders that are searched recursively, or run.json files.
+        paths: folders that are searched recursively, or run.json files; of the folder of a sweep, the sweep's runs.
 
     Raises:
         DataError: a path does not exist.
     """
     found: set[Path] = set()
-    for path in map(Path, paths):
+    named = [Path(path) for path in paths]
+    for path in named:
         if not path.exists():
             raise DataError(f"{path} does not exist.")
         found.update(_records_under(path))
     loaded = Loaded([], [])
+    sweeps = _sweeps(named, found, loaded)
+    for sweep in sweeps:  # of a sweep that was named itself
+        if any(sweep.folder.is_relative_to(path.resolve()) for path in named):
+            found.update(job.run for job in sweep.jobs if job.run is not None and (job.run / FILE_NAME).is_file())
     for folder in sorted(found):
         _read(folder, loaded)
+    for sweep in sweeps:
+        loaded.left_out.extend(_without_record(sweep, job) for job in without_record(sweep, found))
     return loaded
+
+
+def _sweeps(paths: Sequence[Path], found: Iterable[Path], loaded: Loaded) -> list[Sweep]:
+    """Read the manifests of the sweeps that made the runs; a broken one is a problem of its own."""
+    sweeps = []
+    for folder in sweep_folders(paths, found):
+        try:
+            sweeps.append(load_sweep(folder))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            loaded.left_out.append(LeftOut(folder, "damaged", f"{MANIFEST} cannot be read: {error}"))
+    loaded.planned.update(sweep.name for sweep in sweeps)
+    return sweeps
+
+
+def _without_record(sweep: Sweep, job: Job) -> LeftOut:
+    kinds: dict[str, Kind] = {"failed": "failed", "lost": "lost", "running": "running"}
+    reasons = {"pending": "not started yet", "finished": "its record is gone", "running": "has no record yet"}
+    reason = job.error or reasons.get(job.status, f"no record; the sweep says {job.status}")
+    name = f"job {job.num} of {sweep.name}: {' '.join(job.overrides)}"
+    return LeftOut(job.run or sweep.folder, kinds.get(job.status, "missing"), reason, name=name)
 
 
 def _records_under(path: Path) -> list[Path]:

@@ -1,7 +1,7 @@
 """What ought to be there and is not: which run a record without a result was to be, and which runs nobody made."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ def _described(one: LeftOut, known: Known) -> LeftOut:
         **{"seed": seed if isinstance(seed, int) else None},
         **{"score_seed": score_seed if isinstance(score_seed, int) else None},
     }
-    return replace(one, name=name_of(method, ratio, changes["seed"]), **changes)
+    return replace(one, name=one.name or name_of(method, ratio, changes["seed"]), **changes)
 
 
 def name_of(method: str, ratio: float | None, seed: int | None = None) -> str:
@@ -108,17 +108,22 @@ def _label(config: Mapping[str, Any], known: Known) -> str:
     return " + ".join(parts) or "a run"
 
 
-def missing(cells: Sequence[Cell], left_out: Sequence[LeftOut]) -> list[LeftOut]:
+def missing(cells: Sequence[Cell], left_out: Sequence[LeftOut], planned: Collection[str] = ()) -> list[LeftOut]:
     """Return the runs that the grid of the others lets one expect and of which there is no record at all.
 
     Within the runs of one name on one data set with one model, every cell is expected to have every training seed
     that any of them has, and every method every ratio that more than half of the other methods have. What failed,
     was lost or is damaged is in ``left_out`` already and not listed again.
+
+    Args:
+        cells: what there is.
+        left_out: records without a result, see :func:`describe`.
+        planned: names of runs whose sweep says what there ought to be: nothing is guessed for them.
     """
     excused = {(one.method, one.pruning_ratio, one.seed) for one in left_out}
     studies: dict[tuple[str, str, str], list[Cell]] = defaultdict(list)
     for cell in cells:
-        for name in sorted({run.name for run in cell.runs}):
+        for name in sorted({run.name for run in cell.runs} - set(planned)):
             studies[name, cell.data, cell.model].append(cell)
     found: dict[tuple[str, str, str, float, int | None], LeftOut] = {}
     for (_, data, model), members in studies.items():
