@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from secateur.report.kept import chosen_ratios
 from secateur.report.run import Run
-from secateur.report.style import Look, house_style, new_figure, text_color
+from secateur.report.style import ROW_FONT, ROW_WRAP, Look, house_style, new_figure, size_of, text_color, wrapped
 from secateur.report.summary import Row
 
 MAX_CLASSES = 20  # more are drawn as sorted curves
+TICKS = ("¼", "½", "1", "2", "4")
 OCTAVES = 2  # shares below a quarter, or above four times, the average are drawn as if they were just that
 Array = NDArray[np.float64]
 
@@ -97,9 +98,8 @@ def _log2(shares: Array) -> Array:
 
 
 def _heat_maps(panels: Sequence[tuple[float, dict[str, Array]]], names: Sequence[str], title: str) -> Figure:
-    longest = max(len(label) for _, shares in panels for label in shares)
-    num_lines = sum(len(shares) for _, shares in panels)
-    width = 0.075 * longest + 1.6 + 0.45 * len(names)
+    longest, num_lines = size_of((label for _, shares in panels for label in shares), ROW_WRAP)
+    width = 0.065 * longest + 1.6 + 0.45 * len(names)
     figure = new_figure(width, 0.23 * num_lines + 0.35 * len(panels) + 0.06 * max(map(len, names)) + 0.6)
     heights = [len(shares) for _, shares in panels]
     grid = figure.subplots(len(panels), 1, squeeze=False, sharex=True, height_ratios=heights)[:, 0]
@@ -116,7 +116,7 @@ def _heat_maps(panels: Sequence[tuple[float, dict[str, Array]]], names: Sequence
             for j, value in enumerate(values):
                 color = text_color(image.cmap(image.norm(_log2(np.array([value]))[0])))
                 axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=7.0, color=color)
-        axes.set_yticks(range(len(shares)), list(shares))
+        axes.set_yticks(range(len(shares)), [wrapped(label, ROW_WRAP) for label in shares], fontsize=ROW_FONT)
         axes.tick_params(length=0)
         axes.set_title(f"{100 * ratio:g} % pruned", loc="left", fontsize=8.5)
         for spine in axes.spines.values():
@@ -125,7 +125,7 @@ def _heat_maps(panels: Sequence[tuple[float, dict[str, Array]]], names: Sequence
     grid[-1].set_xticks(range(len(names)), names, rotation=40 if turned else 0, ha="right" if turned else "center")
     grid[-1].set_xlabel("" if turned else "class")
     bar = figure.colorbar(grid[0].images[0], ax=list(grid), pad=0.02, aspect=20, ticks=range(-OCTAVES, OCTAVES + 1))
-    bar.ax.set_yticklabels(["≤ ¼", "½", "1", "2", "≥ 4"])
+    bar.ax.set_yticklabels(TICKS)
     bar.set_label("kept share of the class / of the pool")
     bar.outline.set_visible(False)
     figure.suptitle(title, x=0.01, ha="left", fontsize=9.5)
@@ -134,7 +134,8 @@ def _heat_maps(panels: Sequence[tuple[float, dict[str, Array]]], names: Sequence
 
 def _curves(panels: Sequence[tuple[float, dict[str, Array]]], looks: Mapping[str, Look], title: str) -> Figure:
     labels = sorted({label for _, shares in panels for label in shares})
-    figure = new_figure(2.2 + 2.9 * len(panels) + 0.06 * max(map(len, labels)), max(3.4, 0.2 * len(labels) + 0.8))
+    longest, num_lines = size_of(labels)
+    figure = new_figure(2.2 + 2.9 * len(panels) + 0.06 * longest, max(3.4, 0.17 * num_lines + 0.8))
     grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     for axes, (ratio, shares) in zip(grid, panels, strict=True):
         for label, values in shares.items():
@@ -142,7 +143,7 @@ def _curves(panels: Sequence[tuple[float, dict[str, Array]]], looks: Mapping[str
         axes.axhline(0.0, color="black", linewidth=0.8, zorder=1.5)
         axes.set_title(f"{100 * ratio:g} % pruned", loc="left", fontsize=8.5)
         axes.set_xlabel("classes, sorted")
-        axes.set_yticks(range(-OCTAVES, OCTAVES + 1), ["≤ ¼", "½", "1", "2", "≥ 4"])
+        axes.set_yticks(range(-OCTAVES, OCTAVES + 1), TICKS)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     grid[0].set_ylabel("kept share of the class / of the pool")
     handles, names = grid[0].get_legend_handles_labels()
@@ -161,6 +162,6 @@ def _draw_curve(axes: Axes, label: str, values: Array, look: Look) -> None:
         markevery=max(len(values) // 6, 1),
         markersize=3.5,
         linewidth=1.3,
-        label=label,
+        label=wrapped(label),
         zorder=3,
     )

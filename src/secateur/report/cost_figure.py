@@ -1,6 +1,5 @@
 """Accuracy against what the result costs in all: what pruning buys, and at which price."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
@@ -9,7 +8,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from secateur.report.figure import PERCENT, legend_title, limits
 from secateur.report.pareto import pareto_front
-from secateur.report.style import Look, house_style, new_figure
+from secateur.report.style import Look, house_style, new_figure, size_of, wrapped
 from secateur.report.summary import Row
 
 WIDE = 20.0  # costs that differ by more are drawn on a logarithmic axis
@@ -28,15 +27,17 @@ def cost_figure(rows: Sequence[Row], looks: Mapping[str, Look]) -> Figure | None
     drawn = [row for row in rows if row.cost_vs_full is not None]
     if len(drawn) < 2:
         return None
-    by_label: dict[str, list[Row]] = defaultdict(list)
+    by_label: dict[str, list[Row]] = {label: [] for label in looks}  # in the order of the looks
     for row in sorted(drawn, key=lambda row: row.pruning_ratio):
         by_label[row.label].append(row)
+    longest, num_lines = size_of(label for label, members in by_label.items() if members)
     with house_style():
-        figure = new_figure(7.0 + 0.06 * max(max(map(len, by_label)) - 24, 0), max(3.8, 0.2 * len(by_label) + 1.2))
+        figure = new_figure(7.0 + 0.06 * max(longest - 24, 0), max(3.8, 0.17 * num_lines + 1.2))
         axes = figure.add_subplot()
         _set_axes(axes, drawn)
         for label, members in by_label.items():
-            _draw_method(axes, members, looks[label])
+            if members:
+                _draw_method(axes, members, looks[label])
         _draw_front(axes, pareto_front(drawn))
         figure.legend(
             loc="outside right upper",
@@ -60,7 +61,7 @@ def _draw_method(axes: Axes, rows: Sequence[Row], look: Look) -> None:
         markersize=9.0 if rows[0].is_full else 4.5,
         elinewidth=0.8,
         capsize=2.0,
-        label=rows[0].label,
+        label=wrapped(rows[0].label),
         zorder=3,
     )
 
@@ -81,7 +82,11 @@ def _draw_front(axes: Axes, front: Sequence[Row]) -> None:
         label="Pareto front",
         zorder=4,
     )
+    written: list[tuple[Row, float]] = []
     for row, a, b in zip(front, x, y, strict=True):
+        if any(row.pruning_ratio == other.pruning_ratio and abs(a - c) < 0.1 for other, c in written):
+            continue  # its neighbor says the same
+        written.append((row, a))
         text = "full" if row.is_full else f"{100 * row.pruning_ratio:g} %"
         axes.annotate(
             text, (a, b), (-6, 6), textcoords="offset points", ha="right", va="bottom", fontsize=7.5, zorder=5
@@ -100,7 +105,7 @@ def _set_axes(axes: Axes, rows: Sequence[Row]) -> None:
         axes.xaxis.set_minor_formatter(NullFormatter())
     else:
         span = max(*costs, 1.0) - min(costs)
-        axes.set_xlim(max(0.0, min(costs) - 0.1 * span), max(*costs, 1.0) + 0.05 * span)
+        axes.set_xlim(max(0.0, min(costs) - 0.15 * span), max(*costs, 1.0) + 0.05 * span)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_major_formatter(PERCENT)
     low, high = limits([row.accuracy for row in rows])

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from secateur.report.statistics import Estimate
-from secateur.report.style import Look, house_style, looks_of, new_figure
+from secateur.report.style import Look, house_style, looks_of, new_figure, size_of, wrapped
 from secateur.report.summary import Row, is_method
 
 PERCENT = FuncFormatter(lambda value, _: f"{value:g} %")
@@ -60,15 +60,15 @@ def accuracy_figure(
     )
     ratios = sorted({row.pruning_ratio for row in rows if not row.is_full})
     with house_style():
-        longest = max((len(label) for label in labels), default=0)
-        figure = new_figure(7.0 + 0.06 * max(longest - 24, 0), max(3.6, 0.2 * len(labels) + 1.0))
+        longest, num_lines = size_of(labels)
+        figure = new_figure(7.0 + 0.06 * max(longest - 24, 0), max(3.6, 0.17 * num_lines + 1.0))
         axes = figure.add_subplot()
         for row in rows:
             if row.is_full:
                 _draw_full(axes, row.label, _known(row, measure), looks[row.label])
-        for position, label in enumerate(labels):
-            shift = (position - (len(labels) - 1) / 2) * _jitter(ratios, len(labels))
-            _draw_method(axes, [row for row in rows if row.label == label], looks[label], shift, measure)
+        places = _places(rows, labels)
+        for label in labels:
+            _draw_method(axes, [row for row in rows if row.label == label], looks[label], places, measure)
         _decorate(axes, rows, ratios, measure)
         figure.legend(
             loc="outside right upper", handlelength=2.6, title=legend_title(_all(rows, measure)), alignment="left"
@@ -85,9 +85,20 @@ def _all(rows: Sequence[Row], measure: Measure) -> list[Estimate]:
     return [_known(row, measure) for row in rows]
 
 
-def _jitter(ratios: Sequence[float], num_methods: int) -> float:
-    gaps = [right - left for left, right in pairwise(ratios)]
-    return min(100 * min(gaps, default=0.1) * 0.35 / max(num_methods, 1), 0.8)
+def _places(rows: Sequence[Row], labels: Sequence[str]) -> dict[tuple[str, float], float]:
+    """Return where each method's point stands, in percent: beside the others at its ratio, around it."""
+    at: dict[float, list[str]] = {}
+    for label in labels:
+        for row in rows:
+            if row.label == label:
+                at.setdefault(row.pruning_ratio, []).append(label)
+    gaps = [right - left for left, right in pairwise(sorted(at))]
+    step = min(100 * min(gaps, default=0.1) * 0.35 / max(len(labels), 1), 0.8)
+    return {
+        (label, ratio): 100 * ratio + (number - (len(members) - 1) / 2) * step
+        for ratio, members in at.items()
+        for number, label in enumerate(members)
+    }
 
 
 def _draw_full(axes: Axes, label: str, value: Estimate, look: Look) -> None:
@@ -96,10 +107,12 @@ def _draw_full(axes: Axes, label: str, value: Estimate, look: Look) -> None:
         axes.axhspan(100 * value.low, 100 * value.high, color=look.color, alpha=0.10, linewidth=0, zorder=1)
 
 
-def _draw_method(axes: Axes, rows: Sequence[Row], look: Look, shift: float, measure: Measure) -> None:
+def _draw_method(
+    axes: Axes, rows: Sequence[Row], look: Look, places: Mapping[tuple[str, float], float], measure: Measure
+) -> None:
     rows = sorted(rows, key=lambda row: row.pruning_ratio)
     values = _all(rows, measure)
-    x = [100 * row.pruning_ratio + shift for row in rows]
+    x = [places[row.label, row.pruning_ratio] for row in rows]
     y = [100 * value.mean for value in values]
     half = [math.nan if value.high is None else 100 * (value.high - value.mean) for value in values]
     axes.errorbar(
@@ -111,7 +124,7 @@ def _draw_method(axes: Axes, rows: Sequence[Row], look: Look, shift: float, meas
         linewidth=1.4,
         marker=look.marker,
         markersize=4.5,
-        label=rows[0].label,
+        label=wrapped(rows[0].label),
         zorder=3,
         color=look.color,
         linestyle=look.line,
@@ -134,6 +147,7 @@ def _decorate(axes: Axes, rows: Sequence[Row], ratios: Sequence[float], measure:
     axes.set_xlabel("removed share of the training set")
     axes.set_ylabel(measure.axis)
     axes.set_xticks([100 * ratio for ratio in ratios])
+    axes.margins(x=0.05)
     axes.xaxis.set_major_formatter(PERCENT)
     axes.yaxis.set_major_formatter(PERCENT)
     axes.grid(visible=False, axis="x")

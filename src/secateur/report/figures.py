@@ -155,7 +155,7 @@ KINDS = (
         "class_balance",
         "Class balance of the kept sets",
         "Kept share of each class over the kept share of the pool, mean over seeds: 1 keeps the pool's balance, 0 "
-        "loses the class.",
+        "loses the class. What is beyond a quarter or four times is drawn as just that.",
         lambda rows, looks, baseline: balance_figure(rows, looks, class_names_of(rows)),
     ),
     Kind(

@@ -53,5 +53,5 @@ def draw_histograms(axes: Axes, groups: Sequence[Group]) -> None:
     axes.set_xlabel("score (higher is kept first)")
     axes.set_ylabel("share of each group")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
-    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.legend(fontsize=8.0)

@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from secateur.report.kept import NUM_SEEDS, Keep, chosen_ratios, keep_of
-from secateur.report.style import house_style, new_figure, text_color
+from secateur.report.style import ROW_FONT, ROW_WRAP, house_style, new_figure, size_of, text_color, wrapped
 from secateur.report.summary import Row
 
 COLORS = "YlGnBu"
+MAX_NAME = 20  # characters of a name that may stand below a column
 
 
 @dataclass(frozen=True)
@@ -103,13 +104,15 @@ def overlap_figure(rows: Sequence[Row]) -> Figure | None:
     if not found:
         return None
     most = max(len(one.labels) for one in found)
-    longest = max(len(label) for one in found for label in one.labels)
+    longest, _ = size_of((label for one in found for label in one.labels), ROW_WRAP)
+    numbered = longest > MAX_NAME  # long names stand at the rows only, with the number of their column
     side = 0.42 * most + 0.6
     with house_style():
-        figure = new_figure(0.075 * longest + 1.1 + side * len(found), side + 0.055 * longest + 0.5)
+        height = side + 0.7 + (0.0 if numbered else 0.055 * longest)
+        figure = new_figure(0.065 * longest + 1.1 + side * len(found), height)
         panels = figure.subplots(1, len(found), squeeze=False)[0]
         for number, (axes, one) in enumerate(zip(panels, found, strict=True)):
-            _draw(axes, one, names=number == 0 or one.labels != found[0].labels)
+            _draw(axes, one, names=number == 0 or one.labels != found[0].labels, numbered=numbered)
         bar = figure.colorbar(panels[0].images[0], ax=list(panels), pad=0.02, aspect=25)
         bar.set_label("Jaccard index")
         bar.outline.set_visible(False)
@@ -117,7 +120,7 @@ def overlap_figure(rows: Sequence[Row]) -> Figure | None:
     return figure
 
 
-def _draw(axes: Axes, one: Overlap, names: bool) -> None:
+def _draw(axes: Axes, one: Overlap, *, names: bool, numbered: bool) -> None:
     axes.grid(visible=False)
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -127,7 +130,12 @@ def _draw(axes: Axes, one: Overlap, names: bool) -> None:
         color = "black" if np.isnan(value) else text_color(image.cmap(value))
         axes.text(j, i, text, ha="center", va="center", color=color, fontsize=7.5)
     places = range(len(one.labels))
-    axes.set_xticks(places, one.labels, rotation=40, ha="right", rotation_mode="anchor")
-    axes.set_yticks(places, one.labels if names else [])
+    lines = [wrapped(label, ROW_WRAP) for label in one.labels]
+    if numbered:
+        axes.set_xticks(places, [str(place + 1) for place in places])
+        lines = [f"{line}  {place + 1}" for place, line in zip(places, lines, strict=True)]
+    else:
+        axes.set_xticks(places, lines, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(places, lines if names else [], fontsize=ROW_FONT)
     axes.tick_params(length=0)
     axes.set_title(f"{100 * one.pruning_ratio:g} % pruned\nchance {one.chance:.2f}", loc="left", fontsize=8.5)

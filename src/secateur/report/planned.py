@@ -112,8 +112,8 @@ def missing(cells: Sequence[Cell], left_out: Sequence[LeftOut], planned: Collect
     """Return the runs that the grid of the others lets one expect and of which there is no record at all.
 
     Within the runs of one name on one data set with one model, every cell is expected to have every training seed
-    that any of them has, and every method every ratio that more than half of the other methods have. What failed,
-    was lost or is damaged is in ``left_out`` already and not listed again.
+    that any of them has, and every method every ratio that more than half of the other methods have, if it has any
+    of those. What failed, was lost or is damaged is in ``left_out`` already and not listed again.
 
     Args:
         cells: what there is.
@@ -154,10 +154,11 @@ def _missing_ratios(cells: Sequence[Cell]) -> list[LeftOut]:
     absent = []
     for label, own in ratios.items():
         others = [theirs for other, theirs in ratios.items() if other != label]
-        for ratio in sorted(set().union(*others) - own):
-            having = sum(ratio in theirs for theirs in others)
-            if 2 * having > len(others):
-                reason = f"no run at this ratio; {having} of {len(others)} other methods have it"
+        having = {ratio: sum(ratio in theirs for theirs in others) for ratio in set().union(*others)}
+        usual = {ratio for ratio, count in having.items() if 2 * count > len(others)}
+        if own & usual:  # a method that shares no ratio with most others is not on their grid
+            for ratio in sorted(usual - own):
+                reason = f"no run at this ratio; {having[ratio]} of {len(others)} other methods have it"
                 absent.append(_absent(first[label], ratio, None, reason))
     return absent
 

@@ -13,7 +13,7 @@ from secateur.core.tables import ScoreTable
 from secateur.report.histogram import Group, draw_histograms
 from secateur.report.kept import SCORES, Keep, chosen_ratios, keep_of, one_run_per_method, scores_of
 from secateur.report.run import Run
-from secateur.report.style import BASELINE_COLOR, COLORS, house_style, new_figure
+from secateur.report.style import BASELINE_COLOR, COLORS, house_style, new_figure, wrapped
 from secateur.report.summary import Row
 
 KEPT, PRUNED = COLORS[0], COLORS[1]
@@ -77,7 +77,9 @@ def _panels(
         for axes, (row, run, table) in zip(grid.flat, found, strict=False):
             draw(axes, table, _keep(run, table))
             seed = run.seed if run.score_seed is None else run.score_seed
-            axes.set_title(f"{row.label}\n{100 * row.pruning_ratio:g} % pruned, seed {seed}", loc="left", fontsize=8.5)
+            axes.set_title(
+                f"{wrapped(row.label)}\n{100 * row.pruning_ratio:g} % pruned, seed {seed}", loc="left", fontsize=8.5
+            )
         for number, axes in enumerate(grid.flat):
             axes.tick_params(labelbottom=True)
             if number % across:

@@ -31,8 +31,10 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
 }
 LINES = ("-", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
+WRAP = 36  # characters of a name in one line of a legend
 FORMATS = ("svg", "pdf", "png")
 DEFAULT_FORMATS = ("svg", "png")
+ROW_WRAP, ROW_FONT = 48, 8.0  # of a name beside a row of a heat map
 # What a file says of itself without being asked: when and by what it was made.
 METADATA: dict[str, dict[str, None]] = {
     "svg": {"Date": None, "Creator": None},
@@ -71,6 +73,28 @@ def looks_of(labels: Iterable[str], baseline: str) -> dict[str, Look]:
         line = LINES[number // len(COLORS) % len(LINES)]
         looks[label] = Look(COLORS[number % len(COLORS)], MARKERS[(number + 1) % len(MARKERS)], line)
     return looks
+
+
+def wrapped(label: str, width: int = WRAP) -> str:
+    r"""Return a method's name in lines of about so many characters, broken where its parts meet.
+
+    Example:
+        >>> wrapped("tdds + knn_same_class_cv + ccs [lr=0.1]", 24)
+        'tdds + knn_same_class_cv\n+ ccs [lr=0.1]'
+    """
+    lines = [""]
+    for part in label.replace(" + ", "\n+ ").replace(" [", "\n[").replace(", ", ",\n").split("\n"):
+        if lines[-1] and len(lines[-1]) + 1 + len(part) > width:
+            lines.append(part)
+        else:
+            lines[-1] = f"{lines[-1]} {part}".strip()
+    return "\n".join(lines)
+
+
+def size_of(labels: Iterable[str], width: int = WRAP) -> tuple[int, int]:
+    """Return the longest line and the number of all lines of names that are :func:`wrapped`."""
+    lines = [line for label in labels for line in wrapped(label, width).split("\n")]
+    return max(map(len, lines), default=0), len(lines)
 
 
 def new_figure(width: float, height: float) -> Figure:
