@@ -71,10 +71,10 @@ def test_masks_alone_make_a_report(tmp_path, write, predicted):
     assert "How good are the predicted scores?" in page
     assert "Did pruning pay?" not in page
     assert "ridge is worse than class_mean" in page
-    assert page.count("<svg") == 2
-    assert "24 mask only: nothing was trained on the mask" in page
-    assert "<li>mask only" not in page
-    assert "<td class=''>&lt;b&gt;</td>" in page
+    assert page.count("data:image/svg+xml;base64,") == 2
+    assert page.count("nothing was trained on the mask") == 1
+    assert "<strong>24 runs</strong>: nothing was trained on the mask" in page
+    assert "<td>&lt;b&gt;</td>" in page
     assert "| full, other seed | 10 % | 0.800 | 100 % |" in (tmp_path / "a" / "fidelity.md").read_text()
 
 

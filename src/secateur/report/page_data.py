@@ -1,5 +1,6 @@
 """What the page's scripts read: the points of the curves, and the provenance of every cell without repetitions."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ PRIVATE = ("host",)  # of no use to a reader
 def script_data(payload: Mapping[str, Any], relative: RelativePaths) -> dict[str, Any]:
     """Return everything but the gallery, ready for JSON."""
     used = dict.fromkeys(run["config"] for run in payload["runs"].values())
-    common, settings = factor_out({key: flatten(payload["configs"][key]) for key in used})
+    usual, settings, varying = factor_out({key: flatten(payload["configs"][key]) for key in used})
     commands = _numbered(run["command"] for run in payload["runs"].values())
     environments = {
         key: {name: value for name, value in flatten(found).items() if name not in PRIVATE and value is not None}
@@ -34,7 +35,8 @@ def script_data(payload: Mapping[str, Any], relative: RelativePaths) -> dict[str
             for key, cell in payload["cells"].items()
         },
         "commands": list(commands),
-        "common": common,
+        "usual": usual,
+        "varying": varying,
         "settings": settings,
         "environments": environments,
     }
@@ -56,25 +58,31 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def factor_out(configs: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Split flat configurations into what all share, and what remains of each.
+def factor_out(
+    configs: Mapping[str, Mapping[str, Any]],
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]], list[str]]:
+    """Split flat configurations into the usual values, what each has instead, and the keys that differ at all.
+
+    A key that is null is the same as one that is not there; null instead of a usual value takes it away.
 
     Example:
-        >>> factor_out({"x": {"a": 1, "b": 2}, "y": {"a": 1, "b": 3}})
-        ({'a': 1}, {'x': {'b': 2}, 'y': {'b': 3}})
+        >>> factor_out({"x": {"a": 1, "b": 2, "c": None}, "y": {"a": 1, "b": 3}, "z": {"a": 1, "b": 3}})
+        ({'a': 1, 'b': 3}, {'x': {'b': 2}, 'y': {}, 'z': {}}, ['b'])
     """
-    if not configs:
-        return {}, {}
-    first, *others = configs.values()
-    common = {
-        key: value
-        for key, value in first.items()
-        if all(key in other and repr(other[key]) == repr(value) for other in others)
+    usual: dict[str, Any] = {}
+    varying: list[str] = []
+    for key in sorted({key for config in configs.values() for key in config}):
+        values = [config.get(key) for config in configs.values()]
+        counts = Counter(map(repr, values))
+        if len(counts) > 1:
+            varying.append(key)
+        most = counts.most_common(1)[0][0]
+        usual[key] = next(value for value in values if repr(value) == most)
+    own = {
+        name: {key: config.get(key) for key in usual if repr(config.get(key)) != repr(usual[key])}
+        for name, config in configs.items()
     }
-    rest = {
-        name: {key: value for key, value in config.items() if key not in common} for name, config in configs.items()
-    }
-    return common, rest
+    return {key: value for key, value in usual.items() if value is not None}, own, varying
 
 
 def _numbered(texts: Any) -> dict[str, int]:

@@ -35,7 +35,10 @@ def pictures(payload: Mapping[str, Any], output_dir: Path, kinds: tuple[str, ...
         if (figure["kind"] in kinds) if kinds else (figure["kind"] not in (*DRAWN_BY_THE_PAGE, "fidelity")):
             uri = _data_uri(figure["files"], output_dir, TOTAL - spent)
             spent += len(uri or "")
-            found.append(Picture(figure["title"], figure["caption"], uri, tuple(sorted(figure["files"].values()))))
+            where = f", {figure['table']}" if figure["table"] and len(payload["tables"]) > 1 else ""
+            found.append(
+                Picture(figure["title"] + where, figure["caption"], uri, tuple(sorted(figure["files"].values())))
+            )
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from secateur.report.page_text import listed
+from secateur.report.page_text import listed, name_and_settings
 from secateur.report.table import percent, ratio_text
 
 NUM_COLORS = 8  # classes s0 .. s7 of the style sheet
@@ -37,7 +37,8 @@ class Bar:
     """The cost of one cell: its segments from left to right, and the same in words."""
 
     cell: str
-    method: str
+    name: str
+    settings: str
     ratio: str
     total: str
     amortized: str
@@ -51,12 +52,10 @@ def stage_colors(runs: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 
     The final training has the same color in every report.
     """
-    deciding: dict[str, bool] = {}
-    for run in runs:
-        for stage in run["ledger"]["stages"]:
-            name = str(stage["stage"])
-            deciding[name] = deciding.get(name, False) or bool(stage["pruning"])
-    names = sorted(deciding, key=lambda name: not deciding[name])
+    stages = [stage for run in runs for stage in run["ledger"]["stages"]]
+    before = list(dict.fromkeys(str(stage["stage"]) for stage in stages if stage["pruning"]))
+    after = list(dict.fromkeys(str(stage["stage"]) for stage in stages if not stage["pruning"]))
+    names = list(dict.fromkeys([*before, TRAINING, *after]))
     others = [name for name in names if name != TRAINING]
     return {name: 0 if name == TRAINING else 1 + others.index(name) % (NUM_COLORS - 1) for name in names}
 
@@ -107,9 +106,11 @@ def _bar(
         segments.append(Segment(stage, colors[stage], round(start, 3), round(width, 3), reused))
         start += width
     said = [f"{stage} {ratio_text(cost)}{' (reused)' if reused else ''}" for (stage, reused), cost in stages.items()]
+    name, settings = name_and_settings(cell["method"])
     return Bar(
         cell=cell["id"],
-        method=cell["method"],
+        name=name,
+        settings=settings,
         ratio="" if cell["is_full"] else percent(cell["pruning_ratio"]),
         total=ratio_text(cell["cost_vs_full"]),
         amortized=ratio_text(cell["cost_vs_full_amortized"]),

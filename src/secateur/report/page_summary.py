@@ -6,14 +6,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from secateur.report.page_text import RelativePaths, counted, listed, unbroken
+from secateur.report.load import MASK_ONLY
+from secateur.report.page_text import RelativePaths, counted, listed, name_and_settings, unbroken
 from secateur.report.table import percent
 
 ANSWER = re.compile(
     r"^(?P<where>.*?pruned): (?P<word>yes|no|undecided|cost not measured|no verdict)\b:? ?(?P<rest>.*)$"
 )
 TONES: Final = {"yes": "good", "no": "bad"}
-HARMLESS: Final = ("mask only", "superseded")
+HARMLESS: Final = (MASK_ONLY, "superseded")
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Group:
-    """Problems of one kind: each its name, its folder, and the reason."""
+    """Problems of one kind: how many, and of each its name, its folder and the reason."""
 
     kind: str
     harmless: bool
+    count: int
     entries: tuple[tuple[str, str, str], ...]
 
 
@@ -59,9 +61,10 @@ def _sentence(table: Mapping[str, Any], payload: Mapping[str, Any]) -> dict[str,
     keys = {name for cell in cells for name in cell["runs"]}
     num_runs = len({payload["runs"][name]["run_key"] for name in keys})
     methods = list(dict.fromkeys(cell["method"] for cell in cells if not cell["is_full"]))
+    names = dict.fromkeys(name_and_settings(method)[0] for method in methods)
     ratios = listed(percent(ratio) for ratio in table["ratios"])
     full = "full data and " if any(cell["is_full"] for cell in cells) else ""
-    what = f"{full}{counted(len(methods), 'method')} ({listed(methods)})" if methods else "full data"
+    what = f"{full}{counted(len(methods), 'method')} ({listed(names, 8)})" if methods else "full data"
     at = f" at {ratios} pruned" if ratios and methods else ""
     return {"where": table["id"], "what": unbroken(f"{counted(num_runs, 'run')} of {what}{at}, {_seeds(cells)}.")}
 
@@ -94,22 +97,22 @@ def problem_groups(payload: Mapping[str, Any], relative: RelativePaths) -> list[
     """Return the problems by kind, those that may distort the result first."""
     kinds = Counter(problem["kind"] for problem in payload["problems"])
     return [
-        Group(
-            kind,
-            kind in HARMLESS,
-            tuple(
-                (problem["name"], relative(problem["path"]) if problem["path"] else "", problem["reason"])
-                for problem in payload["problems"]
-                if problem["kind"] == kind
-            ),
-        )
+        Group(kind, kind in HARMLESS, kinds[kind], _entries(payload, kind, relative))
         for kind in sorted(kinds, key=lambda kind: (kind in HARMLESS, kind))
     ]
 
 
+def _entries(payload: Mapping[str, Any], kind: str, relative: RelativePaths) -> tuple[tuple[str, str, str], ...]:
+    """Return name, folder and reason of each problem of a kind; runs that were to make a mask only share an entry."""
+    found = [problem for problem in payload["problems"] if problem["kind"] == kind]
+    if kind == MASK_ONLY:
+        return tuple((counted(n, "run"), "", reason) for reason, n in Counter(one["reason"] for one in found).items())
+    return tuple((one["name"], relative(one["path"]) if one["path"] else "", one["reason"]) for one in found)
+
+
 def problem_sentence(groups: Iterable[Group]) -> str:
     """Return what is wrong in one sentence, or that nothing is."""
-    bad = [f"{len(group.entries)} {group.kind}" for group in groups if not group.harmless]
+    bad = [f"{group.count} {group.kind}" for group in groups if not group.harmless]
     if not bad:
         return "No run is missing, failed, damaged or stale."
     return f"To be looked at: {listed(bad)}."

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from secateur.report.page_text import DASH, interval, points
+from secateur.report.page_text import DASH, interval, name_and_settings, points
 from secateur.report.table import percent, ratio_text
 
 ONE_SEED, STALE, ON_TEST, MISSING, WARNED = "one seed", "stale", "selected on test", "seeds missing", "warnings"
@@ -48,6 +48,8 @@ class Line:
 
     cell: str
     method: str
+    name: str
+    settings: str
     ratio: str
     table: str
     verdict: str
@@ -92,9 +94,12 @@ def lines(payload: Mapping[str, Any], shown: Sequence[Column]) -> list[Line]:
 def _line(cell: Mapping[str, Any], shown: Sequence[Column], states: tuple[str, ...]) -> Line:
     entries = tuple(column.entry(cell) for column in shown)
     seen = [cell["method"], cell["table"], *states, *(f"{entry.text} {entry.verdict}" for entry in entries)]
+    name, settings = name_and_settings(cell["method"])
     return Line(
         cell=cell["id"],
         method=cell["method"],
+        name=name,
+        settings=settings,
         ratio="" if cell["is_full"] else percent(cell["pruning_ratio"]),
         table=cell["table"],
         verdict=_word(cell["verdict_full"]),

@@ -79,6 +79,17 @@ def listed(items: Iterable[str], limit: int = 12) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
+def name_and_settings(label: str) -> tuple[str, str]:
+    """Split a method's label into its name and the settings that tell it from others of that name.
+
+    Example:
+        >>> name_and_settings("tdds + knn [max_epochs=30]")
+        ('tdds + knn', '[max_epochs=30]')
+    """
+    name, bracket, inside = label.partition(" [")
+    return name, (bracket + inside).strip()
+
+
 def unbroken(text: str) -> str:
     """Return a sentence in which no line breaks between a number and its percent sign."""
     return text.replace(" %", "\u00a0%")

@@ -28,7 +28,7 @@
     const toggles = labels.map((label) => make("button", { type: "button", "aria-pressed": String(!hidden.has(label)), onclick: () => toggle(label) }, [swatch(styleOf(label)), make("span", { text: label })]));
     const all = make("button", { type: "button", text: "all", onclick: () => { hidden.clear(); show(); } });
     const none = make("button", { type: "button", text: "none", onclick: () => { labels.forEach((label) => hidden.add(label)); show(); } });
-    legend.replaceChildren(...toggles, ...(labels.length > 1 ? [all, none] : []));
+    legend.replaceChildren(...(labels.length > 6 ? [all, none] : []), ...toggles, ...(labels.length > 1 && labels.length <= 6 ? [all, none] : []));
   }
 
   function toggle(label) {

@@ -37,14 +37,16 @@ function runTable(runs) {
 }
 
 function settings(cell) {
-  const own = cell.settings.map((key) => DATA.settings[key] || {});
-  const all = Object.entries({ ...DATA.common, ...own[0] }).sort(([a], [b]) => (a < b ? -1 : 1));
-  const listing = all.filter(([, value]) => value !== null).map(([name, value]) => `${name}: ${words(value)}`).join("\n");
-  const differing = own.map((values) => Object.entries(values).filter(([, value]) => value !== null));
+  const complete = cell.settings.map((key) => Object.entries({ ...DATA.usual, ...DATA.settings[key] }).filter(([, value]) => value !== null).sort(([a], [b]) => (a < b ? -1 : 1)));
+  const varying = new Set(DATA.varying);
+  const own = complete.map((entries) => entries.filter(([name]) => varying.has(name)));
   return [
     make("h3", { text: "Settings" }),
-    ...(differing.some((entries) => entries.length) ? [make("p", { class: "hint", text: "What is not the same in all cells of this report:" }), ...differing.map(pairs)] : []),
-    make("details", {}, [make("summary", { text: `All ${all.length} settings, as recorded (null left out)` }), make("pre", { text: listing })]),
+    ...(varying.size ? [make("p", { class: "hint", text: "What is not the same in all runs of this report:" }), ...own.map(pairs)] : []),
+    ...complete.map((entries) => make("details", {}, [
+      make("summary", { text: `All ${entries.length} settings, as recorded (null left out)` }),
+      make("pre", { text: entries.map(([name, value]) => `${name}: ${words(value)}`).join("\n") }),
+    ])),
   ];
 }
 
