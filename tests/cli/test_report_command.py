@@ -45,7 +45,7 @@ def test_long_lists_are_cut_on_the_terminal_only(tmp_path, capsys):
         save_record(tmp_path / "runs" / f"bad{number}", new_record(status="failed", error=f"reason {number}"))
     assert report([str(tmp_path), "--output", str(tmp_path / "out")]) == 0
     out = capsys.readouterr().out
-    assert "left out: 30 failed" in out
+    assert "problems: 30 failed" in out
     assert "... and 20 more in report.html" in out
     assert (tmp_path / "out" / "report.html").read_text().count("reason ") == 30
 
@@ -54,7 +54,7 @@ def test_long_lists_are_cut_on_the_terminal_only(tmp_path, capsys):
     ("arguments", "message"),
     [
         (["nowhere"], "nowhere does not exist."),
-        (["empty"], "no finished run found."),
+        (["empty"], "no run record found."),
         (["runs", "--baseline", "x"], "no finished run of baseline 'x'; there are full, random."),
     ],
 )

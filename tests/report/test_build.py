@@ -14,7 +14,7 @@ from secateur.report.export import to_csv, to_latex, to_markdown
 class Checker(HTMLParser):
     """Collect the text and make sure that every element is closed."""
 
-    VOID = {"meta", "br"}
+    VOID = {"meta", "br", "input", "img"}
 
     def __init__(self):
         super().__init__()
@@ -23,7 +23,7 @@ class Checker(HTMLParser):
     def handle_starttag(self, tag, attrs):
         if tag not in self.VOID:
             self.open.append(tag)
-        self.links += [value for name, value in attrs if name in ("src", "href") and not value.startswith("#")]
+        self.links += [value for name, value in attrs if name in ("src", "href") and value[0] != "#"]
 
     def handle_startendtag(self, tag, attrs):
         pass
@@ -38,10 +38,10 @@ class Checker(HTMLParser):
 def test_a_report_has_all_its_files_and_equal_records_give_equal_bytes(tmp_path, write, comparison):
     root = write(comparison())
     first, second = (build_report([root], tmp_path / name) for name in "ab")
-    names = [path.name for path in first.files]
-    assert names == [
-        *("results.csv", "results.md", "results.tex", "report.html"),
-        *("accuracy_digits-small-cnn.svg", "accuracy_digits-small-cnn.png"),
+    names = [path.relative_to(tmp_path / "a").as_posix() for path in first.files]
+    assert sorted(names) == [
+        *(f"figures/{kind}_digits-small-cnn.{suffix}" for kind in ("accuracy", "cost") for suffix in ("png", "svg")),
+        *("report.html", "results.csv", "results.md", "results.tex"),
     ]
     for one, two in zip(first.files, second.files, strict=True):
         assert one.read_bytes() == two.read_bytes()
@@ -58,8 +58,8 @@ def test_the_page_stands_alone_and_names_what_is_missing(tmp_path, write, compar
     checker.feed(page)
     text = " ".join(checker.texts)
     assert checker.open == []
-    assert checker.links == []
-    assert "prefers-color-scheme: dark" in page
+    assert all(link.startswith(("data:image/", "figures/")) for link in checker.links)
+    assert "color-scheme: light dark" in page
     for expected in (
         "Did pruning pay?",
         "<b>disk & all</b>",
@@ -98,12 +98,16 @@ def test_markdown_has_as_many_cells_in_every_line(rows_of, comparison):
 
 
 def test_nothing_to_report_is_an_error(tmp_path, write, record):
-    with pytest.raises(DataError, match=r"no finished run found\.$"):
+    with pytest.raises(DataError, match=r"no run record found\.$"):
         build_report([tmp_path], tmp_path / "out")
-    root = write([record(status="failed", error="no room.")])
-    with pytest.raises(DataError, match=r"1 left out; the first: .*: failed: no room\)\.$"):
-        build_report([root], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_of_failures_alone_there_is_a_page_too(tmp_path, write, record):
+    result = build_report([write([record(status="failed", error="no room.")])], tmp_path / "out")
+    assert [(one.kind, one.reason) for one in result.problems] == [("failed", "no room.")]
+    assert [path.name for path in result.files] == ["report.html"]
+    assert "no room." in result.files[0].read_text()
 
 
 def test_an_unknown_baseline_is_an_error(tmp_path, write, record):
@@ -133,9 +137,10 @@ def test_robust_accuracy_is_in_every_form(tmp_path, write, comparison, record):
     for number, made in enumerate([*robust, record("full", data__name="svhn")]):
         save_record(tmp_path / "attacked" / str(number), made)
     build_report([tmp_path / "attacked"], tmp_path / "robust")
-    for name, column in {"results.md": "robust (n)", "results.tex": "robust (n)", "report.html": "robust (n)"}.items():
+    headers = {"results.md": "robust (n)", "results.tex": "robust (n)", "report.html": ">robust</button>"}
+    for name, column in headers.items():
         assert column not in (tmp_path / "plain" / name).read_text()
-        assert (tmp_path / "robust" / name).read_text().count(column) == 1  # of two tables
+        assert (tmp_path / "robust" / name).read_text().count(column) == 1
     assert "41.2 ± 0.0 (2)" in (tmp_path / "robust" / "results.md").read_text()
     tables = [part for part in (tmp_path / "robust" / "results.md").read_text().split("###") if "|" in part]
     widths = [{line.count("|") for line in part.splitlines() if line.startswith("|")} for part in tables]

@@ -152,7 +152,7 @@ NOT_BETTER = [
     ([0.40, 0.41, 0.44], "knn is worse than class_mean: -0.103 ± 0.014"),
     ([0.502, 0.520, 0.538], "knn is not better than class_mean: +0.000 ± 0.005"),
     ([0.60, 0.52, 0.45], "knn is not shown to be better than class_mean: +0.003 ± 0.236"),
-    ([0.60], "knn against class_mean: one seed: no verdict"),
+    ([0.60], "knn against class_mean: n too small: one seed"),
     ([None, None], "knn against class_mean: not defined: constant prediction"),
 ]
 

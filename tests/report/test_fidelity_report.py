@@ -46,6 +46,9 @@ def test_a_broken_extrapolation_does_not_cost_the_run_its_accuracy(write, predic
     assert reason in left.reason
 
 
+ENDS = ("svg", "png")
+
+
 def several(predicted):
     return [
         predicted(name, value + 0.01 * seed, seed, fraction=fraction)
@@ -58,9 +61,9 @@ def several(predicted):
 def test_masks_alone_make_a_report(tmp_path, write, predicted):
     root = write(several(predicted))
     first, second = (build_report([root], tmp_path / name) for name in "ab")
-    assert [path.name for path in first.files] == [
+    assert [path.relative_to(tmp_path / "a").as_posix() for path in first.files] == [
         *("fidelity.csv", "fidelity.md", "report.html"),
-        *(f"fidelity_{kind}_digits-small-cnn-tdds.{end}" for kind in ("fraction", "cost") for end in ("svg", "png")),
+        *(f"figures/fidelity_{kind}_digits-small-cnn-tdds.{end}" for kind in ("fraction", "cost") for end in ENDS),
     ]
     assert [one.read_bytes() for one in first.files] == [two.read_bytes() for two in second.files]
     assert (first.rows, len(first.fidelity)) == ([], 8)
@@ -68,10 +71,10 @@ def test_masks_alone_make_a_report(tmp_path, write, predicted):
     assert "How good are the predicted scores?" in page
     assert "Did pruning pay?" not in page
     assert "ridge is worse than class_mean" in page
-    assert page.count("<svg") == 2
-    assert "24 mask only: nothing was trained on the mask" in page
-    assert "<li>mask only" not in page
-    assert "<td class=''>&lt;b&gt;</td>" in page
+    assert page.count("data:image/svg+xml;base64,") == 2
+    assert page.count("nothing was trained on the mask") == 1
+    assert "<strong>24 runs</strong>: nothing was trained on the mask" in page
+    assert "<td>&lt;b&gt;</td>" in page
     assert "| full, other seed | 10 % | 0.800 | 100 % |" in (tmp_path / "a" / "fidelity.md").read_text()
 
 
@@ -85,7 +88,7 @@ def test_accuracies_and_fidelity_stand_in_one_report(tmp_path, write, predicted,
 
 
 def test_masks_without_any_comparison_are_nothing_to_report(tmp_path, write, predicted):
-    with pytest.raises(DataError, match=r"1 left out; the first: .*: mask only: nothing was trained"):
+    with pytest.raises(DataError, match=r"no finished run found \(1 mask only: nothing was trained"):
         build_report([write([predicted(fidelity=[])])], tmp_path / "out")
 
 
@@ -94,7 +97,7 @@ def test_the_terminal_counts_masks_in_one_line(tmp_path, write, predicted, capsy
     out = capsys.readouterr().out
     assert "How good are the predicted scores?\n  10 % scored: the best extrapolation is knn: Spearman 0.610" in out
     assert "Did it pay?" not in out
-    assert "left out: 24 mask only\nwritten:" in out
+    assert "problems: 24 mask only\nwritten:" in out
     assert max(map(len, out[out.index("fidelity:") : out.index("Spearman: ")].splitlines())) <= 100
 
 

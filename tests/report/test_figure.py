@@ -2,7 +2,9 @@ import matplotlib as mpl
 import pytest
 from matplotlib.colors import to_hex
 
-from secateur.report.figure import accuracy_figure, save_figure, save_figures
+from secateur.report.figure import accuracy_figure
+from secateur.report.figures import save_figures
+from secateur.report.style import save_figure
 
 
 def lines_of(figure):
@@ -64,10 +66,6 @@ def test_full_data_is_a_line_with_a_band(rows_of, comparison):
 
 def test_odd_inputs_can_be_drawn(tmp_path, rows_of, record):
     rows = rows_of([record("full", seed=0), record(data__name="a/b c", accuracy=1.0, ratio=0.9)])
-    paths = save_figures(rows, tmp_path)
-    assert [path.name for path in paths] == [
-        "accuracy_a-b-c-small-cnn.svg",
-        "accuracy_a-b-c-small-cnn.png",
-        "accuracy_digits-small-cnn.svg",
-        "accuracy_digits-small-cnn.png",
-    ]
+    drawn = save_figures(rows, tmp_path)
+    assert [figure.id for figure in drawn] == ["accuracy_a-b-c-small-cnn", "accuracy_digits-small-cnn"]
+    assert [path.name for path in drawn[0].files.values()] == [f"{drawn[0].id}.svg", f"{drawn[0].id}.png"]

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from filelock import FileLock
 
 from secateur.core.errors import DataError
 from secateur.core.record import label_of
@@ -30,13 +31,13 @@ def test_only_the_last_epoch_counts(write, record):
 
 
 BROKEN = {
-    "truncated": ('{"schema": 1, "status": "fin', "unreadable"),
-    "empty": ("", "unreadable"),
-    "not JSON": ("\x00\x01", "unreadable"),
-    "a list": ("[]", "unreadable"),
-    "another schema": ('{"schema": 2}', "unreadable"),
+    "truncated": ('{"schema": 1, "status": "fin', "damaged"),
+    "empty": ("", "damaged"),
+    "not JSON": ("\x00\x01", "damaged"),
+    "a list": ("[]", "damaged"),
+    "another schema": ('{"schema": 2}', "damaged"),
     "almost empty": ('{"schema": 1, "status": "finished"}', "unusable"),
-    "too deep": ("[" * 100_000, "unreadable"),
+    "too deep": ("[" * 100_000, "damaged"),
 }
 
 
@@ -57,9 +58,9 @@ def test_broken_files_are_named_and_the_others_are_read(tmp_path, write, record,
 CHANGES = [
     ({"status": "failed", "error": "out of memory"}, "failed", "out of memory"),
     ({"status": "failed"}, "failed", "no reason recorded"),
-    ({"status": "running"}, "unfinished", "still running, or lost"),
-    ({"status": None}, "unfinished", "status is None"),
-    ({"status": "interrupted"}, "unfinished", "interrupted; the same command"),
+    ({"status": "running"}, "lost", "its process is gone"),
+    ({"status": None}, "damaged", "status is None"),
+    ({"status": "interrupted"}, "interrupted", "the same command goes on"),
     ({"metrics__test_accuracy": None}, "unusable", "metrics.test_accuracy is None"),
     ({"metrics__test_accuracy": 95.2}, "unusable", "not in [0, 1]"),
     ({"metrics__test_accuracy": True}, "unusable", "metrics.test_accuracy is True"),
@@ -89,6 +90,28 @@ def test_a_nan_in_the_file_is_not_a_number(write, record):
     values["metrics"]["test_accuracy"] = float("nan")
     path.write_text(json.dumps(values))
     assert load_runs([root]).left_out[0].reason == "metrics.test_accuracy is nan, not a number"
+
+
+def test_a_running_record_is_lost_only_when_nobody_holds_its_lock(write, record):
+    root = write([record(status="running")])
+    lock = FileLock(root / "00000" / "run.lock")
+    with lock:
+        assert [left.kind for left in load_runs([root]).left_out] == ["running"]
+    assert [left.kind for left in load_runs([root]).left_out] == ["lost"]
+    with lock.acquire(timeout=0):  # looking has not kept it
+        pass
+
+
+def test_a_run_whose_record_was_removed_is_damaged_and_a_folder_of_something_else_is_nothing(write, record):
+    root = write([record(seed=0), record(seed=1)])
+    (root / "00001" / "run.json").rename(root / "00001" / "config.yaml")
+    (root / "00001" / "run.lock").touch()
+    (root / "other").mkdir()
+    (root / "other" / "config.yaml").touch()
+    loaded = load_runs([root])
+    assert len(loaded.runs) == 1
+    assert [(left.kind, left.path.name) for left in loaded.left_out] == [("damaged", "00001")]
+    assert "No run record" in loaded.left_out[0].reason
 
 
 def test_a_missing_path_is_an_error(tmp_path):

@@ -57,9 +57,9 @@ def test_rows_are_sorted_and_references_are_not_compared_with_themselves(rows_of
 def test_one_seed_gets_no_verdict(rows_of, records_of):
     methods = [{**method, "values": method["values"][:1]} for method in (FULL, RANDOM, TDDS)]
     rows = rows_of(records_of(*methods))
-    assert pick(rows, "tdds").verdict_baseline == "one seed: no verdict"
+    assert pick(rows, "tdds").verdict_baseline == "n too small: one seed"
     assert pick(rows, "tdds").vs_baseline.mean == pytest.approx(0.051)
-    assert did_it_pay(rows) == ["50 % pruned: no verdict (tdds is best, one seed: no verdict)"]
+    assert did_it_pay(rows) == ["50 % pruned: no verdict (tdds is best, n too small: one seed)"]
 
 
 def test_another_baseline(rows_of, records_of):
@@ -167,10 +167,9 @@ def test_several_data_sets_are_named(rows_of, records_of):
     ]
 
 
-def test_missing_seeds_and_shared_masks_are_noted(rows_of, records_of):
+def test_shared_masks_are_noted(rows_of, records_of):
     short = {**TDDS, "values": TDDS["values"][:2], "score_seed": 0}
     assert notes(rows_of(records_of(FULL, RANDOM, short))) == [
-        "digits, small_cnn: tdds at 50 % lacks seed 2",
         "one mask (one score_seed) for all seeds, only training varies: tdds",
     ]
     assert notes(rows_of(records_of(FULL, RANDOM, TDDS))) == []

@@ -16,6 +16,7 @@ from secateur.core.record import one_line
 
 if TYPE_CHECKING:
     from secateur.report.build import Report
+    from secateur.report.load import LeftOut
 
 SHOWN = 10  # longer lists are cut on the terminal; report.html has all of them
 
@@ -23,11 +24,13 @@ SHOWN = 10  # longer lists are cut on the terminal; report.html has all of them
 def report(argv: list[str]) -> int:
     """Build the report that the arguments ask for; 0, or 2 after one line of error."""
     arguments = _parser().parse_args(argv)
-    from secateur.report.build import build_report
+    from secateur.report.build import build_report, title_of
 
-    output_dir = arguments.output or Path("outputs", "reports", _name(arguments.paths))
+    output_dir = arguments.output or Path("outputs", "reports", title_of(arguments.paths))
     try:
-        result = build_report(arguments.paths, output_dir, arguments.baseline)
+        result = build_report(
+            arguments.paths, output_dir, arguments.baseline, arguments.format, arguments.figure_format
+        )
     except SecateurError as error:
         sys.stderr.write(f"secateur: error: {one_line(error)}\n")
         return 2
@@ -36,16 +39,31 @@ def report(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="secateur report", description="Compare finished runs.")
+    parser = argparse.ArgumentParser(
+        prog="secateur report", description="Compare runs: tables, figures and a page; docs/report.md explains them."
+    )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="folders with runs, searched recursively")
     parser.add_argument("--output", type=Path, help="folder of the report (default: outputs/reports/<name of PATH>)")
     parser.add_argument("--baseline", default="random", help="method the others are compared with (default: random)")
+    parser.add_argument(
+        "--format",
+        type=_listed,
+        default=("html", "csv", "latex", "markdown"),
+        metavar="NAME,...",
+        help="of html, csv, latex, markdown (default: all)",
+    )
+    parser.add_argument(
+        "--figure-format",
+        type=_listed,
+        default=("svg", "png"),
+        metavar="NAME,...",
+        help="of svg, pdf, png (default: svg,png; empty: no figures)",
+    )
     return parser
 
 
-def _name(paths: Sequence[Path]) -> str:
-    first = paths[0].resolve().name or "all"
-    return first if len(paths) == 1 else f"{first}-and-{len(paths) - 1}-more"
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for name in text.split(",") if name))
 
 
 def _show(result: "Report", console: Console) -> None:
@@ -66,12 +84,17 @@ def _show(result: "Report", console: Console) -> None:
         console.print()
         console.print(fidelity_table(result.fidelity))
     _print_lines(console, [f"note: {line}" for line in result.notes], SHOWN)
-    kinds = Counter(record.kind for record in result.left_out)
+    kinds = Counter(problem.kind for problem in result.problems)
     if kinds:
-        console.print("left out: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())))
-        broken = [record for record in result.left_out if record.kind != MASK_ONLY]
-        _print_lines(console, [f"{record.kind}: {record.path}: {record.reason}" for record in broken], SHOWN)
+        console.print("problems: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())))
+        broken = [problem for problem in result.problems if problem.kind != MASK_ONLY]
+        _print_lines(console, [_problem_line(problem) for problem in broken], SHOWN)
     console.print(f"written: {', '.join(str(path) for path in result.files)}", markup=False, soft_wrap=True)
+
+
+def _problem_line(problem: "LeftOut") -> str:
+    where = "" if problem.kind == "missing" else f" ({problem.path})"
+    return f"{problem.kind}: {problem.name or problem.path.name}{where}: {problem.reason}"
 
 
 def _print_lines(console: Console, lines: Sequence[str], limit: int | None) -> None:

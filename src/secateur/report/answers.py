@@ -1,7 +1,6 @@
 """Did it pay? One line in words per ratio, and what is missing before more may be said."""
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -60,17 +59,15 @@ def _cost_of(row: Row) -> str:
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
-    """Return what to know before believing the table: seeds that are missing, masks that are shared."""
+    """Return what to know before believing the table: masks that are shared, numbers of seeds that differ."""
     lines = []
-    seeds: dict[tuple[str, str], set[int]] = defaultdict(set)
-    for row in rows:
-        seeds[row.data, row.model].update(row.seeds)
-    for row in rows:
-        missing = sorted(seeds[row.data, row.model] - set(row.seeds))
-        if missing:
-            listed = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
-            lines.append(f"{row.data}, {row.model}: {row.label} at {percent(row.pruning_ratio)} lacks seed {listed}")
     shared = sorted({row.label for row in rows if not row.is_full and row.num_masks == 1 and len(row.seeds) > 1})
     if shared:
         lines.append(f"one mask (one score_seed) for all seeds, only training varies: {', '.join(shared)}")
+    for (data, model, ratio), group in groupby(rows, key=lambda row: (row.data, row.model, row.pruning_ratio)):
+        counts = sorted({row.accuracy.n for row in group if row.rank is not None})
+        if len(counts) > 1:
+            lines.append(
+                f"{data}, {model}, {percent(ratio)} pruned: ranks compare means over {counts[0]} to {counts[-1]} seeds"
+            )
     return lines

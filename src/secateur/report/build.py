@@ -1,22 +1,31 @@
 """Everything a report consists of, in one call."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.files import write_text
 from secateur.report.answers import did_it_pay, notes
-from secateur.report.cells import make_cells
+from secateur.report.cells import Cell, make_cells
 from secateur.report.export import to_csv, to_latex, to_markdown
 from secateur.report.fidelity import FidelityRow, make_fidelity_rows
 from secateur.report.fidelity_answers import fidelity_notes, is_it_better
 from secateur.report.fidelity_figure import save_fidelity_figures
-from secateur.report.fidelity_table import fidelity_csv, fidelity_markdown
-from secateur.report.figure import save_figures
-from secateur.report.load import LeftOut, Loaded, load_runs
-from secateur.report.page import fidelity_section, to_html
+from secateur.report.fidelity_table import LEGEND, fidelity_csv, fidelity_markdown, fidelity_parts
+from secateur.report.figures import FOLDER, Drawn, save_figures
+from secateur.report.load import MASK_ONLY, LeftOut, Loaded, load_runs
+from secateur.report.page import to_html
+from secateur.report.payload import FigureEntry, Payload, make_payload
+from secateur.report.planned import describe, missing
+from secateur.report.ranks import with_ranks
+from secateur.report.stale import stale
+from secateur.report.style import DEFAULT_FORMATS
+from secateur.report.style import FORMATS as FIGURE_FORMATS
 from secateur.report.summary import Row, make_rows
+
+FORMATS = ("html", "csv", "latex", "markdown")
 
 
 @dataclass(frozen=True)
@@ -27,8 +36,8 @@ class Report:
         rows: one per method and ratio; empty when nothing was trained on any mask.
         baseline: label of the method that the others are compared with.
         answers: did it pay? one line in words per ratio.
-        notes: what is missing or must be known.
-        left_out: records that do not enter the table, and why.
+        notes: what must be known.
+        problems: runs that are missing, failed, lost, damaged or stale, and why.
         files: the files that were written.
         fidelity: one row per extrapolator and subset; empty without score extrapolation.
         fidelity_answers: what those rows say, in words.
@@ -38,46 +47,81 @@ class Report:
     baseline: str
     answers: list[str]
     notes: list[str]
-    left_out: list[LeftOut]
+    problems: list[LeftOut]
     files: list[Path]
     fidelity: list[FidelityRow] = field(default_factory=list)
     fidelity_answers: list[str] = field(default_factory=list)
 
 
-def build_report(paths: Iterable[Path | str], output_dir: Path | str, baseline: str = "random") -> Report:
+def build_report(
+    paths: Iterable[Path | str],
+    output_dir: Path | str,
+    baseline: str = "random",
+    formats: Sequence[str] = FORMATS,
+    figure_formats: Sequence[str] = DEFAULT_FORMATS,
+) -> Report:
     """Read all run records under some folders and write tables, figures and a page.
+
+    Whatever cannot be used is named among the problems; a report is built as soon as there is any record.
 
     Args:
         paths: folders that are searched recursively, or run.json files.
-        output_dir: where ``report.html``, ``results.csv``, ``results.md``, ``results.tex`` and the figures go; with
+        output_dir: where ``report.html``, ``results.csv``, ``results.md``, ``results.tex`` and ``figures/`` go; with
             score extrapolation also ``fidelity.csv`` and ``fidelity.md``.
         baseline: label of the method that the others are compared with at equal ratio.
+        formats: of ``html``, ``csv``, ``latex`` and ``markdown``.
+        figure_formats: of ``svg``, ``pdf`` and ``png``.
 
     Raises:
-        DataError: a path does not exist, or there is no finished run.
-        ConfigError: there is no run of the baseline (``random`` may be absent).
+        DataError: a path does not exist, or there is nothing below it to tell of.
+        ConfigError: there is no run of the baseline (``random`` may be absent), or a format is unknown.
     """
-    output_dir = Path(output_dir)
+    _check_names("format", formats, FORMATS)
+    _check_names("figure format", figure_formats, FIGURE_FORMATS)
+    paths, output_dir = list(paths), Path(output_dir)
     loaded = load_runs(paths)
     fidelity = make_fidelity_rows(loaded.extrapolated)
-    if not loaded.runs and not fidelity:
-        raise DataError(f"no finished run found{_first_reason(loaded.left_out)}.")
+    _check_there_is_something(loaded, fidelity)
     _check_baseline(loaded, baseline)
     cells, superseded = make_cells(loaded.runs)
-    rows = make_rows(cells, baseline)
-    answers, words = did_it_pay(rows), is_it_better(fidelity)
-    remarks = [*notes(rows), *fidelity_notes(loaded.extrapolated, fidelity)]
-    left_out = [*loaded.left_out, *superseded]
-    figures, fidelity_figures = save_figures(rows, output_dir, baseline), save_fidelity_figures(fidelity, output_dir)
-    section = fidelity_section(fidelity, words, _drawn(fidelity_figures)) if fidelity else ""
-    texts = {
-        **(_result_texts(rows, baseline) if rows else {}),
-        **({"fidelity.csv": fidelity_csv(fidelity), "fidelity.md": fidelity_markdown(fidelity)} if fidelity else {}),
-        "report.html": to_html(rows, baseline, answers, remarks, left_out, _drawn(figures), section),
-    }
-    written = [write_text(output_dir / name, text) for name, text in texts.items()]
-    files = [*written, *figures, *fidelity_figures]
-    return Report(rows, baseline, answers, remarks, left_out, files, fidelity, words)
+    rows = with_ranks(make_rows(cells, baseline))
+    report = Report(
+        *(rows, baseline, did_it_pay(rows), [*notes(rows), *fidelity_notes(loaded.extrapolated, fidelity)]),
+        *(_problems([*loaded.left_out, *superseded], cells, loaded.planned), [], fidelity, is_it_better(fidelity)),
+    )
+    drawn = [
+        *save_figures(rows, output_dir, baseline, figure_formats),
+        *_fidelity_figures(fidelity, output_dir, figure_formats),
+    ]
+    texts = _texts(report, formats)
+    if "html" in formats:
+        payload = _payload(report, [str(path) for path in paths], output_dir, drawn)
+        texts["report.html"] = to_html(payload, output_dir)
+    report.files.extend(write_text(output_dir / name, text) for name, text in texts.items())
+    report.files.extend(path for figure in drawn for path in figure.files.values())
+    return report
+
+
+def title_of(paths: Sequence[Path | str]) -> str:
+    """Return a report's name: that of its first folder, and how many there are beside it."""
+    first = Path(paths[0]).resolve().name or "all"
+    return first if len(paths) == 1 else f"{first}-and-{len(paths) - 1}-more"
+
+
+def _check_names(what: str, names: Sequence[str], known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"unknown {what} {name!r}; there are {', '.join(known)}.")
+
+
+def _check_there_is_something(loaded: Loaded, fidelity: Sequence[FidelityRow]) -> None:
+    """Refuse a report of nothing; of what failed there is one."""
+    if loaded.runs or fidelity or any(one.kind != MASK_ONLY for one in loaded.left_out):
+        return
+    if loaded.left_out:
+        only = loaded.left_out[0]
+        raise DataError(f"no finished run found ({len(loaded.left_out)} {only.kind}: {only.reason}).")
+    raise DataError("no run record found.")
 
 
 def _check_baseline(loaded: Loaded, baseline: str) -> None:
@@ -86,20 +130,73 @@ def _check_baseline(loaded: Loaded, baseline: str) -> None:
         raise ConfigError(f"no finished run of baseline {baseline!r}; there are {', '.join(labels)}.")
 
 
-def _drawn(figures: list[Path]) -> list[Path]:
-    return [path for path in figures if path.suffix == ".svg"]
+def _problems(left_out: Sequence[LeftOut], cells: Sequence[Cell], planned: Collection[str]) -> list[LeftOut]:
+    described = describe(left_out, cells)
+    return [*described, *missing(cells, described, planned), *stale(cells)]
 
 
-def _result_texts(rows: list[Row], baseline: str) -> dict[str, str]:
+def _texts(report: Report, formats: Sequence[str]) -> dict[str, str]:
+    """Return the tables by file name."""
+    texts = {}
+    if report.rows:
+        tables = {"csv": ("results.csv", to_csv), "markdown": ("results.md", to_markdown)}
+        tables["latex"] = ("results.tex", to_latex)
+        texts = {tables[name][0]: tables[name][1](report.rows, report.baseline) for name in tables if name in formats}
+    if report.fidelity and "csv" in formats:
+        texts["fidelity.csv"] = fidelity_csv(report.fidelity)
+    if report.fidelity and "markdown" in formats:
+        texts["fidelity.md"] = fidelity_markdown(report.fidelity)
+    return texts
+
+
+def _fidelity_figures(rows: Sequence[FidelityRow], output_dir: Path, formats: Sequence[str]) -> list[Drawn]:
+    by_stem: dict[str, dict[str, Path]] = {}
+    for path in save_fidelity_figures(rows, output_dir / FOLDER, formats):
+        by_stem.setdefault(path.with_suffix("").name, {})[path.suffix[1:]] = path
+    titles = {
+        "fidelity_fraction": ("Fidelity against the scored share", "One line per extrapolator; bars: 95 % t interval."),
+        "fidelity_cost": (
+            "Fidelity against cost",
+            "A point per extrapolator and subset; the star: a full scoring.",
+        ),
+    }
+    return [
+        Drawn(stem, "fidelity", None, *next(words for start, words in titles.items() if stem.startswith(start)), files)
+        for stem, files in by_stem.items()
+    ]
+
+
+def _payload(report: Report, paths: Sequence[str], output_dir: Path, drawn: Sequence[Drawn]) -> Payload:
+    return make_payload(
+        report.rows,
+        title=title_of(paths),
+        paths=paths,
+        baseline=report.baseline,
+        answers=report.answers,
+        notes=report.notes,
+        problems=report.problems,
+        figures=[_figure_entry(figure, output_dir) for figure in drawn],
+        fidelity=_fidelity(report) if report.fidelity else None,
+    )
+
+
+def _figure_entry(figure: Drawn, output_dir: Path) -> FigureEntry:
     return {
-        "results.csv": to_csv(rows, baseline),
-        "results.md": to_markdown(rows, baseline),
-        "results.tex": to_latex(rows, baseline),
+        "id": figure.id,
+        "kind": figure.kind,
+        "table": figure.table,
+        "title": figure.title,
+        "caption": figure.caption,
+        "files": {name: path.relative_to(output_dir).as_posix() for name, path in figure.files.items()},
     }
 
 
-def _first_reason(left_out: list[LeftOut]) -> str:
-    if not left_out:
-        return ""
-    first = left_out[0]
-    return f" ({len(left_out)} left out; the first: {first.path}: {first.kind}: {first.reason.rstrip('.')})"
+def _fidelity(report: Report) -> dict[str, Any]:
+    parts = [
+        {
+            **{"title": part.title, "headers": list(part.headers), "numbers": list(part.numbers)},
+            **{"lines": [list(line) for line in part.lines], "first": part.first, "verdicts": part.verdicts},
+        }
+        for part in fidelity_parts(report.fidelity)
+    ]
+    return {"answers": report.fidelity_answers, "parts": parts, "legend": list(LEGEND)}

@@ -36,9 +36,12 @@ class Cell:
     @property
     def robust_accuracy_by_seed(self) -> dict[int, float]:
         """Accuracy on the attacked test set by training seed; empty if a run did not measure it."""
-        values = [(run.seed, run.robust_accuracy) for run in self.runs]
-        known = [(seed, accuracy) for seed, accuracy in values if accuracy is not None]
-        return _by_seed(known) if len(known) == len(values) else {}
+        return _where_all_have_one([(run.seed, run.robust_accuracy) for run in self.runs])
+
+    @property
+    def worst_class_accuracy_by_seed(self) -> dict[int, float]:
+        """Accuracy of the worst class by training seed; empty if a run did not measure it."""
+        return _where_all_have_one([(run.seed, run.worst_class_accuracy) for run in self.runs])
 
     def compared_with(self, name: str) -> dict[int, float]:
         """Accuracy by training seed of what the runs themselves were compared with; empty if one was not."""
@@ -69,6 +72,11 @@ def _by_seed(values: Iterable[tuple[int, float]]) -> dict[int, float]:
     for seed, value in values:
         by_seed[seed].append(value)
     return {seed: fmean(members) for seed, members in sorted(by_seed.items())}
+
+
+def _where_all_have_one(values: Sequence[tuple[int, float | None]]) -> dict[int, float]:
+    known = [(seed, value) for seed, value in values if value is not None]
+    return _by_seed(known) if len(known) == len(values) else {}
 
 
 def make_cells(runs: Sequence[Run]) -> tuple[list[Cell], list[LeftOut]]:
@@ -135,5 +143,5 @@ def _latest(runs: Sequence[Run]) -> tuple[tuple[Run, ...], list[LeftOut]]:
     for run in sorted(runs, key=lambda run: (run.finished, run.run_key), reverse=True):
         kept = chosen.setdefault((run.seed, run.score_seed), run)
         if run.accuracy != kept.accuracy:
-            left_out.append(LeftOut(run.path, "superseded", f"same settings and seeds as {kept.path}"))
+            left_out.append(LeftOut(run.path, "superseded", f"same settings and seeds as {kept.path}", run.record))
     return tuple(sorted(chosen.values(), key=lambda run: (run.seed, str(run.score_seed)))), left_out

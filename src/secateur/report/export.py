@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from secateur.report.statistics import Estimate
+from secateur.report.ranks import MeanRank, mean_ranks
+from secateur.report.spread import Spread
+from secateur.report.statistics import Comparison, Estimate
 from secateur.report.summary import Row
 from secateur.report.table import Column, columns, legend
 
@@ -42,10 +44,14 @@ def _csv_row(row: Row, baseline: str) -> dict[str, Any]:
         "num_masks": row.num_masks,
         **_csv_estimate("accuracy", row.accuracy),
         **_csv_estimate("robust_accuracy", row.robust_accuracy),
+        **_csv_estimate("worst_class_accuracy", row.worst_class_accuracy),
+        **_csv_spread(row.spread or Spread("one run")),
+        "rank": row.rank,
+        "num_ranked": row.num_ranked or None,
         "baseline": baseline,
-        **_csv_estimate("vs_baseline", row.vs_baseline),
+        **_csv_comparison("vs_baseline", row.vs_baseline),
         "verdict_baseline": row.verdict_baseline,
-        **_csv_estimate("vs_full", row.vs_full),
+        **_csv_comparison("vs_full", row.vs_full),
         "verdict_full": row.verdict_full,
         "cost_vs_full": row.cost_vs_full,
         "cost_vs_full_amortized": row.cost_vs_full_amortized,
@@ -57,41 +63,88 @@ def _csv_estimate(name: str, value: Estimate | None) -> dict[str, Any]:
     return {f"{name}_{key}": None if value is None else getattr(value, key) for key in keys}
 
 
+def _csv_comparison(name: str, value: Comparison | None) -> dict[str, Any]:
+    tests = ("p_t", "p_exact", "p_holm")
+    return {
+        **_csv_estimate(name, value),
+        **{f"{name}_{key}": None if value is None else getattr(value, key) for key in tests},
+    }
+
+
+def _csv_spread(value: Spread) -> dict[str, Any]:
+    return {
+        "spread_design": value.design,
+        "train_sd": value.train_sd,
+        "score_sd": value.score_sd,
+        "residual_sd": value.residual_sd,
+    }
+
+
 def to_markdown(rows: Sequence[Row], baseline: str) -> str:
-    """Return one table per data set and model."""
+    """Return one table per data set and model, and one of mean ranks where several methods were run."""
     parts = []
     for (data, model), group in groupby(rows, key=lambda row: (row.data, row.model)):
         members = list(group)
-        shown = columns(members, baseline)
+        shown = columns(members, baseline, wide=True)
         lines = [[column.header for column in shown], ["---:" if column.number else "---" for column in shown]]
-        lines += [[column.text(row).replace("|", "\\|") for column in shown] for row in members]
+        lines += [[_markdown_cell(row, column) for column in shown] for row in members]
         table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         parts.append(f"### {data}, {model}\n\n{table}\n")
-    explained = "\n".join(f"- {line.strip()}" for line in legend(rows))
+        if ranks := mean_ranks(members):
+            parts.append(_markdown_ranks(ranks))
+    explained = "\n".join(f"- {line.strip()}" for line in legend(rows, wide=True))
     return "\n".join([*parts, explained, ""])
 
 
+def _markdown_cell(row: Row, column: Column) -> str:
+    text = column.text(row).replace("|", "\\|")
+    return f"**{text}**" if column.bold(row) else text
+
+
+def _markdown_ranks(ranks: Sequence[MeanRank]) -> str:
+    lines = ["| method | mean rank (ratios) |", "| --- | ---: |"]
+    lines += [f"| {rank.method} | {_mean_rank_text(rank)} |" for rank in ranks]
+    return "\n".join(line for line in lines) + "\n"
+
+
+def _mean_rank_text(rank: MeanRank) -> str:
+    return f"{rank.mean_rank:.2f} ({len(rank.by_ratio)})"
+
+
 def to_latex(rows: Sequence[Row], baseline: str) -> str:
-    """Return one ``tabular`` per data set and model, for the package booktabs."""
-    parts = ["% needs \\usepackage{booktabs}", *(f"% {line}" for line in legend(rows))]
+    """Return one ``tabular`` per data set and model, and one of mean ranks, for the package booktabs."""
+    parts = ["% needs \\usepackage{booktabs}", *(f"% {line}" for line in legend(rows, wide=True))]
     for (data, model), group in groupby(rows, key=lambda row: (row.data, row.model)):
         members = list(group)
-        shown = columns(members, baseline)
+        shown = columns(members, baseline, wide=True)
         blocks = [list(alike) for _, alike in groupby(members, key=lambda row: row.pruning_ratio)]
         body = "\n\\midrule\n".join("\n".join(_latex_row(row, shown) for row in block) for block in blocks)
-        parts += [
-            f"\n% {data}, {model}\n\\begin{{tabular}}{{{''.join('lr'[column.number] for column in shown)}}}\n\\toprule",
-            _latex_line([column.header for column in shown]),
-            f"\\midrule\n{body}\n\\bottomrule\n\\end{{tabular}}",
-        ]
+        parts.append(f"\n% {data}, {model}")
+        parts.append(_latex_table([column.header for column in shown], [column.number for column in shown], body))
+        if ranks := mean_ranks(members):
+            lines = [_latex_line([_latex(rank.method), _latex(_mean_rank_text(rank))]) for rank in ranks]
+            parts.append(f"\n% {data}, {model}: mean ranks")
+            parts.append(_latex_table(["method", "mean rank (ratios)"], [False, True], "\n".join(lines)))
     return "\n".join(parts) + "\n"
 
 
+def _latex_table(headers: Sequence[str], numbers: Sequence[bool], body: str) -> str:
+    """Return a tabular."""
+    form = "".join("lr"[number] for number in numbers)
+    head = _latex_line([_latex(header) for header in headers])
+    return f"\\begin{{tabular}}{{{form}}}\n\\toprule\n{head}\n\\midrule\n{body}\n\\bottomrule\n\\end{{tabular}}"
+
+
 def _latex_row(row: Row, shown: Sequence[Column]) -> str:
-    return _latex_line([column.text(row) for column in shown])
+    texts = [(_latex(column.text(row)), column.bold(row)) for column in shown]
+    return _latex_line([f"\\textbf{{{text}}}" if bold else text for text, bold in texts])
 
 
 def _latex_line(texts: Sequence[str]) -> str:
-    escaped = ["".join(LATEX_ESCAPES.get(character, character) for character in text) for text in texts]
-    signed = [f"${text[0]}${text[1:]}" if text[:1] in ("+", "-") and len(text) > 1 else text for text in escaped]
-    return " & ".join(signed) + r" \\"
+    return " & ".join(texts) + r" \\"
+
+
+def _latex(text: str) -> str:
+    """Return a text with what LaTeX reads otherwise escaped, and a leading sign as a minus, not a hyphen."""
+    escaped = "".join(LATEX_ESCAPES.get(character, character) for character in text)
+    return f"${escaped[0]}${escaped[1:]}" if escaped[:1] in ("+", "-") and len(escaped) > 1 else escaped

@@ -3,7 +3,6 @@
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -17,21 +16,12 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from secateur.report.fidelity import FidelityRow
 from secateur.report.fidelity_run import mean_of_all
-from secateur.report.figure import BASELINE_COLOR, COLORS, MARKERS, house_style, save_figure
 from secateur.report.statistics import Estimate
+from secateur.report.style import BASELINE_COLOR, COLORS, DEFAULT_FORMATS, MARKERS, Look, house_style, save_figure
 
 PREFERRED_MERGE = "quantile_match"
 FONT = 8.0
 LABEL_HEIGHT = 0.145  # inches from one label to the next
-
-
-@dataclass(frozen=True)
-class Look:
-    """How an extrapolator is drawn, in every panel the same."""
-
-    color: str
-    marker: str
-    line: Any
 
 
 def fraction_figure(rows: Sequence[FidelityRow]) -> Figure | None:
@@ -109,23 +99,26 @@ def cost_figure(rows: Sequence[FidelityRow]) -> Figure | None:
     return figure
 
 
-def save_fidelity_figures(rows: Sequence[FidelityRow], output_dir: Path) -> list[Path]:
+def save_fidelity_figures(
+    rows: Sequence[FidelityRow], output_dir: Path, formats: Sequence[str] = DEFAULT_FORMATS
+) -> list[Path]:
     """Draw what there is to draw into ``output_dir/fidelity_fraction_<study>`` and ``fidelity_cost_<study>``.
 
     Args:
         rows: sorted as :func:`secateur.report.fidelity.make_fidelity_rows` returns them.
         output_dir: folder of the figures; made if missing.
+        formats: of ``svg``, ``pdf`` and ``png``; none: nothing is drawn.
 
     Returns:
-        The files, ``.svg`` and ``.png`` of each figure; empty when no study has two kinds of subset.
+        The files, one per format of each figure; empty when no study has two kinds of subset.
     """
     paths = []
     for study, members in groupby(rows, key=lambda row: row.study):
         group = list(members)
         name = re.sub(r"[^A-Za-z0-9.]+", "-", "_".join(study))
         for kind, figure in (("fraction", fraction_figure(group)), ("cost", cost_figure(group))):
-            if figure is not None:
-                paths += save_figure(figure, output_dir / f"fidelity_{kind}_{name}")
+            if figure is not None and formats:
+                paths += save_figure(figure, output_dir / f"fidelity_{kind}_{name}", formats)
     return paths
 
 

@@ -1,97 +1,120 @@
-"""Accuracy against pruning ratio: one line per method, full data as a horizontal band."""
+"""A measure against the pruning ratio: one line per method, full data as a horizontal band."""
 
 import math
-import re
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from itertools import groupby, pairwise
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from secateur.report.summary import Row
+from secateur.report.statistics import Estimate
+from secateur.report.style import Look, house_style, looks_of, new_figure, size_of, wrapped
+from secateur.report.summary import Row, is_method
 
-# The palette of Okabe and Ito (safe for color-blind readers), without its yellow, which is too pale for a line.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h")
-BASELINE_COLOR = "#555555"
-STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "secateur",  # equal data, equal bytes
-    "font.size": 9.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.8,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#E4E4E4",
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-}
+PERCENT = FuncFormatter(lambda value, _: f"{value:g} %")
 
 
-def accuracy_figure(rows: Sequence[Row], baseline: str = "random") -> Figure:
+@dataclass(frozen=True)
+class Measure:
+    """What is on the vertical axis.
+
+    Attributes:
+        kind: its name in files.
+        axis: its name on the axis.
+        value: takes it from a row; None where it was not measured.
+    """
+
+    kind: str
+    axis: str
+    value: Callable[[Row], Estimate | None]
+
+
+ACCURACY = Measure("accuracy", "test accuracy, last epoch", lambda row: row.accuracy)
+WORST_CLASS = Measure("worst_class", "accuracy of the worst class", lambda row: row.worst_class_accuracy)
+ROBUST = Measure("robust", "accuracy under PGD attack", lambda row: row.robust_accuracy)
+
+
+def accuracy_figure(
+    rows: Sequence[Row],
+    baseline: str = "random",
+    looks: Mapping[str, Look] | None = None,
+    measure: Measure = ACCURACY,
+) -> Figure:
     """Draw one data set and model.
 
     A bar is the 95 % t interval of the mean over seeds; a hollow marker is a single seed, which has none. The
     methods are shifted a little sideways so that bars do not hide each other.
 
     Args:
-        rows: the rows of one data set and model.
-        baseline: label of the method drawn in gray.
+        rows: the rows of one data set and model; those without the measure are left out.
+        baseline: label of the method that comes first.
+        looks: how each method is drawn; None: as if there were no other table.
+        measure: what is drawn.
     """
-    labels = sorted({row.label for row in rows if not row.is_full}, key=lambda name: (name != baseline, name))
+    rows = [row for row in rows if measure.value(row) is not None]
+    looks = looks_of([row.label for row in rows], baseline) if looks is None else looks
+    labels = sorted(
+        {row.label for row in rows if not row.is_full}, key=lambda name: (not is_method(name, baseline), name)
+    )
     ratios = sorted({row.pruning_ratio for row in rows if not row.is_full})
     with house_style():
-        longest = max((len(label) for label in labels), default=0)
-        figure = Figure(
-            figsize=(7.0 + 0.06 * max(longest - 24, 0), max(3.6, 0.2 * len(labels) + 1.0)), layout="constrained"
-        )
-        FigureCanvasAgg(figure)
+        longest, num_lines = size_of(labels)
+        figure = new_figure(7.0 + 0.06 * max(longest - 24, 0), max(3.6, 0.17 * num_lines + 1.0))
         axes = figure.add_subplot()
-        _draw_full(axes, [row for row in rows if row.is_full])
-        for position, label in enumerate(labels):
-            shift = (position - (len(labels) - 1) / 2) * _jitter(ratios, len(labels))
-            _draw_method(axes, [row for row in rows if row.label == label], position, label == baseline, shift)
-        _decorate(axes, rows, ratios)
-        figure.legend(loc="outside right upper", handlelength=2.6, title=_legend_title(rows), alignment="left")
+        for row in rows:
+            if row.is_full:
+                _draw_full(axes, row.label, _known(row, measure), looks[row.label])
+        places = _places(rows, labels)
+        for label in labels:
+            _draw_method(axes, [row for row in rows if row.label == label], looks[label], places, measure)
+        _decorate(axes, rows, ratios, measure)
+        figure.legend(
+            loc="outside right upper", handlelength=2.6, title=legend_title(_all(rows, measure)), alignment="left"
+        )
     return figure
 
 
-def house_style() -> AbstractContextManager[None]:
-    """Return a context in which a reader's own matplotlibrc has no say."""
-    defaults = {key: value for key, value in mpl.rcParamsDefault.items() if not key.startswith("backend")}
-    return mpl.rc_context({**defaults, **STYLE})
+def _known(row: Row, measure: Measure) -> Estimate:
+    value = measure.value(row)
+    return row.accuracy if value is None else value  # rows without the measure have been left out
 
 
-def _jitter(ratios: Sequence[float], num_methods: int) -> float:
-    gaps = [right - left for left, right in pairwise(ratios)]
-    return min(100 * min(gaps, default=0.1) * 0.35 / max(num_methods, 1), 0.8)
+def _all(rows: Sequence[Row], measure: Measure) -> list[Estimate]:
+    return [_known(row, measure) for row in rows]
 
 
-def _draw_full(axes: Axes, rows: Sequence[Row]) -> None:
-    for number, row in enumerate(rows):
-        value = 100 * row.accuracy.mean
-        style = ("-", "--", ":")[number % 3]
-        axes.axhline(value, color="black", linewidth=1.0, linestyle=style, label=row.label, zorder=1.5)
-        if row.accuracy.low is not None and row.accuracy.high is not None:
-            axes.axhspan(
-                100 * row.accuracy.low, 100 * row.accuracy.high, color="black", alpha=0.10, linewidth=0, zorder=1
-            )
+def _places(rows: Sequence[Row], labels: Sequence[str]) -> dict[tuple[str, float], float]:
+    """Return where each method's point stands, in percent: beside the others at its ratio, around it."""
+    at: dict[float, list[str]] = {}
+    for label in labels:
+        for row in rows:
+            if row.label == label:
+                at.setdefault(row.pruning_ratio, []).append(label)
+    gaps = [right - left for left, right in pairwise(sorted(at))]
+    step = min(100 * min(gaps, default=0.1) * 0.35 / max(len(labels), 1), 0.8)
+    return {
+        (label, ratio): 100 * ratio + (number - (len(members) - 1) / 2) * step
+        for ratio, members in at.items()
+        for number, label in enumerate(members)
+    }
 
 
-def _draw_method(axes: Axes, rows: Sequence[Row], position: int, is_baseline: bool, shift: float) -> None:
+def _draw_full(axes: Axes, label: str, value: Estimate, look: Look) -> None:
+    axes.axhline(100 * value.mean, color=look.color, linewidth=1.0, linestyle=look.line, label=label, zorder=1.5)
+    if value.low is not None and value.high is not None:
+        axes.axhspan(100 * value.low, 100 * value.high, color=look.color, alpha=0.10, linewidth=0, zorder=1)
+
+
+def _draw_method(
+    axes: Axes, rows: Sequence[Row], look: Look, places: Mapping[tuple[str, float], float], measure: Measure
+) -> None:
     rows = sorted(rows, key=lambda row: row.pruning_ratio)
-    x = [100 * row.pruning_ratio + shift for row in rows]
-    y = [100 * row.accuracy.mean for row in rows]
-    half = [100 * (row.accuracy.high - row.accuracy.mean) if row.accuracy.high else math.nan for row in rows]
-    color = BASELINE_COLOR if is_baseline else COLORS[(position - 1) % len(COLORS)]
-    line: Any = "--" if is_baseline else ":" if position > len(COLORS) else "-"
-    marker = MARKERS[position % len(MARKERS)]
+    values = _all(rows, measure)
+    x = [places[row.label, row.pruning_ratio] for row in rows]
+    y = [100 * value.mean for value in values]
+    half = [math.nan if value.high is None else 100 * (value.high - value.mean) for value in values]
     axes.errorbar(
         x,
         y,
@@ -99,76 +122,59 @@ def _draw_method(axes: Axes, rows: Sequence[Row], position: int, is_baseline: bo
         capsize=2.5,
         elinewidth=1.0,
         linewidth=1.4,
-        marker=marker,
+        marker=look.marker,
         markersize=4.5,
-        label=rows[0].label,
+        label=wrapped(rows[0].label),
         zorder=3,
-        color=color,
-        linestyle=line,
+        color=look.color,
+        linestyle=look.line,
     )
-    single = [(a, b) for a, b, row in zip(x, y, rows, strict=True) if row.accuracy.sd is None]
+    single = [(a, b) for a, b, value in zip(x, y, values, strict=True) if value.sd is None]
     if single:
         axes.plot(
             *zip(*single, strict=True),
             linestyle="none",
-            marker=marker,
+            marker=look.marker,
             markersize=4.5,
-            color=color,
+            color=look.color,
             markerfacecolor="white",
             zorder=4,
         )
 
 
-def _decorate(axes: Axes, rows: Sequence[Row], ratios: Sequence[float]) -> None:
+def _decorate(axes: Axes, rows: Sequence[Row], ratios: Sequence[float], measure: Measure) -> None:
     axes.set_title(f"{rows[0].data}, {rows[0].model}", loc="left", fontsize=9.5)
     axes.set_xlabel("removed share of the training set")
-    axes.set_ylabel("test accuracy, last epoch")
+    axes.set_ylabel(measure.axis)
     axes.set_xticks([100 * ratio for ratio in ratios])
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
+    axes.margins(x=0.05)
+    axes.xaxis.set_major_formatter(PERCENT)
+    axes.yaxis.set_major_formatter(PERCENT)
     axes.grid(visible=False, axis="x")
-    axes.set_ylim(*_limits(rows))
+    axes.set_ylim(*limits(_all(rows, measure)))
 
 
-def _legend_title(rows: Sequence[Row]) -> str:
-    seeds = sorted({row.accuracy.n for row in rows})
+def legend_title(values: Sequence[Estimate]) -> str:
+    """Return how many seeds a figure's means are over, and what its bars are."""
+    seeds = sorted({value.n for value in values})
     if seeds[-1] == 1:
         return "one seed"
     count = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     return f"mean of {count} seeds, 95 % interval" + ("\n(hollow: one seed)" if seeds[0] == 1 else "")
 
 
-def _limits(rows: Sequence[Row]) -> tuple[float, float]:
-    """Return y limits that show all means and all bars but those longer than the range of the means."""
-    means = [100 * row.accuracy.mean for row in rows]
+def limits(values: Sequence[Estimate]) -> tuple[float, float]:
+    """Return y limits, in percent, that show all means and all bars but those longer than the range of the means."""
+    means = [100 * value.mean for value in values]
     span = max(max(means) - min(means), 1.0)
     ends = list(means)
-    for row in rows:
-        if row.accuracy.low is not None and row.accuracy.high is not None:
-            low, high = 100 * row.accuracy.low, 100 * row.accuracy.high
+    for value in values:
+        if value.low is not None and value.high is not None:
+            low, high = 100 * value.low, 100 * value.high
             ends += (
                 [low, high]
                 if high - low <= span
                 else [max(low, min(means) - span / 4), min(high, max(means) + span / 4)]
             )
     margin = 0.05 * (max(ends) - min(ends) or 1.0)
-    return min(ends) - margin, min(max(ends) + margin, 100.5)
-
-
-def save_figure(figure: Figure, stem: Path) -> list[Path]:
-    """Write ``<stem>.svg`` and ``<stem>.png``; equal figures give equal bytes."""
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    paths = [stem.with_name(f"{stem.name}.svg"), stem.with_name(f"{stem.name}.png")]
-    with house_style():
-        figure.savefig(paths[0], format="svg", metadata={"Date": None, "Creator": None})
-        figure.savefig(paths[1], format="png", dpi=200, metadata={"Software": None})
-    return paths
-
-
-def save_figures(rows: Sequence[Row], output_dir: Path, baseline: str = "random") -> list[Path]:
-    """Draw every data set and model into ``output_dir/accuracy_<data>_<model>.svg`` and ``.png``."""
-    paths = []
-    for (data, model), members in groupby(rows, key=lambda row: (row.data, row.model)):
-        name = re.sub(r"[^A-Za-z0-9.]+", "-", f"{data}_{model}")
-        paths += save_figure(accuracy_figure(list(members), baseline), output_dir / f"accuracy_{name}")
-    return paths
+    return max(min(ends) - margin, -1.0), min(max(ends) + margin, 100.5)

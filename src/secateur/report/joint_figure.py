@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from secateur.core.errors import DataError
 from secateur.core.files import read_json
-from secateur.report.figure import BASELINE_COLOR, COLORS, house_style, save_figure
+from secateur.report.style import BASELINE_COLOR, COLORS, house_style, save_figure
 
 KEPT, PRUNED = COLORS[0], COLORS[1]
 LAYOUT = [["kept", "scale", "penalty", "flipped"], ["mask", "mask", "loss", "classes"]]

@@ -1,7 +1,8 @@
 """Find run.json records under some folders and read what a report needs; nothing broken is fatal."""
 
+import fcntl
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -10,18 +11,41 @@ from secateur.core.errors import DataError
 from secateur.core.record import FILE_NAME, load_record
 from secateur.report.fidelity_run import FidelityRun, fidelity_run_of
 from secateur.report.run import Run, is_mask_only, runs_of
+from secateur.report.sweeps import FILE_NAME as MANIFEST
+from secateur.report.sweeps import Job, Sweep, load_sweep, sweep_folders, without_record
 
 MASK_ONLY: Final = "mask only"
-REASONS = {"running": "still running, or lost", "interrupted": "interrupted; the same command goes on with it"}
+LOCK, CONFIG = "run.lock", "config.yaml"
+Kind = Literal[
+    "missing", "failed", "running", "lost", "interrupted", "damaged", "unusable", "superseded", "stale", "mask only"
+]
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A record that does not enter the statistics, and why."""
+    """A record that does not enter the statistics, and why; a stale one does, and a missing one is none.
+
+    Attributes:
+        path: folder of the record; of a missing run the folder its sweep's runs lie in.
+        kind: what is wrong.
+        reason: the same in words, one line.
+        record: what could be read of the record.
+        name: what was to be run, in words; empty where that is not known.
+        method: label of the method, where known.
+        pruning_ratio: its ratio.
+        seed: seed of the final training.
+        score_seed: seed of the mask.
+    """
 
     path: Path
-    kind: Literal["unreadable", "failed", "unfinished", "unusable", "superseded", "mask only"]
+    kind: Kind
     reason: str
+    record: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    name: str = ""
+    method: str | None = None
+    pruning_ratio: float | None = None
+    seed: int | None = None
+    score_seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -32,37 +56,71 @@ class Loaded:
         runs: the finished runs with an accuracy.
         left_out: the records that had to be left out of those.
         extrapolated: what the finished runs with score extrapolation say of it, also those that made a mask only.
+        planned: names of the runs whose sweep says what there ought to be; no grid need be guessed for them.
     """
 
     runs: list[Run]
     left_out: list[LeftOut]
     extrapolated: list[FidelityRun] = field(default_factory=list)
+    planned: set[str] = field(default_factory=set)
 
 
 def load_runs(paths: Iterable[Path | str]) -> Loaded:
     """Read every run record under some folders, in the order of their paths; each record once.
 
     Args:
-        paths: folders that are searched recursively, or run.json files.
+        paths: folders that are searched recursively, or run.json files; of the folder of a sweep, the sweep's runs.
 
     Raises:
         DataError: a path does not exist.
     """
     found: set[Path] = set()
-    for path in map(Path, paths):
+    named = [Path(path) for path in paths]
+    for path in named:
         if not path.exists():
             raise DataError(f"{path} does not exist.")
         found.update(_records_under(path))
     loaded = Loaded([], [])
+    sweeps = _sweeps(named, found, loaded)
+    for sweep in sweeps:  # of a sweep that was named itself
+        if any(sweep.folder.is_relative_to(path.resolve()) for path in named):
+            found.update(job.run for job in sweep.jobs if job.run is not None and (job.run / FILE_NAME).is_file())
     for folder in sorted(found):
         _read(folder, loaded)
+    for sweep in sweeps:
+        loaded.left_out.extend(_without_record(sweep, job) for job in without_record(sweep, found))
     return loaded
 
 
+def _sweeps(paths: Sequence[Path], found: Iterable[Path], loaded: Loaded) -> list[Sweep]:
+    """Read the manifests of the sweeps that made the runs; a broken one is a problem of its own."""
+    sweeps = []
+    for folder in sweep_folders(paths, found):
+        try:
+            sweeps.append(load_sweep(folder))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            loaded.left_out.append(LeftOut(folder, "damaged", f"{MANIFEST} cannot be read: {error}"))
+    loaded.planned.update(sweep.name for sweep in sweeps)
+    return sweeps
+
+
+def _without_record(sweep: Sweep, job: Job) -> LeftOut:
+    kinds: dict[str, Kind] = {"failed": "failed", "lost": "lost", "running": "running"}
+    reasons = {"pending": "not started yet", "finished": "its record is gone", "running": "has no record yet"}
+    reason = job.error or reasons.get(job.status, f"no record; the sweep says {job.status}")
+    name = f"job {job.num} of {sweep.name}: {' '.join(job.overrides)}"
+    return LeftOut(job.run or sweep.folder, kinds.get(job.status, "missing"), reason, name=name)
+
+
 def _records_under(path: Path) -> list[Path]:
+    """Return the folders with a record, or with the configuration and lock of a run whose record is gone."""
     if path.is_file():
         return [path.resolve().parent]
-    return [Path(folder).resolve() for folder, _, files in os.walk(path) if FILE_NAME in files]
+    return [
+        Path(folder).resolve()
+        for folder, _, files in os.walk(path)
+        if FILE_NAME in files or (LOCK in files and CONFIG in files)
+    ]
 
 
 def _read(folder: Path, loaded: Loaded) -> None:
@@ -73,24 +131,40 @@ def _read(folder: Path, loaded: Loaded) -> None:
         return
     try:
         if is_mask_only(record):
-            loaded.left_out.append(LeftOut(folder, MASK_ONLY, "nothing was trained on the mask"))
+            loaded.left_out.append(LeftOut(folder, MASK_ONLY, "nothing was trained on the mask", record))
         else:
             loaded.runs.extend(runs_of(folder, record))
         extrapolated = fidelity_run_of(folder, record)
         loaded.extrapolated.extend([extrapolated] if extrapolated else [])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         what = f"no key {error}" if isinstance(error, KeyError) else str(error)
-        loaded.left_out.append(LeftOut(folder, "unusable", what))
+        loaded.left_out.append(LeftOut(folder, "unusable", what, record))
 
 
 def _finished(folder: Path) -> Mapping[str, Any] | LeftOut:
     try:
         record = load_record(folder)
     except (DataError, OSError, RecursionError) as error:
-        return LeftOut(folder, "unreadable", " ".join(str(error).replace(f"{folder}/", "").split()))
+        return LeftOut(folder, "damaged", " ".join(str(error).replace(f"{folder}/", "").split()))
     status = record.get("status")
     if status == "failed":
-        return LeftOut(folder, "failed", str(record.get("error") or "no reason recorded"))
-    if status != "finished":
-        return LeftOut(folder, "unfinished", REASONS.get(str(status), f"status is {status!r}"))
-    return record
+        return LeftOut(folder, "failed", str(record.get("error") or "no reason recorded"), record)
+    if status == "interrupted":
+        return LeftOut(folder, "interrupted", "the same command goes on with it", record)
+    if status == "running":
+        if is_held(folder / LOCK):
+            return LeftOut(folder, "running", "its process still runs", record)
+        return LeftOut(folder, "lost", "its process is gone; the same command goes on with it", record)
+    return record if status == "finished" else LeftOut(folder, "damaged", f"status is {status!r}", record)
+
+
+def is_held(lock: Path) -> bool:
+    """Return whether a process holds a file lock, without keeping it for longer than it takes to look."""
+    try:
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no lock file, or a file system that has no locks: nobody to wait for
+        return False
+    return False

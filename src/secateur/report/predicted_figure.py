@@ -6,18 +6,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from secateur.core.errors import DataError
 from secateur.core.tables import ScoreTable
-from secateur.report.figure import BASELINE_COLOR, COLORS, house_style, save_figure
+from secateur.report.histogram import Group, draw_histograms
+from secateur.report.style import BASELINE_COLOR, COLORS, house_style, save_figure
 
 OBSERVED, PREDICTED, MERGED = COLORS[0], COLORS[1], COLORS[2]
 RAW = "predicted_raw"
-NUM_BINS = 40
-OUTSIDE = 0.005  # share of the scores at each end that may lie beyond the histogram
 MAX_POINTS = 1500  # more are drawn as hexagons
 FILE_STEM = "predicted_scores"
 
@@ -77,33 +75,12 @@ def _true_scores(table: ScoreTable, path: Path | str) -> Array:
 
 
 def _draw_histograms(axes: Axes, observed: Array, raw: Array, merged: Array) -> None:
-    """Draw shares, so that a small subset is as high as the rest; the end bins hold what lies beyond them."""
-    groups = [("observed", observed, OBSERVED, "-"), ("predicted", raw, PREDICTED, "-")]
+    """Draw what was measured and what was predicted, merged where that changes anything."""
+    groups = [Group("observed", observed, OBSERVED, fill=True), Group("predicted", raw, PREDICTED)]
     if len(raw) and not np.array_equal(raw, merged):
-        groups.append(("predicted, merged", merged, MERGED, "--"))
-    groups = [group for group in groups if len(group[1])]
-    ends = np.concatenate([values for _, values, _, _ in groups])
-    edges = np.histogram_bin_edges(ends, NUM_BINS, range=tuple(np.quantile(ends, [OUTSIDE, 1 - OUTSIDE])))
-    for name, values, color, line in groups:
-        shares = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0] / len(values)
-        fill = name == "observed"
-        size = f"{len(values):,}".replace(",", " ")
-        axes.stairs(
-            shares,
-            edges,
-            color=color,
-            fill=fill,
-            alpha=0.4 if fill else 1.0,
-            linewidth=1.4,
-            linestyle=line,
-            label=f"{name} ({size})",
-        )
+        groups.append(Group("predicted, merged", merged, MERGED, "--"))
+    draw_histograms(axes, groups)
     axes.set_title("distribution of the scores", loc="left", fontsize=9.0)
-    axes.set_xlabel("score (higher is kept first)")
-    axes.set_ylabel("share of each group")
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
-    axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.legend(fontsize=8.0)
 
 
 def _draw_against(axes: Axes, true: Array, predicted: Array) -> None:

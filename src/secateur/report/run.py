@@ -49,6 +49,10 @@ class Run:
         comparison: accuracy of full data and of a random subset of the same size, trained with the same seeds,
             as far as the run measured them.
         robust_accuracy: accuracy on the attacked test set; None without adversarial training.
+        worst_class_accuracy: accuracy of the class that is worst; None: not measured.
+        name: what groups runs: a sweep's, or an experiment's.
+        is_comparison: a baseline that another run trained to be compared with; no folder of its own.
+        record: run.json as it was read (of a comparison: the other run's), for what is shown and not compared.
     """
 
     path: Path
@@ -70,6 +74,10 @@ class Run:
     settings: Mapping[str, Any] = field(default_factory=dict)
     comparison: Mapping[str, float] = field(default_factory=dict)
     robust_accuracy: float | None = None
+    worst_class_accuracy: float | None = None
+    name: str = ""
+    is_comparison: bool = False
+    record: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -104,7 +112,10 @@ def runs_of(path: Path, record: Mapping[str, Any]) -> list[Run]:
         num_test=None if (size := record["data"].get("num_test")) is None else integer(size, "data.num_test"),
         selected_on_test=record["select_on"] == "test",
         settings=settings,
-        robust_accuracy=_robust_accuracy(record["metrics"], "metrics"),
+        robust_accuracy=_further(record["metrics"], "metrics", "robust_accuracy"),
+        worst_class_accuracy=_further(record["metrics"], "metrics", "worst_class_accuracy"),
+        name=str(record.get("name") or ""),
+        record=record,
     )
     if method in (FULL, RANDOM):
         return [replace(run, settings=run.recipe, score_seed=None if method == FULL else run.score_seed)]
@@ -131,7 +142,9 @@ def _with_comparisons(run: Run, record: Mapping[str, Any]) -> list[Run]:
                 run_key=f"{run.run_key}/{name}",
                 label=name,
                 accuracy=accuracy,
-                robust_accuracy=_robust_accuracy(measured[name], f"comparison.{name}"),
+                robust_accuracy=_further(measured[name], f"comparison.{name}", "robust_accuracy"),
+                worst_class_accuracy=_further(measured[name], f"comparison.{name}", "worst_class_accuracy"),
+                is_comparison=True,
                 cost_vs_full=cost,
                 cost_vs_full_amortized=cost,
                 selected_on_test=False,
@@ -185,9 +198,9 @@ def _accuracy(value: Any, name: str) -> float:
     return accuracy
 
 
-def _robust_accuracy(metrics: Mapping[str, Any], block: str) -> float | None:
-    value = metrics.get("robust_accuracy")
-    return None if value is None else _accuracy(value, f"{block}.robust_accuracy")
+def _further(metrics: Mapping[str, Any], block: str, name: str) -> float | None:
+    value = metrics.get(name)
+    return None if value is None else _accuracy(value, f"{block}.{name}")
 
 
 def number(value: Any, name: str) -> float:

@@ -1,14 +1,16 @@
-"""Means, intervals, paired differences and what may be said about them."""
+"""Means, intervals, paired differences with their tests, and what may be said about them."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from scipy.special import stdtrit
+import numpy as np
+from scipy.special import stdtr, stdtrit
 
 CONFIDENCE = 0.95
 TIE_MARGIN = 0.01  # an interval that holds 0 says "equal" only when it reaches no further than one point
 ROUNDING = 1e-12  # an interval that ends at 0 up to rounding holds 0
+MIN_EXACT, MAX_EXACT = 6, 20  # below, no sign-flip test can reach p < 0.05; above, 2^n sums are too many, and t is fine
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,26 @@ class Estimate:
     sd: float | None = None
     low: float | None = None
     high: float | None = None
+
+
+@dataclass(frozen=True)
+class Comparison(Estimate):
+    """A paired difference with its tests; ``n`` counts pairs.
+
+    Attributes:
+        p_t: two-sided p of the paired t test, below 0.05 exactly where the interval leaves 0 out; None for one pair.
+        p_exact: two-sided p of the exact sign-flip test; None below 6 pairs, where it cannot reach 0.05, and above 20.
+        p_holm: ``p_t`` after Holm's correction over the table; None before it is known.
+    """
+
+    p_t: float | None = None
+    p_exact: float | None = None
+    p_holm: float | None = None
+
+    @property
+    def survives_holm(self) -> bool | None:
+        """Whether the difference is still significant after Holm's correction; None where that is not known."""
+        return None if self.p_holm is None else self.p_holm < 1 - CONFIDENCE
 
 
 def estimate(values: Sequence[float]) -> Estimate:
@@ -52,14 +74,15 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 def paired_difference(
     values: Mapping[int, float], reference: Mapping[int, float], resolution: float = 0.0
-) -> Estimate | None:
+) -> Comparison | None:
     """Return the difference ``values - reference`` over the seeds that both have; None when they share none.
 
     Args:
         values: accuracy by seed.
         reference: accuracy by seed.
         resolution: the smallest step of an accuracy, one test image. Half the interval is never less: a few seeds
-            that happen to differ by the same single image are no evidence.
+            that happen to differ by the same single image are no evidence. The t test takes the standard error that
+            belongs to that interval.
 
     Example:
         >>> difference = paired_difference({0: 0.98, 1: 0.97}, {0: 0.99, 1: 0.98}, resolution=0.01)
@@ -69,10 +92,62 @@ def paired_difference(
     shared = sorted(values.keys() & reference.keys())
     if not shared:
         return None
-    difference = estimate([values[seed] - reference[seed] for seed in shared])
-    if difference.low is None or difference.mean - difference.low >= resolution:
-        return difference
-    return replace(difference, low=difference.mean - resolution, high=difference.mean + resolution)
+    differences = [values[seed] - reference[seed] for seed in shared]
+    plain = estimate(differences)
+    if plain.low is None or plain.high is None:
+        return Comparison(plain.mean, plain.n)
+    half = max(plain.high - plain.mean, resolution)
+    error = half / float(stdtrit(plain.n - 1, (1 + CONFIDENCE) / 2))
+    return Comparison(
+        *(plain.mean, plain.n, plain.sd, plain.mean - half, plain.mean + half),
+        p_t=_p_of_t(plain.mean, error, plain.n),
+        p_exact=sign_flip_p(differences) if MIN_EXACT <= plain.n <= MAX_EXACT else None,
+    )
+
+
+def _p_of_t(mean: float, error: float, n: int) -> float:
+    if error <= ROUNDING:
+        return 1.0 if abs(mean) <= ROUNDING else 0.0
+    return float(2 * stdtr(n - 1, -abs(mean) / error))
+
+
+def sign_flip_p(differences: Sequence[float]) -> float:
+    """Return the two-sided p of the exact paired permutation test.
+
+    Under the hypothesis that both are alike every difference could as well have the other sign. p is the share of
+    the ``2^n`` choices of signs whose sum is at least as far from 0 as the one observed, which is one of them.
+
+    Args:
+        differences: one per pair, at most 20.
+
+    Example:
+        >>> sign_flip_p([0.1, 0.2, 0.1, 0.3, 0.2, 0.1])
+        0.03125
+    """
+    values = np.abs(np.asarray(differences, dtype=np.float64))
+    sums = np.zeros(1)
+    for value in values[1:]:  # the first sign is fixed: the other half mirrors this one
+        sums = np.concatenate([sums + value, sums - value])
+    sums = np.abs(sums + values[0])
+    return float(np.mean(sums >= abs(math.fsum(differences)) - ROUNDING))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p values after Holm's step-down correction, in the same order.
+
+    The i-th smallest of m (from 0) is multiplied by ``m - i``; none becomes less than a smaller one before it, nor
+    more than 1. [Holm, Scandinavian Journal of Statistics 6, 1979]
+
+    Example:
+        >>> [round(p, 3) for p in holm([0.04, 0.01, 0.03])]
+        [0.06, 0.03, 0.06]
+    """
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, position in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        largest = max(largest, min((len(p_values) - rank) * p_values[position], 1.0))
+        adjusted[position] = largest
+    return adjusted
 
 
 def verdict(difference: Estimate | None, reference: str, equal: str = "ties") -> str:
@@ -87,12 +162,12 @@ def verdict(difference: Estimate | None, reference: str, equal: str = "ties") ->
         >>> verdict(Estimate(0.012, 3, 0.001, 0.009, 0.015), "random")
         'above random'
         >>> verdict(Estimate(0.012, 1), "random")
-        'one seed: no verdict'
+        'n too small: one seed'
     """
     if difference is None:
         return f"no seed in common with {reference}"
     if difference.low is None or difference.high is None:
-        return "one seed: no verdict"
+        return "n too small: one seed"
     if difference.low > ROUNDING:
         return f"above {reference}"
     if difference.high < -ROUNDING:

@@ -2,12 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import Any, Literal
 
 from secateur.report.cells import Cell
-from secateur.report.run import FULL
-from secateur.report.statistics import Estimate, estimate, paired_difference, verdict
+from secateur.report.run import FULL, Run
+from secateur.report.spread import Spread, spread
+from secateur.report.statistics import Comparison, Estimate, estimate, holm, paired_difference, verdict
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,12 @@ class Row:
         cost_vs_full_amortized: the same when the mask is reused without end.
         selected_on_test: the mask was chosen on the test set: no verdict.
         robust_accuracy: accuracy on the attacked test set over the seeds; None when a run did not measure it.
+        worst_class_accuracy: accuracy of the worst class over the seeds; None when a run did not measure it.
+        spread: how much of the accuracy's spread is the mask's, how much the training's.
+        runs: the runs behind it.
+        rank: its rank at its ratio, see :mod:`secateur.report.ranks`; None before it is known, and for full data.
+        num_ranked: how many methods share that ranking.
+        best: the highest mean at its ratio, over at least two seeds.
     """
 
     data: str
@@ -41,19 +49,25 @@ class Row:
     seeds: tuple[int, ...]
     num_masks: int
     accuracy: Estimate
-    vs_baseline: Estimate | None
-    vs_full: Estimate | None
+    vs_baseline: Comparison | None
+    vs_full: Comparison | None
     verdict_baseline: str
     verdict_full: str
     cost_vs_full: float | None
     cost_vs_full_amortized: float | None
     selected_on_test: bool = False
     robust_accuracy: Estimate | None = None
+    worst_class_accuracy: Estimate | None = None
+    spread: Spread | None = None
+    runs: tuple[Run, ...] = ()
+    rank: float | None = None
+    num_ranked: int = 0
+    best: bool = False
 
     @property
     def is_full(self) -> bool:
         """Whether this is training on all data."""
-        return _is(self.label, FULL)
+        return is_method(self.label, FULL)
 
 
 def make_rows(cells: Sequence[Cell], baseline: str = "random") -> list[Row]:
@@ -65,8 +79,8 @@ def make_rows(cells: Sequence[Cell], baseline: str = "random") -> list[Row]:
     """
     references = defaultdict(list)
     for cell in cells:
-        if _is(cell.label, FULL) or _is(cell.label, baseline):
-            references[cell.data, cell.model, _is(cell.label, FULL), cell.pruning_ratio].append(cell)
+        if is_method(cell.label, FULL) or is_method(cell.label, baseline):
+            references[cell.data, cell.model, is_method(cell.label, FULL), cell.pruning_ratio].append(cell)
     rows = [
         _row(
             cell,
@@ -76,32 +90,49 @@ def make_rows(cells: Sequence[Cell], baseline: str = "random") -> list[Row]:
         )
         for cell in cells
     ]
+    corrected = _corrected(_corrected(rows, "vs_baseline"), "vs_full")
     return sorted(
-        rows,
+        corrected,
         key=lambda row: (
             *(row.data, row.model, not row.is_full, row.pruning_ratio),
-            *(not _is(row.label, baseline), row.label),
+            *(not is_method(row.label, baseline), row.label),
         ),
     )
 
 
-def _is(label: str, method: str) -> bool:
-    """Whether a label is a method, whatever settings tell it apart."""
+def _corrected(rows: Sequence[Row], which: Literal["vs_baseline", "vs_full"]) -> list[Row]:
+    """Add Holm's p values; a family is all comparisons of one table (data set and model) with the same reference."""
+    families: dict[tuple[str, str], list[tuple[int, Comparison]]] = defaultdict(list)
+    for position, row in enumerate(rows):
+        difference: Comparison | None = getattr(row, which)
+        if difference is not None and difference.p_t is not None and not row.selected_on_test:
+            families[row.data, row.model].append((position, difference))
+    changed = list(rows)
+    for family in families.values():
+        adjusted = holm([difference.p_t or 0.0 for _, difference in family])
+        for (position, difference), p in zip(family, adjusted, strict=True):
+            comparison: Any = {which: replace(difference, p_holm=p)}
+            changed[position] = replace(rows[position], **comparison)
+    return changed
+
+
+def is_method(label: str, method: str) -> bool:
+    """Return whether a label is a method, whatever settings tell it apart."""
     return label == method or label.startswith(f"{method} [")
 
 
 def _row(cell: Cell, baseline: str, baselines: Sequence[Cell], fulls: Sequence[Cell]) -> Row:
-    full = _is(cell.label, FULL)
+    full = is_method(cell.label, FULL)
     vs_baseline, says_baseline = _compare(cell, baselines, baseline, "ties")
     vs_full, says_full = _compare(cell, fulls, FULL, "matches")
-    if full or _is(cell.label, baseline):
+    if full or is_method(cell.label, baseline):
         vs_baseline, says_baseline = None, ""
     if full:
         vs_full, says_full = None, ""
     selected_on_test = any(run.selected_on_test for run in cell.runs)
     if selected_on_test:
         says_baseline = says_full = "selected on test: no verdict"
-    values, robust = cell.accuracy_by_seed, cell.robust_accuracy_by_seed
+    values = cell.accuracy_by_seed
     return Row(
         data=cell.data,
         model=cell.model,
@@ -118,11 +149,18 @@ def _row(cell: Cell, baseline: str, baselines: Sequence[Cell], fulls: Sequence[C
         cost_vs_full=_mean([run.cost_vs_full for run in cell.runs]),
         cost_vs_full_amortized=_mean([run.cost_vs_full_amortized for run in cell.runs]),
         selected_on_test=selected_on_test,
-        robust_accuracy=estimate(list(robust.values())) if robust else None,
+        robust_accuracy=_estimate_or_none(cell.robust_accuracy_by_seed),
+        worst_class_accuracy=_estimate_or_none(cell.worst_class_accuracy_by_seed),
+        spread=spread({(run.seed, run.score_seed): run.accuracy for run in cell.runs}),
+        runs=cell.runs,
     )
 
 
-def _compare(cell: Cell, references: Sequence[Cell], name: str, equal: str) -> tuple[Estimate | None, str]:
+def _estimate_or_none(by_seed: dict[int, float]) -> Estimate | None:
+    return estimate(list(by_seed.values())) if by_seed else None
+
+
+def _compare(cell: Cell, references: Sequence[Cell], name: str, equal: str) -> tuple[Comparison | None, str]:
     """Compare with what the runs were compared with themselves, or the reference of the same final recipe."""
     values, own = cell.accuracy_by_seed, cell.compared_with(name)
     if own:

@@ -8,16 +8,19 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from secateur.report.statistics import Estimate
+from secateur.report.statistics import Comparison, Estimate
 from secateur.report.summary import Row
 
 STYLES = {"above": "green", "matches": "green", "below": "red"}
 LEGEND = (
     "accuracy: test accuracy in % after the last epoch, mean ± sample sd (n seeds)",
     "vs: difference in points, paired by seed, ± half of its 95 % t interval;",
-    "    ties, matches: the interval holds 0 and lies within ±1 point; undecided: it is wider",
+    "    ties, matches: the interval holds 0 and lies within ±1 point; undecided: it is wider;",
+    "    (above), (below): not significant after Holm's correction over the table",
     "cost: everything the result needs, in trainings on full data; below 1, pruning paid at once",
 )
+WORST = "worst class: accuracy of the class that is worst, mean ± sample sd (n seeds)"
+RANK = "rank: by mean accuracy among the methods at the ratio, 1 is the best; bold: the best mean of at least two seeds"
 ROBUST = "robust: accuracy on test images attacked by PGD, an upper bound of what other attacks leave"
 
 
@@ -30,22 +33,33 @@ class Column:
         text: what it shows of a row.
         number: whether that is a number, set to the right and never folded.
         verdict: the words that color it; empty for none.
+        bold: whether it is set in bold where the form has that.
     """
 
     header: str
     text: Callable[[Row], str]
     number: bool = False
     verdict: Callable[[Row], str] = lambda _: ""
+    bold: Callable[[Row], bool] = lambda _: False
 
 
-def columns(rows: Sequence[Row], baseline: str) -> list[Column]:
-    """Return the columns of a table of some rows; the robust accuracy only where any row has it."""
+def columns(rows: Sequence[Row], baseline: str, *, wide: bool = False) -> list[Column]:
+    """Return the columns of a table of some rows; the robust accuracy only where any row has it.
+
+    Args:
+        rows: what is to be shown.
+        baseline: label of the method that the others are compared with.
+        wide: also the worst class, where it was measured, and the rank.
+    """
+    worst = [Column("worst class (n)", lambda row: _accuracy_or_dash(row.worst_class_accuracy), number=True)]
+    rank = [Column("rank", rank_text, number=True)]
     robust = [Column("robust (n)", lambda row: _accuracy_or_dash(row.robust_accuracy), number=True)]
     return [
         Column("method", lambda row: row.label),
         Column("pruned", lambda row: percent(None if row.is_full else row.pruning_ratio), number=True),
         Column("kept", lambda row: percent(row.keep_fraction), number=True),
-        Column("accuracy (n)", lambda row: accuracy_text(row.accuracy), number=True),
+        Column("accuracy (n)", lambda row: accuracy_text(row.accuracy), number=True, bold=lambda row: row.best),
+        *(worst if wide and shows_worst_class(rows) else []),
         *(robust if shows_robust(rows) else []),
         Column(
             f"vs {baseline}",
@@ -58,6 +72,7 @@ def columns(rows: Sequence[Row], baseline: str) -> list[Column]:
             verdict=lambda row: row.verdict_full,
         ),
         Column("cost", lambda row: ratio_text(row.cost_vs_full), number=True),
+        *(rank if wide and any(row.rank is not None for row in rows) else []),
     ]
 
 
@@ -66,9 +81,17 @@ def shows_robust(rows: Sequence[Row]) -> bool:
     return any(row.robust_accuracy is not None for row in rows)
 
 
-def legend(rows: Sequence[Row]) -> list[str]:
+def shows_worst_class(rows: Sequence[Row]) -> bool:
+    """Whether any row has the accuracy of its worst class."""
+    return any(row.worst_class_accuracy is not None for row in rows)
+
+
+def legend(rows: Sequence[Row], *, wide: bool = False) -> list[str]:
     """Return what the columns mean, line by line."""
-    return [*LEGEND[:1], *([ROBUST] if shows_robust(rows) else []), *LEGEND[1:]]
+    worst = [WORST] if wide and shows_worst_class(rows) else []
+    robust = [ROBUST] if shows_robust(rows) else []
+    rank = [RANK] if wide and any(row.rank is not None for row in rows) else []
+    return [*LEGEND[:1], *worst, *robust, *LEGEND[1:], *rank]
 
 
 def comparison_table(rows: Sequence[Row], baseline: str = "random") -> Table:
@@ -102,8 +125,10 @@ def _styled(row: Row, column: Column) -> Text:
     return Text(column.text(row), style=STYLES.get(verdict.split(" ")[0], "dim") if verdict else "")
 
 
-def _comparison(difference: Estimate | None, words: str, reference: str) -> str:
+def _comparison(difference: Comparison | None, words: str, reference: str) -> str:
     short = words.split(":")[0].removesuffix(f" {reference}")
+    if short in ("above", "below") and difference is not None and difference.survives_holm is False:
+        short = f"({short})"
     return f"{difference_text(difference)} {short}".strip()
 
 
@@ -128,6 +153,11 @@ def difference_text(difference: Estimate | None) -> str:
 def percent(share: float | None) -> str:
     """Return a share in percent without needless digits; a dash for None."""
     return "-" if share is None else f"{round(100 * share, 1):g} %"
+
+
+def rank_text(row: Row) -> str:
+    """Return a rank and among how many, for example ``2 / 4``; a dash for None."""
+    return "-" if row.rank is None else f"{row.rank:g} / {row.num_ranked}"
 
 
 def ratio_text(value: float | None) -> str:

@@ -1,0 +1,75 @@
+// Where a cell comes from: its runs, command, versions and settings, in a dialog.
+function openDetails(id) {
+  const cell = DATA.cells[id], dialog = byId("details");
+  const close = make("button", { type: "button", class: "quiet", text: "Close", onclick: () => dialog.close() });
+  dialog.replaceChildren(
+    make("div", { class: "head" }, [
+      make("div", {}, [make("h2", { id: "details-title", text: cell.title }), make("p", { class: "hint", text: cell.table })]), close,
+    ]),
+    make("div", { class: "body" }, [
+      pairs(cell.facts),
+      ...(cell.warnings.length ? [make("h3", { text: "Warnings of its runs" }), make("ul", {}, cell.warnings.map((text) => make("li", { text })))] : []),
+      make("h3", { text: cell.commands.length > 1 ? "Commands" : "Command" }),
+      ...cell.commands.map((number) => command(DATA.commands[number])),
+      make("h3", { text: `Runs (${cell.runs.length})` }),
+      scrolling("Runs of this cell", runTable(cell.runs)),
+      ...settings(cell),
+      make("h3", { text: "Versions and machine" }),
+      ...cell.environments.map((key) => pairs(Object.entries(DATA.environments[key] || {}))),
+    ]),
+  );
+  if (!dialog.open) dialog.showModal();
+  dialog.scrollTop = 0;
+  close.focus();
+}
+
+const words = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+const pairs = (entries) => make("dl", {}, entries.flatMap(([name, value]) => [make("dt", { text: name }), make("dd", { text: words(value) })]));
+const scrolling = (label, child) => make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, [child]);
+
+function runTable(runs) {
+  const headers = ["seed", "score seed", "accuracy", "cost", "folder"];
+  const number = (column) => (column < 4 ? "number" : null);
+  return make("table", {}, [
+    make("thead", {}, [make("tr", {}, headers.map((text, column) => make("th", { scope: "col", class: number(column), text })))]),
+    make("tbody", {}, runs.map((run) => make("tr", {}, run.map((text, column) => make("td", { class: number(column) }, [column < 4 ? document.createTextNode(text) : make("code", { text })]))))),
+  ]);
+}
+
+function settings(cell) {
+  const complete = cell.settings.map((key) => Object.entries({ ...DATA.usual, ...DATA.settings[key] }).filter(([, value]) => value !== null).sort(([a], [b]) => (a < b ? -1 : 1)));
+  const varying = new Set(DATA.varying);
+  const own = complete.map((entries) => entries.filter(([name]) => varying.has(name)));
+  return [
+    make("h3", { text: "Settings" }),
+    ...(varying.size ? [make("p", { class: "hint", text: "What is not the same in all runs of this report:" }), ...own.map(pairs)] : []),
+    ...complete.map((entries) => make("details", {}, [
+      make("summary", { text: `All ${entries.length} settings, as recorded (null left out)` }),
+      make("pre", { text: entries.map(([name, value]) => `${name}: ${words(value)}`).join("\n") }),
+    ])),
+  ];
+}
+
+function command(text) {
+  const button = make("button", { type: "button", class: "quiet", text: "Copy", "aria-label": "Copy the command" });
+  button.addEventListener("click", async () => {
+    button.textContent = (await copy(text)) ? "Copied" : "Select and copy it";
+    setTimeout(() => { button.textContent = "Copy"; }, 2000);
+  });
+  return make("div", { class: "command" }, [make("pre", { text }), button]);
+}
+
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button.more");
+  if (button) openDetails(button.dataset.cell);
+  if (event.target === byId("details")) byId("details").close(); // beside the dialog
+});

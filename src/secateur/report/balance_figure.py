@@ -1,0 +1,167 @@
+"""Which classes the methods keep: the kept share of each class, relative to the kept share of the whole pool."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+from numpy.typing import NDArray
+
+from secateur.report.kept import chosen_ratios
+from secateur.report.run import Run
+from secateur.report.style import ROW_FONT, ROW_WRAP, Look, house_style, new_figure, size_of, text_color, wrapped
+from secateur.report.summary import Row
+
+MAX_CLASSES = 20  # more are drawn as sorted curves
+TICKS = ("¼", "½", "1", "2", "4")
+OCTAVES = 2  # shares below a quarter, or above four times, the average are drawn as if they were just that
+Array = NDArray[np.float64]
+
+
+def class_counts(row: Row) -> Array | None:
+    """Return the kept samples of each class, mean over the runs, float64 ``[C]``; None where a run has none."""
+    counts = [counts_of(run) for run in row.runs if not run.is_comparison]
+    known = [count for count in counts if count is not None]
+    if not known or len(known) != len(counts) or len({len(count) for count in known}) != 1:
+        return None
+    mean: Array = np.mean(known, axis=0)
+    return mean
+
+
+def counts_of(run: Run) -> Array | None:
+    """Return the kept samples of each class as a run's record has them, float64 ``[C]``; None where it has none."""
+    pruning = run.record.get("pruning")
+    counts = pruning.get("class_counts") if isinstance(pruning, Mapping) and not run.is_comparison else None
+    if not isinstance(counts, list) or not counts or not all(isinstance(count, int | float) for count in counts):
+        return None
+    return np.asarray(counts, dtype=np.float64)
+
+
+def class_totals(rows: Sequence[Row]) -> Array | None:
+    """Return the samples of each class in the pool of a table, from its run on full data; None without one."""
+    totals = (class_counts(row) for row in rows if row.is_full)
+    return next((total for total in totals if total is not None), None)
+
+
+def relative_shares(counts: Array, totals: Array | None) -> Array:
+    """Return each class's kept share over the kept share of all; 1 is the pool's own balance.
+
+    Args:
+        counts: kept samples, ``[C]``.
+        totals: samples in the pool, ``[C]``; None: as if the pool were balanced.
+    """
+    totals = np.ones_like(counts) if totals is None else totals
+    shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
+    result: Array = shares / max(counts.sum() / totals.sum(), 1e-12)
+    return result
+
+
+def balance_figure(
+    rows: Sequence[Row], looks: Mapping[str, Look], class_names: Sequence[str] | None = None
+) -> Figure | None:
+    """Draw up to three ratios of one table: heat maps of methods by classes, or curves where there are many classes.
+
+    Args:
+        rows: the rows of one data set and model.
+        looks: how each method is drawn.
+        class_names: one per class; None: their numbers.
+
+    Returns:
+        The figure; None where no run recorded the classes of what it kept.
+    """
+    totals = class_totals(rows)
+    panels: list[tuple[float, dict[str, Array]]] = []
+    for ratio in chosen_ratios(rows):
+        at = [row for row in rows if row.pruning_ratio == ratio and not row.is_full]
+        counts = {row.label: count for row in at if (count := class_counts(row)) is not None}
+        shares = {
+            label: relative_shares(count, totals if totals is not None and len(totals) == len(count) else None)
+            for label, count in counts.items()
+        }
+        if shares:
+            panels.append((ratio, shares))
+    sizes = {len(values) for _, shares in panels for values in shares.values()}
+    if len(sizes) != 1:
+        return None
+    with house_style():
+        title = f"{rows[0].data}, {rows[0].model}"
+        if max(sizes) > MAX_CLASSES:
+            return _curves(panels, looks, title)
+        names = list(class_names or [])
+        return _heat_maps(panels, names if {len(names)} == sizes else [str(i) for i in range(max(sizes))], title)
+
+
+def _log2(shares: Array) -> Array:
+    result: Array = np.log2(np.clip(shares, 2.0**-OCTAVES, 2.0**OCTAVES))
+    return result
+
+
+def _heat_maps(panels: Sequence[tuple[float, dict[str, Array]]], names: Sequence[str], title: str) -> Figure:
+    longest, num_lines = size_of((label for _, shares in panels for label in shares), ROW_WRAP)
+    width = 0.065 * longest + 1.6 + 0.45 * len(names)
+    figure = new_figure(width, 0.23 * num_lines + 0.35 * len(panels) + 0.06 * max(map(len, names)) + 0.6)
+    heights = [len(shares) for _, shares in panels]
+    grid = figure.subplots(len(panels), 1, squeeze=False, sharex=True, height_ratios=heights)[:, 0]
+    for axes, (ratio, shares) in zip(grid, panels, strict=True):
+        axes.grid(visible=False)
+        image = axes.imshow(
+            np.stack([_log2(values) for values in shares.values()]),
+            cmap="PuOr_r",
+            vmin=-OCTAVES,
+            vmax=OCTAVES,
+            aspect="auto",
+        )
+        for i, values in enumerate(shares.values()):
+            for j, value in enumerate(values):
+                color = text_color(image.cmap(image.norm(_log2(np.array([value]))[0])))
+                axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=7.0, color=color)
+        axes.set_yticks(range(len(shares)), [wrapped(label, ROW_WRAP) for label in shares], fontsize=ROW_FONT)
+        axes.tick_params(length=0)
+        axes.set_title(f"{100 * ratio:g} % pruned", loc="left", fontsize=8.5)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+    turned = max(map(len, names)) > 3
+    grid[-1].set_xticks(range(len(names)), names, rotation=40 if turned else 0, ha="right" if turned else "center")
+    grid[-1].set_xlabel("" if turned else "class")
+    bar = figure.colorbar(grid[0].images[0], ax=list(grid), pad=0.02, aspect=20, ticks=range(-OCTAVES, OCTAVES + 1))
+    bar.ax.set_yticklabels(TICKS)
+    bar.set_label("kept share of the class / of the pool")
+    bar.outline.set_visible(False)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=9.5)
+    return figure
+
+
+def _curves(panels: Sequence[tuple[float, dict[str, Array]]], looks: Mapping[str, Look], title: str) -> Figure:
+    labels = sorted({label for _, shares in panels for label in shares})
+    longest, num_lines = size_of(labels)
+    figure = new_figure(2.2 + 2.9 * len(panels) + 0.06 * longest, max(3.4, 0.17 * num_lines + 0.8))
+    grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for axes, (ratio, shares) in zip(grid, panels, strict=True):
+        for label, values in shares.items():
+            _draw_curve(axes, label, values, looks[label])
+        axes.axhline(0.0, color="black", linewidth=0.8, zorder=1.5)
+        axes.set_title(f"{100 * ratio:g} % pruned", loc="left", fontsize=8.5)
+        axes.set_xlabel("classes, sorted")
+        axes.set_yticks(range(-OCTAVES, OCTAVES + 1), TICKS)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    grid[0].set_ylabel("kept share of the class / of the pool")
+    handles, names = grid[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside right upper", handlelength=2.6)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=9.5)
+    return figure
+
+
+def _draw_curve(axes: Axes, label: str, values: Array, look: Look) -> None:
+    axes.plot(
+        np.arange(1, len(values) + 1),
+        np.sort(_log2(values)),
+        color=look.color,
+        linestyle=look.line,
+        marker=look.marker,
+        markevery=max(len(values) // 6, 1),
+        markersize=3.5,
+        linewidth=1.3,
+        label=wrapped(label),
+        zorder=3,
+    )

@@ -1,0 +1,75 @@
+"""What the figures read of runs' own files: kept sets and scores of a few runs, never of all."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from secateur.core.errors import SecateurError
+from secateur.core.mask import Mask
+from secateur.core.tables import ScoreTable
+from secateur.report.run import Run
+from secateur.report.summary import Row
+
+MASK, SCORES = "mask.parquet", "scores.parquet"
+NUM_SEEDS = 3  # masks of more seeds per cell are not read
+NUM_RATIOS = 3
+Keep = NDArray[np.bool_]
+
+
+def chosen_ratios(rows: Sequence[Row], most: int = NUM_RATIOS) -> list[float]:
+    """Return up to so many ratios of one table that at least two methods have, spread evenly from low to high."""
+    methods = defaultdict(set)
+    for row in rows:
+        if not row.is_full:
+            methods[row.pruning_ratio].add(row.label)
+    ratios = sorted(ratio for ratio, labels in methods.items() if len(labels) > 1) or sorted(methods)
+    if len(ratios) <= most:
+        return ratios
+    return [ratios[round(i * (len(ratios) - 1) / (most - 1))] for i in range(most)]
+
+
+def keep_of(run: Run) -> Keep | None:
+    """Return a run's mask, bool ``[N]`` in the order of the pool; None where there is none that can be read."""
+    path = run.path / MASK
+    if run.is_comparison or not path.is_file():
+        return None
+    try:
+        return Mask.load(path, run.fingerprint or None).keep.numpy()
+    except (SecateurError, OSError, ValueError):
+        return None
+
+
+def scores_of(run: Run) -> ScoreTable | None:
+    """Return a run's scores; None where there are none that can be read."""
+    path = run.path / SCORES
+    if run.is_comparison or not path.is_file():
+        return None
+    try:
+        return ScoreTable.load(path, run.fingerprint or None)
+    except (SecateurError, OSError, ValueError, KeyError):
+        return None
+
+
+def has_file(run: Run, name: str) -> bool:
+    """Whether a run of its own left a file."""
+    return not run.is_comparison and Path(run.path, name).is_file()
+
+
+def one_run_per_method(rows: Sequence[Row], ratio: float, name: str, most: int) -> list[tuple[Row, Run]]:
+    """Return the first run with a file of up to so many methods, at the ratio or the method's nearest one.
+
+    Args:
+        rows: rows of one table.
+        ratio: the ratio to look at.
+        name: the file that the run must have left.
+        most: how many methods.
+    """
+    found: dict[str, tuple[Row, Run]] = {}
+    for row in sorted(rows, key=lambda row: (abs(row.pruning_ratio - ratio), row.label)):
+        run = next((run for run in row.runs if has_file(run, name)), None)
+        if run is not None and not row.is_full:
+            found.setdefault(row.label, (row, run))
+    return [found[label] for label in sorted(found)][:most]

@@ -1,0 +1,60 @@
+"""The drawn figures inside the page, as images: their own style cannot touch the page, nor the page theirs."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+LIMIT: Final = 400_000
+TOTAL: Final = 2_500_000
+DRAWN_BY_THE_PAGE: Final = ("accuracy", "cost", "worst_class")
+TYPES: Final = {"svg": "image/svg+xml", "png": "image/png"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure: what it shows, its data URI (None when it is too large), and the files beside the page."""
+
+    title: str
+    caption: str
+    uri: str | None
+    files: tuple[str, ...]
+
+
+def pictures(payload: Mapping[str, Any], output_dir: Path, kinds: tuple[str, ...] | None = None) -> list[Picture]:
+    """Return the figures of some kinds (None: all that the page does not draw itself), in the order of the payload.
+
+    Args:
+        payload: of the report.
+        output_dir: folder that the figures' files are relative to.
+        kinds: which figures.
+    """
+    found, spent = [], 0
+    for figure in payload["figures"]:
+        if (figure["kind"] in kinds) if kinds else (figure["kind"] not in (*DRAWN_BY_THE_PAGE, "fidelity")):
+            uri = _data_uri(figure["files"], output_dir, TOTAL - spent)
+            spent += len(uri or "")
+            where = f", {figure['table']}" if figure["table"] and len(payload["tables"]) > 1 else ""
+            found.append(
+                Picture(figure["title"] + where, figure["caption"], uri, tuple(sorted(figure["files"].values())))
+            )
+    return found
+
+
+def files_of(payload: Mapping[str, Any]) -> list[str]:
+    """Return the files of the figures that the page draws itself."""
+    return sorted(
+        path
+        for figure in payload["figures"]
+        if figure["kind"] in DRAWN_BY_THE_PAGE
+        for path in figure["files"].values()
+    )
+
+
+def _data_uri(files: Mapping[str, str], output_dir: Path, left: int) -> str | None:
+    for kind, media in TYPES.items():
+        path = output_dir / files.get(kind, "")
+        if kind in files and path.is_file() and path.stat().st_size * 4 / 3 <= min(LIMIT, left):
+            return f"data:{media};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return None

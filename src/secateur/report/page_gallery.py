@@ -1,0 +1,146 @@
+"""The gallery of kept and pruned images, ready for the page's scripts."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from secateur.core.errors import SecateurError
+from secateur.report.gallery import Ranked, Rows, chosen_runs, class_rows, read_ranked, shown_classes, strips
+from secateur.report.page_images import Pool, Thumbnails, open_pool, why_not
+from secateur.report.page_text import listed, where_text
+
+BUDGET: Final = 3_000_000
+MAX_RUNS: Final = 120
+
+
+def gallery_data(payload: Mapping[str, Any], budget: int = BUDGET) -> dict[str, Any]:
+    """Return ``{"masks": [...], "images": [data URIs], "notes": [...]}``; each image is in it once.
+
+    Args:
+        payload: of the report.
+        budget: the largest length of all images, in characters.
+    """
+    pairs = chosen_runs(payload)
+    pools, images = _Pools(payload["configs"]), Thumbnails(budget)
+    masks: dict[int, dict[str, Any]] = {}
+    notes: list[str] = []
+    for position in _scored_first(pairs)[:MAX_RUNS]:
+        cell, run = pairs[position]
+        if images.is_full:
+            break
+        try:
+            ranked = read_ranked(Path(run["path"]), run["fingerprint"])
+        except SecateurError as error:
+            notes.append(f"{where_text(cell)}: {why_not(error)}")
+            continue
+        masks[position] = _Mask(payload, cell, run, ranked, pools.of(run, ranked), images).entry()
+    if len(masks) + len(notes) < len(pairs):
+        notes.append(f"{len(masks) + len(notes)} of {len(pairs)} masks are shown: the page has a limit of size.")
+    return {
+        "masks": [masks[key] for key in sorted(masks)],
+        "images": images.uris,
+        "notes": [*pools.notes(), *_few(notes)],
+    }
+
+
+def _scored_first(pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> list[int]:
+    """Return positions: masks with scores come first, as their tables know the labels and their images say more."""
+    return sorted(range(len(pairs)), key=lambda position: "scores.parquet" not in pairs[position][1]["artifacts"])
+
+
+class _Pools:
+    """The data sets behind the runs, each opened once."""
+
+    def __init__(self, configs: Mapping[str, Any]) -> None:
+        self._configs = configs
+        self._found: dict[str, Pool | None] = {}
+        self._notes: list[str] = []
+
+    def of(self, run: Mapping[str, Any], ranked: Ranked) -> Pool | None:
+        """Return the images of a run's pool, or None when they cannot be had; :meth:`notes` says why."""
+        key = run["fingerprint"]
+        if key not in self._found:
+            settings = self._configs[run["config"]].get("data")
+            settings = settings if isinstance(settings, Mapping) else {}
+            self._found[key] = None
+            try:
+                self._found[key] = open_pool(settings, key, ranked.sample_id, ranked.label)
+            except (SecateurError, OSError, ValueError, KeyError, ImportError) as error:
+                name = settings.get("name") or "unknown data"
+                self._notes.append(f"Images of {name} are not shown: {why_not(error)}")
+        return self._found[key]
+
+    def notes(self) -> list[str]:
+        """Return one line per data set that could not be opened."""
+        return self._notes
+
+
+class _Mask:
+    """What the gallery shows of one mask."""
+
+    def __init__(
+        self,
+        payload: Mapping[str, Any],
+        cell: Mapping[str, Any],
+        run: Mapping[str, Any],
+        ranked: Ranked,
+        pool: Pool | None,
+        images: Thumbnails,
+    ) -> None:
+        self._cell, self._run, self._ranked, self._pool, self._images = cell, run, ranked, pool, images
+        self._table = next(table for table in payload["tables"] if table["id"] == cell["table"])
+        self._labels = ranked.label if pool is None else pool.labels
+
+    def entry(self) -> dict[str, Any]:
+        """Return the mask's strips and classes; samples are ``[image, sample_id, class, score, kept, observed]``."""
+        seeds = f"seed {self._run['seed']}, score seed {self._run['score_seed']}"
+        return {
+            "cell": self._cell["id"],
+            "table": self._cell["table"],
+            "name": where_text(self._cell),
+            "seeds": seeds,
+            "scored": self._ranked.score is not None,
+            "score": self._run["score"],
+            "names": self._names(),
+            "strips": [{"title": strip.title, "samples": self._samples(strip.rows)} for strip in strips(self._ranked)],
+            "classes": self._classes(),
+        }
+
+    def _names(self) -> list[str]:
+        names = self._table["class_names"] if self._pool is None else self._pool.class_names
+        return [str(name) for name in names or []]
+
+    def _classes(self) -> list[dict[str, Any]]:
+        if self._labels is None:
+            return []
+        totals = np.bincount(self._labels).tolist()
+        kept = np.bincount(self._labels[self._ranked.keep], minlength=len(totals)).tolist()
+        return [
+            {
+                **{"label": target, "kept": kept[target], "total": totals[target]},
+                "samples": self._samples(class_rows(self._ranked, self._labels, target)),
+            }
+            for target in shown_classes(kept, totals)
+        ]
+
+    def _samples(self, rows: Rows) -> list[list[Any]]:
+        return [self._sample(int(row)) for row in rows]
+
+    def _sample(self, row: int) -> list[Any]:
+        ranked = self._ranked
+        sample_id = int(ranked.sample_id[row])
+        image = None if self._pool is None else self._images.number(self._pool, self._run["fingerprint"], sample_id)
+        return [
+            image,
+            sample_id,
+            None if self._labels is None else int(self._labels[row]),
+            None if ranked.score is None else float(f"{ranked.score[row]:.4g}"),
+            int(ranked.keep[row]),
+            1 if ranked.observed is None else int(ranked.observed[row]),
+        ]
+
+
+def _few(notes: list[str], limit: int = 5) -> list[str]:
+    return notes if len(notes) <= limit else [f"{len(notes)} masks cannot be read: {listed(notes, limit)}"]

@@ -1,0 +1,134 @@
+"""Scores as they are distributed, and where samples lie that a method keeps; of one run per method."""
+
+from collections.abc import Callable, Sequence
+from math import ceil
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from secateur.core.tables import ScoreTable
+from secateur.report.histogram import Group, draw_histograms
+from secateur.report.kept import SCORES, Keep, chosen_ratios, keep_of, one_run_per_method, scores_of
+from secateur.report.run import Run
+from secateur.report.style import BASELINE_COLOR, COLORS, house_style, new_figure, wrapped
+from secateur.report.summary import Row
+
+KEPT, PRUNED = COLORS[0], COLORS[1]
+RAW = "predicted_raw"
+MEAN, DEVIATION = "mean_probability", "std_probability"
+MAX_PANELS = 6
+MAX_POINTS = 2000  # more samples are drawn as bins
+NUM_BINS = 48
+SHARE = LinearSegmentedColormap.from_list("kept", [PRUNED, "#F2F2F2", KEPT])
+Array = NDArray[np.float64]
+
+
+def score_figure(rows: Sequence[Row]) -> Figure | None:
+    """Draw a histogram per method that scores: predicted scores beside observed, else pruned beside kept ones.
+
+    Args:
+        rows: the rows of one data set and model; of up to six methods one run is read.
+
+    Returns:
+        The figure; None where no run left scores.
+    """
+    return _panels(rows, _draw_scores, lambda table: True, shared=False)
+
+
+def dynamics_figure(rows: Sequence[Row]) -> Figure | None:
+    """Draw mean confidence against its variability over training, kept and pruned samples apart, a panel per method.
+
+    Args:
+        rows: the rows of one data set and model; of up to six methods one run is read.
+
+    Returns:
+        The figure; None where no run left scores with these columns and a mask.
+    """
+    return _panels(rows, _draw_dynamics, lambda table: {MEAN, DEVIATION} <= set(table.columns), shared=True)
+
+
+def _panels(
+    rows: Sequence[Row],
+    draw: Callable[[Axes, ScoreTable, Keep | None], None],
+    wanted: Callable[[ScoreTable], bool],
+    *,
+    shared: bool,
+) -> Figure | None:
+    ratios = chosen_ratios(rows)
+    if not ratios:
+        return None
+    chosen = one_run_per_method(rows, ratios[len(ratios) // 2], SCORES, MAX_PANELS)
+    found: list[tuple[Row, Run, ScoreTable]] = []
+    for row, run in chosen:
+        table = scores_of(run)
+        if table is not None and wanted(table):
+            found.append((row, run, table))
+    if not found:
+        return None
+    across = min(len(found), 3)
+    with house_style():
+        figure = new_figure(3.1 * across + 0.5, 2.7 * ceil(len(found) / across) + 0.4)
+        grid = figure.subplots(ceil(len(found) / across), across, squeeze=False, sharex=shared, sharey=shared)
+        for axes in grid.flat[len(found) :]:
+            axes.set_visible(False)
+        for axes, (row, run, table) in zip(grid.flat, found, strict=False):
+            draw(axes, table, _keep(run, table))
+            seed = run.seed if run.score_seed is None else run.score_seed
+            axes.set_title(
+                f"{wrapped(row.label)}\n{100 * row.pruning_ratio:g} % pruned, seed {seed}", loc="left", fontsize=8.5
+            )
+        for number, axes in enumerate(grid.flat):
+            axes.tick_params(labelbottom=True)
+            if number % across:
+                axes.set_ylabel("")
+        if shared and (handles := grid.flat[0].get_legend_handles_labels())[0]:
+            figure.legend(*handles, loc="upper right", ncols=2, markerscale=1.8, handletextpad=0.2)
+        figure.suptitle(f"{rows[0].data}, {rows[0].model}", x=0.01, ha="left", fontsize=9.5)
+    return figure
+
+
+def _keep(run: Run, table: ScoreTable) -> Keep | None:
+    keep = keep_of(run)
+    return keep if keep is not None and len(keep) == len(table) else None
+
+
+def _draw_scores(axes: Axes, table: ScoreTable, keep: Keep | None) -> None:
+    scores, observed = table.score.double().numpy(), table.observed.numpy()
+    if not observed.all():
+        raw = table.columns[RAW].double().numpy() if RAW in table.columns else scores
+        predicted = Group("predicted", raw[~observed], PRUNED)
+        groups = [Group("observed", scores[observed], KEPT, fill=True), predicted]
+    elif keep is not None:
+        groups = [Group("kept", scores[keep], KEPT, fill=True), Group("pruned", scores[~keep], PRUNED)]
+    else:
+        groups = [Group("all", scores, BASELINE_COLOR, fill=True)]
+    draw_histograms(axes, groups)
+
+
+def _draw_dynamics(axes: Axes, table: ScoreTable, keep: Keep | None) -> None:
+    x, y = table.columns[DEVIATION].double().numpy(), table.columns[MEAN].double().numpy()
+    keep = np.ones(len(x), dtype=bool) if keep is None else keep
+    if len(x) > MAX_POINTS:
+        _draw_bins(axes, x, y, keep)
+    else:
+        axes.plot(*(x[~keep], y[~keep]), "x", color=PRUNED, markersize=3.0, mew=0.7, label="pruned", zorder=2)
+        axes.plot(*(x[keep], y[keep]), "o", color=KEPT, markersize=2.2, mew=0, alpha=0.65, label="kept", zorder=3)
+    axes.set_xlabel("variability (sd of the label's probability)")
+    axes.set_ylabel("mean confidence")
+
+
+def _draw_bins(axes: Axes, x: Array, y: Array, keep: Keep) -> None:
+    """Draw the share of each bin's samples that is kept; bins without a sample stay white."""
+    edges = [np.linspace(float(v.min()), float(v.max()) + 1e-6, NUM_BINS + 1) for v in (x, y)]
+    counts = np.histogram2d(x, y, bins=edges)[0]
+    kept = np.histogram2d(x[keep], y[keep], bins=edges)[0]
+    shares = np.ma.masked_where(counts == 0, kept / np.maximum(counts, 1))
+    axes.grid(visible=False)
+    mesh = axes.pcolormesh(edges[0], edges[1], shares.T, cmap=SHARE, vmin=0.0, vmax=1.0, linewidth=0, rasterized=True)
+    bar = axes.figure.colorbar(mesh, ax=axes, pad=0.02, ticks=[0, 0.5, 1])
+    bar.ax.set_yticklabels(["0 %", "50 %", "100 %"], fontsize=7.0)
+    bar.set_label("kept", fontsize=7.5)
+    bar.outline.set_visible(False)

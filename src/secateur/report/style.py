@@ -1,0 +1,139 @@
+"""How every figure looks: one palette, one look per method, files that hold nothing but the data."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from secateur.report.run import FULL
+from secateur.report.summary import is_method
+
+# The palette of Okabe and Ito (safe for color-blind readers), without its yellow, which is too pale for a line.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h")
+BASELINE_COLOR = "#555555"
+STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "secateur",  # equal data, equal bytes
+    "pdf.fonttype": 42,  # text that can be searched, and that journals take
+    "font.size": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E4E4E4",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+}
+LINES = ("-", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
+WRAP = 36  # characters of a name in one line of a legend
+FORMATS = ("svg", "pdf", "png")
+DEFAULT_FORMATS = ("svg", "png")
+ROW_WRAP, ROW_FONT = 48, 8.0  # of a name beside a row of a heat map
+# What a file says of itself without being asked: when and by what it was made.
+METADATA: dict[str, dict[str, None]] = {
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "png": {"Software": None},
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a method is drawn, in every figure of a report the same; color, marker and line each tell it apart."""
+
+    color: str
+    marker: str
+    line: Any
+
+
+def looks_of(labels: Iterable[str], baseline: str) -> dict[str, Look]:
+    """Return a look for each method: full data black, the baseline gray and dashed, the others in color.
+
+    Args:
+        labels: every method of the report, so that each looks the same in all of its figures.
+        baseline: label of the method that the others are compared with.
+    """
+    looks: dict[str, Look] = {}
+    groups: dict[str, list[str]] = {"full": [], "baseline": [], "method": []}
+    for label in sorted(set(labels)):
+        groups["full" if is_method(label, FULL) else "baseline" if is_method(label, baseline) else "method"].append(
+            label
+        )
+    for number, label in enumerate(groups["full"]):
+        looks[label] = Look("#000000", "*", ("-", "--", ":")[number % 3])
+    for number, label in enumerate(groups["baseline"]):
+        looks[label] = Look(BASELINE_COLOR, MARKERS[number % len(MARKERS)], "--")
+    for number, label in enumerate(groups["method"]):
+        line = LINES[number // len(COLORS) % len(LINES)]
+        looks[label] = Look(COLORS[number % len(COLORS)], MARKERS[(number + 1) % len(MARKERS)], line)
+    return looks
+
+
+def wrapped(label: str, width: int = WRAP) -> str:
+    r"""Return a method's name in lines of about so many characters, broken where its parts meet.
+
+    Example:
+        >>> wrapped("tdds + knn_same_class_cv + ccs [lr=0.1]", 24)
+        'tdds + knn_same_class_cv\n+ ccs [lr=0.1]'
+    """
+    lines = [""]
+    for part in label.replace(" + ", "\n+ ").replace(" [", "\n[").replace(", ", ",\n").split("\n"):
+        if lines[-1] and len(lines[-1]) + 1 + len(part) > width:
+            lines.append(part)
+        else:
+            lines[-1] = f"{lines[-1]} {part}".strip()
+    return "\n".join(lines)
+
+
+def size_of(labels: Iterable[str], width: int = WRAP) -> tuple[int, int]:
+    """Return the longest line and the number of all lines of names that are :func:`wrapped`."""
+    lines = [line for label in labels for line in wrapped(label, width).split("\n")]
+    return max(map(len, lines), default=0), len(lines)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure, in inches, that needs no window; to be called within :func:`house_style`."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def house_style() -> AbstractContextManager[None]:
+    """Return a context in which a reader's own matplotlibrc has no say."""
+    defaults = {key: value for key, value in mpl.rcParamsDefault.items() if not key.startswith("backend")}
+    return mpl.rc_context({**defaults, **STYLE})
+
+
+def text_color(color: Sequence[float]) -> str:
+    """Return black or white, whichever can be read on a color (red, green and blue in ``[0, 1]``).
+
+    Example:
+        >>> text_color((1.0, 1.0, 0.8))
+        'black'
+    """
+    red, green, blue = color[:3]
+    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.44 else "white"
+
+
+def save_figure(figure: Figure, stem: Path, formats: Sequence[str] = DEFAULT_FORMATS) -> list[Path]:
+    """Write ``<stem>.svg`` and so on; equal figures give equal bytes.
+
+    Args:
+        figure: what is drawn.
+        stem: the files' path without the suffix; its folder is made if missing.
+        formats: of ``svg``, ``pdf`` and ``png``.
+    """
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in formats]
+    with house_style():
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # once for all formats: each would lay it out again, and draw it twice
+        for suffix, path in zip(formats, paths, strict=True):
+            figure.savefig(path, format=suffix, dpi=200, metadata=METADATA[suffix])
+    return paths
