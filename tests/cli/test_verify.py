@@ -167,6 +167,13 @@ def test_what_is_missing_or_broken_is_named(run_dir, verify):
         assert line in out
 
 
+def test_a_file_cannot_be_taken_off_the_list(run_dir, verify):
+    edit(run_dir / "run.json", lambda record: record["artifacts"].pop("scores.parquet"))
+    code, out, _ = verify(run_dir, "--quick")
+    assert code == 1
+    assert "scores.parquet: is not among the files that run.json lists" in out
+
+
 def test_other_versions_are_said_and_it_goes_on(run_dir, verify):
     def older(record):
         record["provenance"]["packages"]["torch"] = "1.0"

@@ -20,6 +20,8 @@ from secateur.pipeline.verification.values import first_difference
 Record = Mapping[str, Any]
 # Where the record says again what its configuration says.
 TWICE = ("seed", "score_seed", "name")
+# What a run makes, in this order; further files follow.
+FILES = ("scores.parquet", "mask.parquet", "metrics.csv")
 
 
 def finished_record(run_dir: Path) -> dict[str, Any]:
@@ -91,6 +93,9 @@ def file_problems(run_dir: Path, record: Record) -> Iterator[str]:
             yield f"{name}: is missing"
         elif (found := file_sha256(path)) != sha256:
             yield f"{name}: is not the file that was recorded (sha256 {found[:12]}..., recorded {sha256[:12]}...)"
+    for name in FILES:
+        if name not in record["artifacts"] and (run_dir / name).is_file():
+            yield f"{name}: is not among the files that run.json lists"
     for check in (_mask_problem, _scores_problem, _metrics_problem):
         if problem := _readable(check, run_dir, record):
             yield problem

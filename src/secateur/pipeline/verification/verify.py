@@ -16,6 +16,7 @@ from secateur.pipeline.config import Config
 from secateur.pipeline.run import VERSIONS, execute_resolved
 from secateur.pipeline.verification.compare import compare_files
 from secateur.pipeline.verification.integrity import (
+    FILES,
     configuration_problems,
     file_problems,
     finished_record,
@@ -26,8 +27,6 @@ from secateur.pipeline.verification.values import first_difference
 from secateur.pipeline.verification.verdict import Compared, Tolerances, Verification
 
 Record = Mapping[str, Any]
-# What a run makes, in this order; further files follow.
-FILES = ("scores.parquet", "mask.parquet", "metrics.csv")
 # Made of full scorings, and so a comparison.
 OF_FIDELITY = ("fidelity", "seed_level")
 
@@ -119,7 +118,7 @@ def _compare_blocks(record: Record, repeated: Record, comparison: bool) -> Itera
     """Compare what run.json says of the result, block by block; seconds and what was reused are no result."""
     before, after = _blocks(record, comparison), _blocks(repeated, comparison)
     for name, block in before.items():
-        found = first_difference(block, after[name], new_keys=True)
+        found = first_difference(block, after.get(name, {}), new_keys=True)
         size, first = (found.size, str(found)) if found else (0.0, "")
         yield Compared(f"run.json {name}", "metrics", size, first)
 
@@ -127,7 +126,7 @@ def _compare_blocks(record: Record, repeated: Record, comparison: bool) -> Itera
 def _blocks(record: Record, comparison: bool) -> dict[str, Any]:
     ledger = record["ledger"]
     counted = ("stage", "samples_forward", "samples_backward", "flops")
-    blocks = {
+    blocks: dict[str, dict[str, Any]] = {
         "metrics": record["metrics"],
         "pruning": record["pruning"],
         "extrapolation": _without(record["extrapolation"], *OF_FIDELITY),
@@ -141,7 +140,7 @@ def _blocks(record: Record, comparison: bool) -> dict[str, Any]:
     if comparison:
         blocks["comparison"] = {name: _without(metrics, "reused") for name, metrics in record["comparison"].items()}
         blocks["fidelity"] = {key: record["extrapolation"].get(key) for key in OF_FIDELITY}
-    return {name: block for name, block in blocks.items() if block}
+    return {name: block for name, block in blocks.items() if any(value is not None for value in block.values())}
 
 
 def _without(block: Mapping[str, Any], *keys: str) -> dict[str, Any]:
