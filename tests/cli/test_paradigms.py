@@ -136,7 +136,7 @@ def test_score_seeds_share_an_encoder_that_has_a_seed_of_its_own(program):
         (["score=el2n", "score.num_networks=2"], "set score.num_networks=1"),
         (["score=dual", "selection=beta"], "without labels come with"),
         (["paradigm.encoder_seed=-1"], "paradigm.encoder_seed must not be negative"),
-        (["optim@scoring.optim=adversarial_wrn"], "optim.warmup_epochs=10 must be below max_epochs=2"),  # the encoder's
+        (["optim@scoring.optim=dp4tl_vit_b_16"], "optim.warmup_epochs=10 must be below max_epochs=2"),  # the encoder's
     ],
 )
 def test_what_needs_labels_or_a_training_is_refused_before_anything_runs(program, arguments, complaint):

@@ -52,6 +52,10 @@ def test_every_file_has_every_key_and_trains(name):
         ),
         ("extrapolation_dynamic_uncertainty", {"optimizer": "adam", "lr": 1e-3, "weight_decay": 0.0}),
         ("extrapolation_final", {"optimizer": "adam", "schedule": "onecycle", "cycle_momentum": True}),
+        (
+            "adversarial_wrn",
+            {"schedule": "onecycle", "momentum": 0.9, "peak_fraction": 0.025, "cycle_momentum": True, "nesterov": True},
+        ),
         ("adapruner", {"period_epochs": 50, "batch_size": 256, "nesterov": False}),
         ("dp4tl_resnet18", {"lr": 0.5, "weight_decay": 5e-5, "warmup_epochs": 2, "min_lr": 1e-4}),
         ("dp4tl_vit_b_16", {"optimizer": "adamw", "weight_decay": 0.3, "label_smoothing": 0.11}),
@@ -65,6 +69,14 @@ def test_the_shape_of_adapruners_cycles():
     recipe = load("adapruner")
     rates = [recipe.lr_factor(step, 2000, 10) for step in (0, 500, 1000, 1500, 2000)]
     assert rates == pytest.approx([1, 0, 1, 0, 1])
+
+
+def test_the_robust_recipe_peaks_at_epoch_ten_of_its_four_hundred():
+    recipe = load("adversarial_wrn")
+    peak = 10 * 98 - 1  # 98 steps per epoch
+    assert recipe.lr_factor(peak, 400 * 98, 98) == pytest.approx(1)
+    assert recipe.lr_factor(0, 400 * 98, 98) == pytest.approx(1 / 25)
+    assert recipe.momentum_at(peak, 400 * 98, 98) == pytest.approx(0.85)
 
 
 def test_the_peak_of_dp4tl_is_at_epoch_two():

@@ -10,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from secateur.core.errors import SecateurError
 from secateur.core.record import one_line
+from secateur.pipeline.paths import CONF, SWEEPS
 
 BAD_INPUT = (SecateurError, HydraException, OmegaConfBaseException, ArgumentError)
 
@@ -23,6 +24,22 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return f" (choose from {', '.join(words)})" if words and len(words) <= 30 else ""
 
 
+def _unknown_option(missing: str, known: Iterable[str]) -> str:
+    """Return what to say of ``group/option`` that does not exist; ``known`` are the options beside it."""
+    top, _, name = missing.partition("/")
+    folder = SWEEPS if top == "sweeps" else CONF / top
+    names = {path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")}
+    if top == "hydra" or not any("/" in option for option in names):
+        group, _, option = missing.rpartition("/")
+        return f"{group} has no option {option!r}{suggestion(option, known)}"
+    same = sorted(option for option in names if option.rpartition("/")[2] == name.rpartition("/")[2])
+    close = [*same, *difflib.get_close_matches(name, sorted(names - set(same)), n=3, cutoff=0.5)][:3]
+    if close:
+        return f"{top} has no option {name!r}; did you mean {' or '.join(map(repr, close))}?"
+    folders = sorted({option.partition("/")[0] for option in names})
+    return f"{top} has no option {name!r} (there are {len(names)}, in {', '.join(folders)})"
+
+
 def message(error: BaseException, known_keys: Callable[[], Iterable[str]] = list) -> str:
     """Return one line for an error of the configuration or of a run.
 
@@ -33,10 +50,8 @@ def message(error: BaseException, known_keys: Callable[[], Iterable[str]] = list
     if isinstance(error, SecateurError):
         return one_line(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, option = str(error.missing_cfg_file).rpartition("/")
-        if group:
-            return f"{group} has no option {option!r}{suggestion(option, error.options or [])}"
-        return f"no configuration {option!r}"
+        missing = str(error.missing_cfg_file)
+        return _unknown_option(missing, error.options or []) if "/" in missing else f"no configuration {missing!r}"
     text = str(error)
     key = re.search(r"(?:Could not override|Could not find match for|Key) '([^']+)'", text)
     if key:

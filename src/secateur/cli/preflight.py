@@ -10,6 +10,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -61,14 +62,23 @@ def preflight(parsed: argparse.Namespace, seen: list[Config] | None = None) -> l
         raise ConfigError(f"--config-dir {parsed.config_dir} is not a folder.")
     overrides = [_search_path(parsed), *parsed.overrides]
     with initialize_config_dir(version_base="1.3", config_dir=str(_config_dir(parsed))):
-        swept = _swept(parsed, overrides)
+        late = _late(parsed, overrides)
+        swept = _swept(parsed, overrides, late)
         plain = [text for text in overrides if _key(text) not in swept]
-        for combination in _combinations({key: _values(text) for key, text in swept.items()}):
+        combinations = list(_combinations({key: _values(text) for key, text in swept.items()}))
+        for combination in combinations:
+            _check_late(parsed, [text for text in plain if text not in late], late, combination, combinations)
             config = validate(compose(_config_name(parsed), [*plain, *combination]))
             if seen is not None:
                 seen.append(config)
     GlobalHydra.instance().clear()
-    return [*plain, *swept.values(), "hydra.sweeper.params=null"] if swept else overrides
+    if not swept:
+        return overrides
+    return [
+        *(_for_jobs(text) if text in late else text for text in plain),
+        *swept.values(),
+        "hydra.sweeper.params=null",
+    ]
 
 
 def sweep_node(parsed: argparse.Namespace, overrides: Sequence[str]) -> DictConfig | None:
@@ -126,9 +136,61 @@ def _key(override: str) -> str:
     return override.split("=", 1)[0]
 
 
-def _swept(parsed: argparse.Namespace, overrides: list[str]) -> dict[str, str]:
+def _late(parsed: argparse.Namespace, overrides: list[str]) -> list[str]:
+    """Return the overrides that nothing takes until the swept options are chosen: keys that only these bring."""
+    fixed = [text for text in overrides if not _is_sweep(text)]
+    if _composes(parsed, fixed):
+        return []
+    early: list[str] = []
+    for text in sorted(fixed, key=_is_value):  # options before their keys
+        if _composes(parsed, [*early, text]):
+            early.append(text)
+    return [text for text in fixed if text not in early]
+
+
+def _composes(parsed: argparse.Namespace, overrides: list[str]) -> bool:
+    try:
+        compose(_config_name(parsed), overrides)
+    except ConfigCompositionException:
+        return False
+    return True
+
+
+def _is_value(text: str) -> bool:
+    """Whether an override sets a value; what chooses an option, and Hydra's own settings, come before."""
+    key = _key(text).split("@")[0]
+    return "." in key and not key.startswith("hydra.")
+
+
+def _check_late(
+    parsed: argparse.Namespace, early: list[str], late: list[str], combination: list[str], others: list[list[str]]
+) -> None:
+    """Check that a combination of a sweep's values brings the keys that the command line sets.
+
+    Raises:
+        ConfigError: it does not, and others do; a key that none of them brings is left to composing, which words it.
+    """
+    for text in late:
+        if not _composes(parsed, [*early, *combination, text]) and any(
+            _composes(parsed, [*early, *other, text]) for other in others
+        ):
+            raise ConfigError(
+                f"{text}: not a key with {' '.join(combination)}; what is set for a whole sweep must be a key of every "
+                "value that is swept over."
+            )
+
+
+def _for_jobs(text: str) -> str:
+    """Return an override as a sweep over its one value: Hydra then sets it in the jobs only."""
+    key, _, value = text.partition("=")
+    words = {"": "''", "null": "${oc.decode:null}"}  # choice() takes neither as it is
+    return f"{key}=choice({words.get(value, value)})"
+
+
+def _swept(parsed: argparse.Namespace, overrides: list[str], late: list[str]) -> dict[str, str]:
     """Return the override of every swept key, from ``hydra.sweeper.params`` and the command line."""
-    cfg = compose(_config_name(parsed), [t for t in overrides if not _is_sweep(t)], return_hydra_config=True)
+    fixed_early = [text for text in overrides if not _is_sweep(text) and text not in late]
+    cfg = compose(_config_name(parsed), fixed_early, return_hydra_config=True)
     if not (parsed.multirun or cfg.hydra.mode == RunMode.MULTIRUN):
         compose(_config_name(parsed), overrides)  # a comma list without -m is an error that Hydra words well
         return {}
