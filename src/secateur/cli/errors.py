@@ -34,6 +34,8 @@ def message(error: BaseException, known_keys: Callable[[], Iterable[str]] = list
         return one_line(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
+        if group == "hydra/launcher" and option.startswith("submitit_"):
+            return f"{group}={option} needs the extra slurm: pip install 'secateur[slurm]'"
         if group:
             return f"{group} has no option {option!r}{suggestion(option, error.options or [])}"
         return f"no configuration {option!r}"
