@@ -26,6 +26,12 @@ class Program:
         self.out, self.err = self.capsys.readouterr()
         return code
 
+    def command(self, *arguments: str) -> int:
+        GlobalHydra.instance().clear()
+        code = main(arguments)
+        self.out, self.err = self.capsys.readouterr()
+        return code
+
     def records(self) -> list[dict]:
         return [json.loads(path.read_text()) for path in sorted(self.folder.glob("runs/*/*/run.json"))]
 

@@ -22,9 +22,6 @@ from secateur.cli.console import make_console
 PYTHONS = ((3, 11), (3, 14))  # from, and below
 GIB = 2**30
 DISK_NEEDED_GIB, DISK_WANTED_GIB = 1, 10
-OTHER_TOOLS = {
-    "hydra-submitit-launcher": "pip install hydra-submitit-launcher, to send sweeps to Slurm",
-}
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,7 @@ def _python() -> Check:
 
 
 def _packages() -> Iterator[Check]:
-    """Check every requirement that the installed package declares, and a few tools it can use."""
+    """Check every requirement that the installed package declares."""
     from importlib.metadata import PackageNotFoundError, requires
 
     from packaging.requirements import Requirement
@@ -112,9 +109,6 @@ def _packages() -> Iterator[Check]:
         extra = _extra(str(requirement.marker or ""))
         if extra != "dev":
             yield _package(requirement.name, requirement.specifier.contains, str(requirement.specifier), extra)
-    for name, advice in OTHER_TOOLS.items():
-        version = _version(name)
-        yield Check(name, "ok" if version else "missing", version or "not installed", "" if version else advice)
 
 
 def _extra(marker: str) -> str | None:

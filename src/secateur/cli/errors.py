@@ -31,6 +31,8 @@ def _unknown_option(missing: str, known: Iterable[str]) -> str:
     names = {path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")}
     if top == "hydra" or not any("/" in option for option in names):
         group, _, option = missing.rpartition("/")
+        if group == "hydra/launcher" and option.startswith("submitit_"):
+            return f"{group}={option} needs the extra slurm: pip install 'secateur[slurm]'"
         return f"{group} has no option {option!r}{suggestion(option, known)}"
     same = sorted(option for option in names if option.rpartition("/")[2] == name.rpartition("/")[2])
     close = [*same, *difflib.get_close_matches(name, sorted(names - set(same)), n=3, cutoff=0.5)][:3]

@@ -12,7 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from secateur.core.errors import ConfigError
 from secateur.pipeline.config import Config
@@ -120,8 +120,9 @@ def known_keys() -> list[str]:
     GlobalHydra.instance().clear()
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
         cfg = compose("config", [f"hydra.searchpath=[file://{SWEEPS.parent}]"])
-    groups = [path.name for path in CONF.iterdir() if path.is_dir()]
-    return sorted({*groups, "sweeps", *_flat(cfg)})
+    groups = [path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra"]
+    launcher = [f"hydra.launcher.{key!s}" for key in OmegaConf.load(CONF / "hydra" / "launcher" / "slurm.yaml")]
+    return sorted({*groups, "sweeps", "hydra/launcher", *launcher, *_flat(cfg)})
 
 
 def _config_dir(parsed: argparse.Namespace) -> Path:

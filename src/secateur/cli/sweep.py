@@ -14,7 +14,7 @@ from secateur.cli.sweep_state import find_sweep, refresh
 from secateur.cli.sweep_table import print_status
 from secateur.core.code import check_code, current, package_sha256
 from secateur.core.errors import ConfigError, SecateurError
-from secateur.core.manifest import FILE_NAME, Manifest, editing
+from secateur.core.manifest import Manifest, editing, load_manifest
 from secateur.core.record import one_line
 
 HELP = """\
@@ -29,6 +29,8 @@ usage: secateur sweep status DIR [--all] [--json]
 
 DIR is a sweep's folder, outputs/sweeps/NAME/TIME; outputs/sweeps/NAME where it is the only one.
 """
+LAUNCHER = "hydra/launcher"
+HERE = ("basic", "submitit_local")  # launchers that need this terminal
 FLAGS = {"status": {"--all", "--json"}, "resume": {"--accept-code", "--wait"}}
 
 
@@ -75,16 +77,23 @@ def _submit(arguments: list[str]) -> None:
     from secateur.cli.preflight import parse
     from secateur.cli.user_code import make_importable
 
-    if arguments and (Path(arguments[0]) / FILE_NAME).is_file():
-        go_on(Path(arguments[0]), arguments[1:], accept_code=False, wait=False)
+    if arguments and Path(arguments[0]).is_dir():
+        folder = find_sweep(Path(arguments[0]))
+        chosen = arguments[1:] if load_manifest(folder).launcher not in HERE else _to_slurm(arguments[1:])
+        go_on(folder, chosen, accept_code=False, wait=False)
         return
-    if not any(text.startswith("hydra/launcher=") for text in arguments):
-        arguments = [*arguments, "hydra/launcher=slurm"]
+    arguments = _to_slurm(arguments)
     parsed = parse(arguments, "secateur sweep submit")
     parsed.multirun = True
     make_importable(parsed.config_dir)
     folder = _launch_new(parsed)
     make_console().print(f"secateur sweep status {folder}", markup=False, soft_wrap=True)
+
+
+def _to_slurm(overrides: list[str]) -> list[str]:
+    """Return overrides that choose a launcher: Slurm's where they choose none."""
+    given = any(text.startswith(f"{LAUNCHER}=") for text in overrides)
+    return overrides if given else [*overrides, f"{LAUNCHER}=slurm"]
 
 
 def _launch_new(parsed: Namespace) -> Path:
@@ -142,6 +151,8 @@ def _prepare(manifest: Manifest, numbers: Sequence[int], overrides: Sequence[str
     """Note in a manifest what will be launched: the jobs as pending, today's code, the launcher's overrides."""
     manifest.code, manifest.user_code = package_sha256(), current(manifest.user_code)
     given = {text.split("=", 1)[0] for text in overrides}
+    if LAUNCHER in given:  # another launcher has other keys
+        manifest.hydra = [text for text in manifest.hydra if not _of_launcher(text)]
     kept = [text for text in manifest.hydra if text.split("=", 1)[0] not in given]
     manifest.hydra = [*kept, *overrides]
     for cell in (manifest.cells[num] for num in numbers):
@@ -150,12 +161,16 @@ def _prepare(manifest: Manifest, numbers: Sequence[int], overrides: Sequence[str
 
 def _check_launcher_only(overrides: Sequence[str]) -> None:
     for text in overrides:
-        key = text.split("=", 1)[0].lstrip("+~")
-        if key != "hydra/launcher" and not key.startswith("hydra.launcher."):
+        if not _of_launcher(text):
             raise ConfigError(
                 f"{text!r} would make other runs of this sweep's jobs; only hydra/launcher=... and "
                 "hydra.launcher.KEY=... can be given. Other values are a new sweep."
             )
+
+
+def _of_launcher(text: str) -> bool:
+    key = text.split("=", 1)[0].lstrip("+~")
+    return key == LAUNCHER or key.startswith("hydra.launcher.")
 
 
 def _folder(action: str, arguments: Sequence[str]) -> tuple[Path, set[str], list[str]]:

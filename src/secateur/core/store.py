@@ -197,13 +197,13 @@ def locked(path: Path, what: str, say: Callable[[str], None]) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether somebody holds a file lock; a lock file that does not exist is held by nobody."""
+    """Whether somebody holds a file lock; one that this user may not try counts as held, one not there as free."""
     if not path.exists():
         return False
     try:
         with FileLock(path, timeout=0, fallback_to_soft=False):
             return False
-    except Timeout:
+    except (Timeout, PermissionError):
         return True
 
 
