@@ -170,6 +170,27 @@ def test_what_cannot_be_kept(settings, ratio, error, message):
         Keep(**settings)(unbalanced(), ratio)
 
 
+@pytest.mark.parametrize(
+    ("settings", "num_groups", "ratio", "message"),
+    [
+        ({"keep_by": "num_groups", "num_groups": 5}, 4, 0.0, "num_groups=5, but the source has 4 groups"),
+        ({}, 4, 0.9, "would keep 0 of 4 groups"),
+    ],
+)
+def test_what_the_number_of_groups_alone_rules_out(settings, num_groups, ratio, message):
+    with pytest.raises(ConfigError, match=message):
+        Keep(**settings).check(num_groups, ratio)
+
+
+@given(rankings(), RATIOS, st.sampled_from(["groups", "samples", "min_samples"]))
+def test_what_can_be_kept_passes_the_check_before(ranking, ratio, rule):
+    try:
+        Keep(rule)(ranking, ratio)
+    except ConfigError:
+        return
+    Keep(rule).check(len(ranking), ratio)
+
+
 def test_coverage_of_a_ranking_without_votes():
     with pytest.raises(DataError, match="vote_coverage needs votes"):
         Keep("vote_coverage", vote_coverage=0.5)(random_ranking(torch.tensor([1, 2, 3]), 0))
