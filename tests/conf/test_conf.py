@@ -218,15 +218,15 @@ LAUNCHERS = [path for path in FILES if group_of(path) == "hydra/launcher"]
 
 
 @pytest.mark.parametrize("path", LAUNCHERS, ids=name_of)
-def test_a_launcher_s_keys_are_those_of_the_plugin(path):
+def test_a_launcher_s_keys_are_those_of_the_plugin(path, composed):
     from hydra_plugins.hydra_submitit_launcher.config import SlurmQueueConf
 
-    node = compose("config", [option_of(path)], return_hydra_config=True).hydra.launcher
+    node = composed(option_of(path), whole=True).hydra.launcher
     assert set(node) - {"python"} == set(OmegaConf.structured(SlurmQueueConf))
     assert node.timeout_min >= 30  # below, submitit takes every preemption for a time-out
     assert node.max_num_timeout > 0
 
 
-def test_where_a_run_is_launched_is_no_part_of_its_configuration():
+def test_where_a_run_is_launched_is_no_part_of_its_configuration(composed):
     plain, slurm = composed(), composed("hydra/launcher=slurm", "hydra.launcher.partition=gpu")
     assert resolve(plain) == resolve(slurm)
