@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO ?=
 
-.PHONY: demo test test-fast lint types bench docs clean
+.PHONY: demo test test-fast test-slurm lint types bench docs clean
 
 $(READY): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -21,6 +21,9 @@ test: $(READY)  ## the whole suite, two processes of one thread each
 
 test-fast: $(READY)  ## without the end-to-end tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --doctest-modules src tests -m "not slow"
+
+test-slurm: $(READY)  ## sweeps on a Slurm of one node that the tests start: Debian's slurm-wlm and munge, as root
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster
 
 lint: $(READY)
 	$(BIN)/ruff check .

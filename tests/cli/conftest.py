@@ -50,3 +50,18 @@ class Program:
 def program(tmp_path, capsys, monkeypatch) -> Program:
     monkeypatch.chdir(tmp_path)
     return Program(tmp_path / "outputs", capsys)
+
+
+@pytest.fixture
+def commands(tmp_path, monkeypatch):
+    """Return a function that puts a shell script of some name in front of all programs."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+
+    def make(name, body):
+        path = folder / name
+        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.chmod(0o755)
+
+    return make

@@ -14,21 +14,6 @@ from secateur.pipeline.paths import CONF
 
 
 @pytest.fixture
-def commands(tmp_path, monkeypatch):
-    """Return a function that puts a shell script of some name in front of all programs."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", str(folder), prepend=":")
-
-    def make(name, body):
-        path = folder / name
-        path.write_text(f"#!/bin/sh\n{body}\n")
-        path.chmod(0o755)
-
-    return make
-
-
-@pytest.fixture
 def node(tmp_path):
     node = OmegaConf.load(CONF / "hydra" / "launcher" / "slurm.yaml")
     node.update({"submitit_folder": str(tmp_path / "logs"), "name": "my sweep"})

@@ -194,3 +194,31 @@ def test_the_manifest_is_there_while_the_jobs_run_and_says_where_each_is(program
     cells = json.loads(program.out)["cells"]
     assert all((folder() / cell["run"] / "run.json").is_file() for cell in cells)
     assert [cell["overrides"][-1] for cell in cells] == ["seed=0", "seed=1"]
+
+
+def test_submit_returns_at_once_and_status_reads_the_queue(program, folder, commands, tmp_path):
+    commands("srun", "exit 0")
+    commands("sbatch", f"cp $1 {tmp_path}/batch; echo Submitted batch job 12")
+    commands("squeue", "echo '12_0|RUNNING'; echo '12_1|PENDING'")
+    assert program.command("sweep", "submit", "method=random", "seed=0,1,2", "name=mine") == 0, program.err
+    assert "submitted 3 jobs as Slurm job 12" in program.out
+    text = (tmp_path / "batch").read_text()
+    assert "#SBATCH --job-name=mine\n" in text
+    assert "#SBATCH --array=0-2%3\n" in text
+    where = tmp_path / "outputs" / "sweeps" / "mine"
+    assert program.command("sweep", "status", str(where)) == 0
+    assert "1 running, 1 pending, 1 lost" in program.out
+    assert f"secateur sweep resume {next(where.iterdir())}" in program.out
+
+    commands("sbatch", f"cp $1 {tmp_path}/batch; echo Submitted batch job 13")
+    again = ("sweep", "resume", str(where), "hydra.launcher.partition=big")
+    assert program.command(*again) == 0, program.err
+    assert "again: 1 of 3 jobs" in program.out
+    assert "#SBATCH --partition=big\n" in (tmp_path / "batch").read_text()
+    assert [cell.job for cell in load_manifest(next(where.iterdir())).cells] == ["12_0", "12_1", "13"]
+
+    commands("squeue", "exit 1")
+    assert program.command("sweep", "status", str(where)) == 0
+    assert "squeue does not answer" in program.out
+    assert program.command(*again) == 2
+    assert "nobody can say which jobs are still in the queue" in program.err

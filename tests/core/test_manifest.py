@@ -77,3 +77,11 @@ def test_counts_are_of_every_status_in_one_order():
     assert list(manifest.counts().items()) == [
         *(("finished", 0), ("running", 0), ("pending", 2), ("failed", 0), ("lost", 1))
     ]
+
+
+def test_what_all_jobs_have_in_common():
+    manifest = make()
+    assert manifest.common() == []
+    for cell in manifest.cells:
+        cell.overrides = ["score=el2n", *cell.overrides, "b=1"]
+    assert manifest.common() == ["score=el2n", "b=1"]

@@ -153,7 +153,8 @@ def _launcher(folder: Path, manifest: Manifest, frozen: Frozen, task: TaskFuncti
     """Compose the sweep's configuration from its copy, and set up the launcher it names."""
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
-    overrides = [frozen.search_path, *manifest.hydra, "hydra.mode=MULTIRUN", f"hydra.sweep.dir='{folder}'"]
+    ours = [frozen.search_path, "hydra.mode=MULTIRUN", f"hydra.sweep.dir='{folder}'"]
+    overrides = [*ours, *manifest.hydra, *manifest.common()]  # the jobs' own come when each of them composes
     cfg = hydra.compose_config(manifest.config_name, overrides, RunMode.MULTIRUN, with_log_configuration=True)
     check_launcher(cfg.hydra.launcher)
     context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(cfg))

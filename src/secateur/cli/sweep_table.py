@@ -1,6 +1,5 @@
 """A sweep's state on the terminal."""
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,7 +51,7 @@ def _table(folder: Path, manifest: Manifest, cells: Sequence[Cell]) -> Table:
         table.add_column(header, no_wrap=True)
     for header in ("what", "result"):
         table.add_column(header, overflow="fold")
-    common = _common(manifest)
+    common = manifest.common() if len(manifest.cells) > 1 else []
     for cell in cells:
         what = " ".join(text for text in cell.overrides if text not in common)
         status = Text(cell.status, style=STYLES[cell.status])
@@ -60,12 +59,6 @@ def _table(folder: Path, manifest: Manifest, cells: Sequence[Cell]) -> Table:
             str(cell.num), status, Text(cell.job or ""), str(cell.attempts), Text(what), Text(_result(folder, cell))
         )
     return table
-
-
-def _common(manifest: Manifest) -> set[str]:
-    """Return the overrides that every job has; of a single job none."""
-    counts = Counter(text for cell in manifest.cells for text in set(cell.overrides))
-    return {text for text, number in counts.items() if 1 < number == len(manifest.cells)}
 
 
 def _result(folder: Path, cell: Cell) -> str:

@@ -77,6 +77,11 @@ class Manifest:
     user_code: dict[str, str]
     cells: list[Cell] = field(default_factory=list)
 
+    def common(self) -> list[str]:
+        """Return the overrides that all jobs have, in their order."""
+        others = [set(cell.overrides) for cell in self.cells[1:]]
+        return [text for text in self.cells[0].overrides if all(text in texts for texts in others)]
+
     def counts(self) -> dict[Status, int]:
         """Return how many cells have each status, in the order finished, running, pending, failed, lost."""
         order: tuple[Status, ...] = ("finished", "running", "pending", "failed", "lost")
