@@ -113,10 +113,9 @@ def _start_processes(
     parsed: Namespace, overrides: list[str], configs: Sequence[Config], arguments: Sequence[str]
 ) -> int | None:
     """Start further processes where a job needs several and they are not there; return their exit code."""
-    strategies = [config["strategy"] for config in configs]
-    if not any("devices" in node for node in strategies):
+    if not any("devices" in config["strategy"] for config in configs):
         return None
-    return start_processes(strategies, arguments, launcher_of_sweep(parsed, overrides))
+    return start_processes(configs, arguments, launcher_of_sweep(parsed, overrides))
 
 
 def _show(arguments: Sequence[str]) -> None:
