@@ -1,5 +1,6 @@
 """The two loaders agree, and what a sample looks like depends on (seed, epoch, sample_id) alone."""
 
+import dataclasses
 import itertools
 
 import pytest
@@ -198,3 +199,58 @@ def test_an_error_in_a_worker_is_one_line(build, parquet_root, workers):
     with pytest.raises(DataError, match=r"train\.parquet row 4") as caught:
         list(data.eval_loader(torch.arange(6), 2))
     assert "\n" not in str(caught.value)
+
+
+# -- several processes ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=[{"resident": True}, {"resident": False, "num_workers": 0}], ids=["resident", "streaming"])
+def make_loader(request, build):
+    def make(part=(0, 1), batch_size=8):
+        loader = loader_of(build, {**AUGMENTED, **request.param}, batch_size)
+        loader.settings = dataclasses.replace(loader.settings, part=part)
+        loader.set_epoch(2)
+        return loader
+
+    return make
+
+
+@pytest.mark.parametrize(("parts", "batch_size"), [(2, 8), (3, 7), (4, 3)])
+def test_the_slices_of_a_batch_are_the_batch_in_order(make_loader, parts, batch_size):
+    """60 samples; with slices that differ in size, and with some that are empty."""
+    whole = [Batch(*map(torch.clone, batch)) for batch in make_loader(batch_size=batch_size)]
+    slices = [
+        [Batch(*map(torch.clone, batch)) for batch in make_loader((part, parts), batch_size)] for part in range(parts)
+    ]
+    assert {len(found) for found in slices} == {len(whole)} == {len(make_loader((0, parts), batch_size))}
+    for batch, *found in zip(whole, *slices, strict=True):
+        assert_same(batch, map(torch.cat, zip(*found, strict=True)))
+
+
+@pytest.mark.parametrize("parts", [2, 3, 9])
+def test_divided_reads_the_images_of_its_own_batches_only(make_loader, parts):
+    """Eight batches; with nine processes one has none."""
+    whole = [Batch(*map(torch.clone, batch)) for batch in make_loader()]
+    assert len(whole) == 8
+    for part in range(parts):
+        for number, batch in enumerate(make_loader().divided(part, parts)):
+            assert torch.equal(batch.y, whole[number].y)
+            assert torch.equal(batch.sample_id, whole[number].sample_id)
+            if number % parts == part:
+                assert torch.equal(batch.x, whole[number].x)
+            else:
+                assert batch.x.shape == (0, *whole[0].x.shape[1:])
+
+
+def test_divided_reads_nothing_else(make_loader, monkeypatch):
+    loader, read = make_loader(), []
+    pixels = loader._pixels
+    monkeypatch.setattr(loader, "_pixels", lambda epoch, batches: read.extend(batches) or pixels(epoch, batches))
+    assert len(list(loader.divided(1, 3))) == 8
+    assert len(read) == 3  # batches 1, 4 and 7
+
+
+def test_workers_serve_one_divided_pass_after_the_other(build):
+    loader = loader_of(build, {**STATISTICS, "resident": False, "num_workers": 2}, 8)
+    first, second = ([batch.x.clone() for batch in loader.divided(1, 2)] for _ in range(2))
+    assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.multiprocessing import spawn
 
 from secateur.core.group import current
@@ -35,6 +36,7 @@ from secateur.training.processes import joined
 from secateur.training.recipe import Recipe
 from secateur.training.recorder import ScoreRecorder
 from secateur.training.sampling import Sampling
+from secateur.training.sharded import open_root, put_weights, whole_weights
 from secateur.training.strategy import DataParallel
 
 pytestmark = pytest.mark.slow
@@ -184,6 +186,20 @@ def exchanges():
     }
 
 
+def sharded(data):
+    """A network whose weights are divided, as FSDP does it: evaluated, and whole again afterwards."""
+    model = seeded(normed)
+    expected = evaluate(model, data.eval_loader("test", BATCH), 10).class_accuracy
+    weights = {name: values.clone() for name, values in model.state_dict().items()}
+    root = FullyShardedDataParallel(Classifier(model, STILL, 1, 0), use_orig_params=True, device_id=torch.device("cpu"))
+    assert any(len(part) != len(weights[name]) for name, part in model.named_parameters())
+    open_root(root)
+    assert torch.equal(evaluate(model, data.eval_loader("test", BATCH), 10).class_accuracy, expected)
+    put_weights(model, whole_weights(model))
+    open_root(None)
+    assert all(torch.equal(values, weights[name]) for name, values in model.state_dict().items())
+
+
 def process(rank, port, folder):
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     ddp = DataParallel(devices=WORLD, accelerator="cpu", backend="gloo")
@@ -191,6 +207,7 @@ def process(rank, port, folder):
         assert (current(), group.size) == (group, WORLD)
         assert group.gather(rank) == [0, 1]
         torch.save(everything(Path(folder)), f"{folder}/{rank}.pt")
+        sharded(small_digits())
     assert current().size == 1
 
 
@@ -247,7 +264,7 @@ def test_trainings_are_the_same_up_to_rounding(results, rank):
     assert float(one["trainings"]["realized"]) > 0
     assert int(one["trainings"]["count"]) == NUM_SAMPLES
     for key, values in one["trainings"].items():
-        torch.testing.assert_close(ranks[rank]["trainings"][key], values, atol=2e-4, rtol=0, msg=f"signal {key}")
+        torch.testing.assert_close(ranks[rank]["trainings"][key], values, atol=2e-4, rtol=0)
 
 
 def test_all_processes_end_with_the_same_weights(results):

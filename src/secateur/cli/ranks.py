@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from secateur.cli.launch import die_with_launcher, launch
 from secateur.core.errors import ConfigError
-from secateur.core.group import failing_together
+from secateur.core.group import Group, failing_together, use
 from secateur.pipeline.config import Config, build
 from secateur.training.fit import TrainerSettings
 from secateur.training.strategy import DataParallel, Strategy
@@ -37,12 +37,19 @@ def given_ranks() -> Ranks:
     of a Slurm step (``srun``). Without any it is one process.
     """
     if "SUBMITIT_EXECUTOR" in os.environ and "RANK" not in os.environ:
-        from submitit.helpers import TorchDistributedEnvironment
-
-        TorchDistributedEnvironment().export()
+        _export_submitit()
     if "RANK" in os.environ or "LOCAL_RANK" in os.environ:
         return _of_environment()
     return _of_slurm() if int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1 else ONE
+
+
+def _export_submitit() -> None:
+    """Write what submitit knows of a job's processes into the environment; nothing for a single one."""
+    from submitit import JobEnvironment
+    from submitit.helpers import TorchDistributedEnvironment
+
+    if JobEnvironment().num_tasks > 1:
+        TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
 
 
 def _of_environment() -> Ranks:
@@ -58,15 +65,20 @@ def _of_environment() -> Ranks:
 
 
 def _of_slurm() -> Ranks:
-    slurm = SLURMEnvironment(auto_requeue=False)
-    os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = slurm.main_address, str(slurm.main_port)
-    return Ranks(slurm.global_rank(), slurm.world_size(), slurm.local_rank(), slurm.main_address)
+    nodes = os.environ.get("SLURM_STEP_NODELIST") or os.environ["SLURM_NODELIST"]
+    address = os.environ.setdefault("MASTER_ADDR", SLURMEnvironment.resolve_root_node_address(nodes))
+    job, step = (int(os.environ.get(name, 0)) for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
+    os.environ.setdefault("MASTER_PORT", str(20000 + (64 * job + step) % 10000))  # all processes know it
+    rank, size, local_rank = (int(os.environ[f"SLURM_{name}"]) for name in ("PROCID", "STEP_NUM_TASKS", "LOCALID"))
+    return Ranks(rank, size, local_rank, address)
 
 
 def is_follower() -> bool:
     """Whether this process is one of several and not the first: it prints nothing and writes nothing."""
-    names = ("RANK", "SLURM_PROCID", "SUBMITIT_LOCAL_GLOBALID")
-    return int(next((os.environ[name] for name in names if os.environ.get(name)), 0)) > 0
+    try:
+        return given_ranks().rank > 0
+    except ConfigError:  # which is what this process is going to say
+        return False
 
 
 def start_processes(configs: Sequence[Config], arguments: Sequence[str]) -> int | None:
@@ -91,6 +103,7 @@ def start_processes(configs: Sequence[Config], arguments: Sequence[str]) -> int 
                 f"strategy.num_nodes={strategy.num_nodes}, but this machine is one: start the processes on all nodes "
                 "by srun or torchrun, or take hydra/launcher=slurm."
             )
+        _device(strategy, TrainerSettings(**configs[0]["trainer"]), strategy.devices - 1)
         return launch([sys.executable, "-m", "secateur", "run", *arguments], strategy.num_processes)
     return None
 
@@ -147,8 +160,14 @@ def together(config: Config) -> Iterator[None]:
     strategy: Strategy = build(config["strategy"])
     ranks = given_ranks()
     _check_size(strategy, ranks)
-    if not isinstance(strategy, DataParallel) or (ranks.size == 1 and not strategy.sharded):
+    if not isinstance(strategy, DataParallel):
         yield
+        return
+    if ranks.size == 1:
+        group = Group()
+        group.device = torch.device("cpu") if strategy.accelerator == "cpu" else None
+        with use(group):
+            yield
         return
     from secateur.training.processes import joined
 

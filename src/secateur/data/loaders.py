@@ -151,7 +151,7 @@ class ImageLoader(ABC):
             drawn = settings.augmentation.draw(len(settings.labels), height, width, settings.seed, epoch)
             table = drawn.to(settings.device)
         for sample_id, pixels in self._pixels(epoch, batches):
-            parameters = table.rows(sample_id) if table is not None else None
+            parameters = table.rows(sample_id) if table is not None and len(sample_id) else None
             if settings.augmentation is not None and parameters is not None:
                 pixels = settings.augmentation.apply_pixels(pixels, parameters, self._workspace)
             images = self._normalize(pixels)

@@ -60,6 +60,8 @@ class Decoder:
                     f"are {shape[2]}x{shape[1]}. Set data.image_size to resize them all."
                 )
             decoded.append(pixels)
+        if not decoded:  # a slice of a batch of fewer samples than there are processes
+            return torch.empty(0, *shape, dtype=torch.uint8) if out is None else out
         return torch.stack(decoded, out=out)
 
 

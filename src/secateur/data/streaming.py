@@ -101,7 +101,7 @@ class _Decoding(Dataset[Tensor | str]):
     def __getitem__(self, request: tuple[int, Tensor]) -> Tensor | str:
         epoch, sample_ids = request
         try:
-            if self.crop_seed is None:
+            if self.crop_seed is None or not len(sample_ids):
                 return self.decoder.stack(self.images, sample_ids.tolist(), self.shape)
             seeds = [stream_seed(self.crop_seed, STAGE, epoch, row) for row in sample_ids.tolist()]
             with torch.random.fork_rng(devices=[]):

@@ -136,6 +136,8 @@ def _normalizing(config: Config) -> Config:
 
     The number of processes changes nothing else about a result than rounding, so it enters no key.
     """
+    if config.get("strategy") is None:  # recorded before there was a choice
+        return {}
     strategy: Strategy = build(config["strategy"])
     divided = strategy.num_processes > 1 and not strategy.sync_batchnorm
     return {"batchnorm_slices": strategy.num_processes} if divided else {}

@@ -3,7 +3,7 @@
 from typing import Any
 
 from secateur.core.errors import ConfigError
-from secateur.pipeline.config import Config, build, method_class, targets
+from secateur.pipeline.config import Config, build, targets
 from secateur.training.strategy import Strategy
 
 
@@ -14,7 +14,7 @@ def check_strategy(config: Config) -> Strategy:
         ConfigError: it cannot work with what else was asked for.
     """
     strategy: Strategy = build(config["strategy"])
-    if strategy.num_processes == 1 and not getattr(strategy, "sharded", False):
+    if strategy.num_processes == 1:
         return strategy
     if getattr(strategy, "accelerator", None) == "cpu" and config["trainer"]["accelerator"] == "gpu":
         raise ConfigError("strategy.accelerator=cpu computes on CPUs, but trainer.accelerator=gpu: take strategy=ddp.")
@@ -30,8 +30,6 @@ def check_strategy(config: Config) -> Strategy:
 
 def _check_sharded(config: Config) -> None:
     """Check what reads a network from outside its training step, or its weights one by one."""
-    if method_class(config).reads & {"score"} and config["scoring"]["record"] != "train_forward":
-        raise ConfigError("strategy=fsdp cannot run scoring.record=eval_pass: take scoring.record=train_forward.")
     if "optim" in config["method"]:
         raise ConfigError("strategy=fsdp cannot divide AdaPruner's mask, one number per sample: take strategy=ddp.")
     for key, node in _paradigms(config).items():
@@ -40,6 +38,10 @@ def _check_sharded(config: Config) -> None:
     for path, node in targets(config):
         if node.get("grad_clip_norm") is not None:
             raise ConfigError(f"strategy=fsdp cannot clip by {path}.grad_clip_norm: set it to null.")
+        if node.get("decay_norm_and_bias") is False:
+            raise ConfigError(
+                f"strategy=fsdp cannot tell biases from other weights, which {path}.decay_norm_and_bias=false needs."
+            )
 
 
 def _paradigms(config: Config) -> dict[str, Any]:

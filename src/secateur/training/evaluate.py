@@ -13,6 +13,7 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 from secateur.core.group import Group, current
 from secateur.data.batch import Batch
 from secateur.models.backbone import Backbone
+from secateur.training.sharded import whole
 
 # (normalized images [B, C, H, W], labels [B], number of the batch) -> images of the same shape to predict instead
 InputAttack = Callable[[Tensor, Tensor, int], Tensor]
@@ -72,7 +73,7 @@ def forward_pass(
             logits = model.head(features)
         return Forward(Batch(x, y, sample_id), logits.float(), features.float())
 
-    with evaluating(model):
+    with whole(), evaluating(model):
         if current().size == 1:
             yield from (run(number, batch) for number, batch in enumerate(loader))
         else:

@@ -23,6 +23,7 @@ from secateur.core.group import current, is_rank_zero
 from secateur.data.batch import Batch
 from secateur.training import together
 from secateur.training.metrics import EpochMetrics
+from secateur.training.sharded import Whole
 
 IGNORED_WARNINGS = (
     ".*does not have many workers.*",
@@ -107,7 +108,8 @@ def fit(
         save_top_k=1,
         enable_version_counter=False,
     )
-    every = [*together.callbacks(), *callbacks, _SetEpoch(loader), saver]
+    weights = Whole()
+    every = [*together.callbacks(), *callbacks, _SetEpoch(loader), weights, saver]
     trainer = _trainer(module, settings, folder, every, max_epochs, reload_every_epoch=reload_every_epoch)
     last = folder / "checkpoints" / "last.ckpt"
     resumes = current().from_zero(last.is_file)
@@ -120,6 +122,7 @@ def fit(
             signal.signal(signal.SIGINT, signal.default_int_handler)
             raise KeyboardInterrupt from error
         raise
+    weights.restore(module)
     return trainer
 
 
