@@ -149,13 +149,16 @@ def test_a_row_says_what_is_wrong_with_its_cell(payload_of, comparison, record):
         ("below random", "bad", "below"),
         ("undecided: interval too wide", "open", "undecided"),
         ("no random run", "open", "no random run"),
+        ("above random, but not after Holm", "open", "(above)"),
     ],
-    ids=["above", "ties", "below", "undecided", "none"],
+    ids=["above", "ties", "below", "undecided", "none", "not after Holm"],
 )
 def test_verdicts_are_colored_by_what_they_say(payload_of, comparison, words, tone, verdict):
     made = payload_of(comparison(seeds=[0, 1]))
+    words, _, weak = words.partition(", but")
     for cell in made["cells"].values():
         cell["verdict_baseline"] = words
+        cell["vs_baseline"] = {"mean": 0.1, "high": 0.2, "n": 3, "survives_holm": False if weak else None}
     shown = columns(made)
     against = next(n for n, column in enumerate(shown) if column.header == "vs random")
     assert {(line.entries[against].tone, line.entries[against].verdict) for line in lines(made, shown)} == {
