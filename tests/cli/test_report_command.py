@@ -39,6 +39,22 @@ def test_output_and_several_paths(tmp_path, capsys, monkeypatch):
     assert "lacks" not in capsys.readouterr().out
 
 
+def test_formats_are_lists_of_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    leave_runs(tmp_path / "runs")
+    assert report(["runs", "--output", "out", "--format", "csv,latex", "--figure-format", "pdf"]) == 0
+    found = sorted(path.name for path in (tmp_path / "out").rglob("*.*"))
+    assert found == ["accuracy_digits-small-cnn.pdf", "cost_digits-small-cnn.pdf", "results.csv", "results.tex"]
+
+
+def test_what_is_missing_is_named_on_the_terminal(tmp_path, capsys):
+    leave_runs(tmp_path / "runs")
+    (tmp_path / "runs" / "random1" / "run.json").unlink()
+    assert report([str(tmp_path / "runs"), "--output", str(tmp_path / "out"), "--format", "csv"]) == 0
+    out = capsys.readouterr().out
+    assert "problems: 1 missing\n  missing: random, 50 % pruned, seed 1: 2 of 3 seeds are there" in out
+
+
 def test_long_lists_are_cut_on_the_terminal_only(tmp_path, capsys):
     leave_runs(tmp_path / "runs")
     for number in range(30):
@@ -56,6 +72,8 @@ def test_long_lists_are_cut_on_the_terminal_only(tmp_path, capsys):
         (["nowhere"], "nowhere does not exist."),
         (["empty"], "no run record found."),
         (["runs", "--baseline", "x"], "no finished run of baseline 'x'; there are full, random."),
+        (["runs", "--format", "html,docx"], "unknown format 'docx'; there are html, csv, latex, markdown."),
+        (["runs", "--figure-format", "gif"], "unknown figure format 'gif'; there are svg, pdf, png."),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys, monkeypatch, arguments, message):

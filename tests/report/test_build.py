@@ -1,7 +1,9 @@
 import csv
 import io
+import re
 import time
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,7 @@ from secateur.core.errors import ConfigError, DataError
 from secateur.core.record import save_record
 from secateur.report.build import build_report
 from secateur.report.export import to_csv, to_latex, to_markdown
+from secateur.report.ranks import with_ranks
 
 
 class Checker(HTMLParser):
@@ -65,10 +68,10 @@ def test_the_page_stands_alone_and_names_what_is_missing(tmp_path, write, compar
         "<b>disk & all</b>",
         "cut",
         "may be truncated",
-        "adapruner at 50 % lacks seed",
+        "adapruner, 50 % pruned, seed 1",
     ):
         assert expected in text
-    assert sorted(left.kind for left in result.left_out) == ["failed", "unreadable"]
+    assert {problem.kind for problem in result.problems} == {"damaged", "failed", "missing"}
 
 
 def test_csv_has_every_number(rows_of, comparison):
@@ -90,6 +93,53 @@ def test_latex_is_escaped_and_balanced(rows_of, comparison, record):
     assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 1
     assert r"$-$4.8 $\pm$ 0.3 below" in text
     assert "±" not in "".join(line for line in text.splitlines() if not line.startswith("%"))
+
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize(("name", "write_table"), [("results.md", to_markdown), ("results.tex", to_latex)])
+def test_tables_are_those_that_were_looked_at(rows_of, comparison, record, name, write_table):
+    """After a wanted change: look at the difference, then write the new text into tests/report/golden."""
+    classes = {"metrics__worst_class_accuracy": 0.8}
+    tricky = [record("score", "a_b%&#", seed=seed, accuracy=0.9, **classes) for seed in range(3)]
+    alone = record("rs2", seed=0, accuracy=0.5, data__name="svhn")
+    rows = with_ranks(rows_of([*comparison(ratios=(0.3, 0.5)), *tricky, alone]))
+    assert write_table(rows, "random") == (GOLDEN / name).read_text(encoding="utf-8")
+
+
+def test_no_bold_number_is_without_its_n(rows_of, comparison):
+    rows = with_ranks(rows_of(comparison()))
+    bold = re.findall(r"\*\*(.*?)\*\*", to_markdown(rows, "random"))
+    assert len(bold) == 4  # one per ratio
+    assert all(re.fullmatch(r"\d+\.\d ± \d+\.\d \(3\)", text) for text in bold)
+
+
+@pytest.mark.parametrize(
+    ("formats", "figures", "files"),
+    [
+        (["html"], [], ["report.html"]),
+        (["csv", "latex"], [], ["results.csv", "results.tex"]),
+        (
+            ["markdown"],
+            ["pdf"],
+            ["figures/accuracy_digits-small-cnn.pdf", "figures/cost_digits-small-cnn.pdf", "results.md"],
+        ),
+    ],
+    ids=["page", "tables", "a figure"],
+)
+def test_only_what_is_asked_for_is_written(tmp_path, write, comparison, formats, figures, files):
+    build_report([write(comparison(seeds=[0]))], tmp_path / "out", formats=formats, figure_formats=figures)
+    found = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
+    assert found == files
+
+
+def test_unknown_formats_are_an_error(tmp_path, write, record):
+    root = write([record()])
+    with pytest.raises(ConfigError, match="unknown format 'docx'; there are html, csv, latex, markdown"):
+        build_report([root], tmp_path / "out", formats=["docx"])
+    with pytest.raises(ConfigError, match="unknown figure format 'gif'; there are svg, pdf, png"):
+        build_report([root], tmp_path / "out", figure_formats=["gif"])
 
 
 def test_markdown_has_as_many_cells_in_every_line(rows_of, comparison):
@@ -123,9 +173,9 @@ def test_two_thousand_records_take_seconds(tmp_path, write, comparison):
     records = comparison(ratios=ratios, seeds=range(27), config=config)
     assert len(records) > 2000
     root = write(records)
-    start = time.perf_counter()
+    start = time.process_time()
     result = build_report([root], tmp_path / "out")
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20
     assert len(result.rows) == 4 * len(ratios) + 1
     assert all(row.accuracy.n == 27 for row in result.rows)
 

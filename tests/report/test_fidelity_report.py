@@ -103,9 +103,9 @@ def test_the_terminal_counts_masks_in_one_line(tmp_path, write, predicted, capsy
 
 def test_fifty_runs_take_seconds(tmp_path, write, predicted):
     root = write([record for _ in range(3) for record in several(predicted)][:50])
-    start = time.perf_counter()
+    start = time.process_time()
     build_report([root], tmp_path / "out")
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_the_end_of_a_run_that_made_a_mask_only(write, predicted, capsys):

@@ -65,16 +65,10 @@ def rows(write, record):
 
 
 def test_every_figure_is_there_and_equal_runs_give_equal_bytes(tmp_path, rows):
-    formats = ("svg", "pdf")
-    first, second = (save_figures(rows, tmp_path / name, formats=formats) for name in "ab")
+    first, second = (save_figures(rows, tmp_path / name, formats=["svg"]) for name in "ab")
     assert [figure.kind for figure in first] == KINDS
     for one, two in zip(first, second, strict=True):
-        assert tuple(one.files) == formats
-        for name in formats:
-            assert one.files[name].read_bytes() == two.files[name].read_bytes(), (one.id, name)
-    pdf = first[0].files["pdf"].read_bytes()
-    assert b"/CreationDate" not in pdf
-    assert b"atplotlib" not in pdf
+        assert one.files["svg"].read_bytes() == two.files["svg"].read_bytes(), one.id
     assert all(figure.caption and figure.title and figure.table == "digits, small_cnn" for figure in first)
 
 
@@ -257,6 +251,14 @@ def test_ratios_are_chosen_from_low_to_high(rows_of, record, count, chosen):
 
 def test_text_can_be_read_on_its_color():
     assert [text_color((value, value, value)) for value in (0.0, 1.0)] == ["white", "black"]
+
+
+@pytest.mark.parametrize("kind", ["pdf", "png"])
+def test_other_formats_are_the_same_every_time(tmp_path, rows, kind):
+    (first,), (second,) = (save_figure(overlap_figure(rows), tmp_path / name, [kind]) for name in "ab")
+    assert first.read_bytes() == second.read_bytes()
+    assert b"/CreationDate" not in first.read_bytes()
+    assert b"atplotlib" not in first.read_bytes()
 
 
 def test_a_format_that_is_not_asked_for_is_not_written(tmp_path, rows):

@@ -52,3 +52,23 @@ def test_robust_accuracy_has_a_column_where_a_run_has_it(rows_of, record):
     (line,) = [line for line in text.splitlines() if line.split()[:1] == ["full"]]
     assert line.split() == ["full", "-", "100", "%", "90.0", "(1)", "-", "1.00"]
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_a_difference_that_does_not_survive_holm_is_in_parentheses(rows_of, record):
+    values = {"random": (0.900, 0.901, 0.902), "good": (0.950, 0.951, 0.9525), "fair": (0.905, 0.912, 0.909)}
+    records = [
+        record(*(("random", None) if score == "random" else ("score", score)), seed=seed, accuracy=value)
+        for score, members in values.items()
+        for seed, value in enumerate(members)
+    ]
+    records += [
+        record("score", f"s{i}", seed=seed, accuracy=0.9 + (seed - 1) / 100) for i in range(3) for seed in range(3)
+    ]
+    rows = {row.label: row for row in rows_of(records)}
+    assert rows["fair"].vs_baseline.p_t < 0.05 < rows["fair"].vs_baseline.p_holm
+    lines = {
+        line.split()[0]: " ".join(line.split()) for line in printed(list(rows.values())).splitlines() if "%" in line
+    }
+    assert "(above)" in lines["fair"]
+    assert " above" in lines["good"]
+    assert "(above)" not in lines["good"]

@@ -13,6 +13,14 @@ METRICS = {
     "robust_accuracy": "accuracy on attacked test images",
 }
 PRIVATE = ("host",)  # of no use to a reader
+DESIGNS = {
+    "tied": "not to be told apart: each run has a mask and a training seed of its own",
+    "crossed": "every mask with every training seed",
+    "nested": "several training seeds per mask",
+    "training only": "one mask, several training seeds",
+    "masks only": "one training seed, several masks",
+    "incomplete": "too few combinations of seeds to tell it apart",
+}
 
 
 def script_data(payload: Mapping[str, Any], relative: RelativePaths) -> dict[str, Any]:
@@ -154,7 +162,7 @@ def cell_facts(cell: Mapping[str, Any], baseline: str) -> list[tuple[str, str]]:
     facts += [
         ("kept", percent(cell["keep_fraction"])),
         ("seeds", f"{', '.join(map(str, cell['seeds']))}; {cell['num_masks']} different masks or score seeds"),
-        ("spread", spread_text(cell["spread"])),
+        ("sd by source", spread_text(cell["spread"])),
         ("cost", f"{ratio_text(cell['cost_vs_full'])} full trainings"),
         ("cost if the mask is reused", f"{ratio_text(cell['cost_vs_full_amortized'])} full trainings"),
     ]
@@ -175,14 +183,16 @@ def _comparison(difference: Mapping[str, Any] | None, words: str) -> str:
 
 
 def spread_text(spread: Mapping[str, Any]) -> str:
-    """Return the standard deviations over training and score seeds in points, and how the seeds were set."""
-    known = [(name, spread.get(f"{name}_sd")) for name in ("train", "score", "residual")]
-    said = [
-        f"{name} seeds {100 * sd:.2f} points" if name != "residual" else f"rest {100 * sd:.2f} points"
-        for name, sd in known
-        if sd is not None
-    ]
-    return f"sd over {', '.join(said)} ({spread['design']})" if said else str(spread["design"])
+    """Return the standard deviations by source in points, and how the seeds were set.
+
+    Example:
+        >>> spread_text({"design": "masks only", "train_sd": None, "score_sd": 0.01, "residual_sd": None})
+        'between masks 1.00 points (one training seed, several masks)'
+    """
+    sources = {"train_sd": "between training seeds", "score_sd": "between masks", "residual_sd": "unexplained"}
+    said = [f"{name} {100 * spread[key]:.2f} points" for key, name in sources.items() if spread[key] is not None]
+    design = DESIGNS.get(spread["design"], spread["design"])
+    return f"{', '.join(said)} ({design})" if said else str(design)
 
 
 def metrics_of(curves: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:

@@ -33,7 +33,7 @@ def gallery_data(payload: Mapping[str, Any], budget: int = BUDGET) -> dict[str, 
         try:
             ranked = read_ranked(Path(run["path"]), run["fingerprint"])
         except SecateurError as error:
-            notes.append(f"{where_text(cell)}: {why_not(error)}")
+            notes.append(f"{where_text(cell)}: {why_not(error).replace(run['path'] + '/', '')}")
             continue
         masks[position] = _Mask(payload, cell, run, ranked, pools.of(run, ranked), images).entry()
     if len(masks) + len(notes) < len(pairs):

@@ -169,6 +169,8 @@ def _against(header: str, reference: str, key: str) -> Column:
         tone, word = _tone(words), _word(words).removesuffix(f" {reference}")
         if difference is None:
             return Entry("", verdict=word, tone=tone)
+        if difference["survives_holm"] is False and word in ("above", "below"):
+            tone, word = "open", f"({word})"
         mean = f"{round(100 * difference['mean'], 1) + 0.0:+.1f}"
         half = "" if difference["high"] is None else f" ± {100 * (difference['high'] - difference['mean']):.1f}"
         return Entry(mean + half, f"n = {difference['n']}", repr(difference["mean"]), tone, word)

@@ -36,17 +36,18 @@ function runTable(runs) {
   ]);
 }
 
+// The settings of a cell; where its runs differ (by a seed, say) all their values.
 function settings(cell) {
-  const complete = cell.settings.map((key) => Object.entries({ ...DATA.usual, ...DATA.settings[key] }).filter(([, value]) => value !== null).sort(([a], [b]) => (a < b ? -1 : 1)));
+  const each = cell.settings.map((key) => ({ ...DATA.usual, ...DATA.settings[key] }));
+  const names = [...new Set(each.flatMap(Object.keys))].sort();
+  const said = names.map((name) => [name, [...new Set(each.map((one) => words(one[name] ?? null)))].join(" | ")]).filter(([, value]) => value !== "null");
   const varying = new Set(DATA.varying);
-  const own = complete.map((entries) => entries.filter(([name]) => varying.has(name)));
+  const own = said.filter(([name]) => varying.has(name));
+  const listed = (title, open, child) => make("details", { open }, [make("summary", { text: title }), child]);
   return [
     make("h3", { text: "Settings" }),
-    ...(varying.size ? [make("p", { class: "hint", text: "What is not the same in all runs of this report:" }), ...own.map(pairs)] : []),
-    ...complete.map((entries) => make("details", {}, [
-      make("summary", { text: `All ${entries.length} settings, as recorded (null left out)` }),
-      make("pre", { text: entries.map(([name, value]) => `${name}: ${words(value)}`).join("\n") }),
-    ])),
+    ...(own.length ? [listed(`${own.length} that are not the same in all runs of this report`, own.length <= 12, pairs(own))] : []),
+    listed(`All ${said.length}, as recorded (null left out)`, false, make("pre", { text: said.map(([name, value]) => `${name}: ${value}`).join("\n") })),
   ];
 }
 
