@@ -197,7 +197,10 @@ def locked(path: Path, what: str, say: Callable[[str], None]) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether somebody holds a file lock; one that this user may not try counts as held, one not there as free."""
+    """Whether somebody holds a file lock, without keeping it.
+
+    One that this user may not try counts as held; one that is not there, or on a file system without locks, as free.
+    """
     if not path.exists():
         return False
     try:
@@ -205,6 +208,8 @@ def is_held(path: Path) -> bool:
             return False
     except (Timeout, PermissionError):
         return True
+    except OSError:
+        return False
 
 
 def holder_of(path: Path) -> str:

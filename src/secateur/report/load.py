@@ -1,6 +1,5 @@
 """Find run.json records under some folders and read what a report needs; nothing broken is fatal."""
 
-import fcntl
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,10 +7,11 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from secateur.core.errors import DataError
+from secateur.core.manifest import FILE_NAME as MANIFEST
 from secateur.core.record import FILE_NAME, load_record
+from secateur.core.store import is_held
 from secateur.report.fidelity_run import FidelityRun, fidelity_run_of
 from secateur.report.run import Run, is_mask_only, runs_of
-from secateur.report.sweeps import FILE_NAME as MANIFEST
 from secateur.report.sweeps import Job, Sweep, load_sweep, sweep_folders, without_record
 
 MASK_ONLY: Final = "mask only"
@@ -156,15 +156,3 @@ def _finished(folder: Path) -> Mapping[str, Any] | LeftOut:
             return LeftOut(folder, "running", "its process still runs", record)
         return LeftOut(folder, "lost", "its process is gone; the same command goes on with it", record)
     return record if status == "finished" else LeftOut(folder, "damaged", f"status is {status!r}", record)
-
-
-def is_held(lock: Path) -> bool:
-    """Return whether a process holds a file lock, without keeping it for longer than it takes to look."""
-    try:
-        with lock.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # no lock file, or a file system that has no locks: nobody to wait for
-        return False
-    return False

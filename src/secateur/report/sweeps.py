@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from secateur.core.files import read_json
-
-FILE_NAME = "sweep.json"
+from secateur.core.manifest import FILE_NAME
 
 
 @dataclass(frozen=True)
