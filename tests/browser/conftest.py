@@ -121,6 +121,16 @@ def browser():
         chromium.close()
 
 
+@pytest.fixture(scope="session")
+def axe():
+    """The accessibility checker."""
+    try:
+        from axe_playwright_python.sync_playwright import Axe
+    except ImportError:
+        missing("axe-playwright-python")
+    return Axe()
+
+
 @pytest.fixture
 def look(browser, report):
     """Open the page in a fresh context; whatever it logs or asks for beside itself fails the test at its end."""

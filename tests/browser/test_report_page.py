@@ -190,17 +190,13 @@ def test_the_theme_is_remembered(look):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(look, scheme):
-    try:
-        from axe_playwright_python.sync_playwright import Axe
-    except ImportError:
-        pytest.importorskip("axe_playwright_python")
+def test_axe_finds_nothing_serious(look, axe, scheme):
     page = look(color_scheme=scheme)
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-    serious(Axe().run(page))
+    serious(axe.run(page))
     page.locator("#view").select_option("classes")
     page.locator("button.more").nth(5).click()
-    serious(Axe().run(page))
+    serious(axe.run(page))
 
 
 def serious(results):

@@ -27,6 +27,7 @@ def test_one_run_leaves_a_complete_record(program):
         assert hashlib.sha256((run_dir / name).read_bytes()).hexdigest() == digest
     assert {"mask.parquet", "scores.parquet", "metrics.csv"} <= set(record["artifacts"])
     assert (run_dir / "config.yaml").is_file()
+    assert {"scoring", "training"} <= set(record["provenance"]["stage_versions"])
 
 
 def test_the_files_load_and_agree_with_the_record(program):
