@@ -177,12 +177,13 @@ def test_a_file_cannot_be_taken_off_the_list(run_dir, verify):
 def test_other_versions_are_said_and_it_goes_on(run_dir, verify):
     def older(record):
         record["provenance"]["packages"]["torch"] = "1.0"
-        record["provenance"]["git"] = {"commit": "0" * 40, "dirty": False}
+        record["provenance"]["code"] = "0" * 64
 
     edit(run_dir / "run.json", older)
     code, out, _ = verify(run_dir, "--keep")
     assert code == 0
     assert "torch 1.0 then" in out
+    assert "the code's sha256 was 000000000000" in out
     (folder,) = {word for word in out.split() if "secateur-verify-" in word and word.endswith(run_dir.name)}
     assert (Path(folder) / "run.json").is_file()
     shutil.rmtree(Path(folder).parents[2])

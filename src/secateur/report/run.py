@@ -15,7 +15,6 @@ IGNORED = {
     *("train_final", "fidelity", "strategy"),
     *("data.root", "data.extra", "data.download", "data.num_workers", "data.resident", "data.resident_limit_gib"),
     *("trainer.accelerator", "trainer.num_threads", "trainer.evaluate_every", "trainer.checkpoint_every"),
-    *("trainer.devices", "trainer.num_nodes"),
 }
 # Keys that came later, at the value that leaves results as they were before.
 NEUTRAL = {"budget": "epochs", "relabel": False}

@@ -4,12 +4,14 @@ import os
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from secateur.core.code import package_sha256
 from secateur.core.group import current
 
 PACKAGES = (
@@ -28,10 +30,11 @@ PACKAGES = (
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
-    """Return versions, git state, platform, threads and device, as the record's ``provenance`` block."""
+    """Return versions, the code's hash, git state, platform, threads and device, as the record's ``provenance`` block."""
     return {
         "python": sys.version.split()[0],
         "packages": {name: _version(name) for name in PACKAGES},
+        "code": _code(),
         "git": _git(),
         "platform": platform.platform(),
         "host": platform.node(),
@@ -41,6 +44,12 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
     }
+
+
+@cache
+def _code() -> str:
+    """Return the hash of the package's Python files, as they were when this process first asked."""
+    return package_sha256()
 
 
 def _version(package: str) -> str | None:

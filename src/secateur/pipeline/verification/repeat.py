@@ -111,7 +111,10 @@ def circumstances(record: Mapping[str, Any], config: Config) -> Iterator[str]:
     for stage, version in (then.get("stage_versions") or {}).items():
         if VERSIONS.get(stage) != version:
             yield f"stage {stage} was version {version}, is {VERSIONS.get(stage)} now: its results changed on purpose"
-    if then.get("git") and now["git"] and then["git"] != now["git"]:
+    if known := then.get("code"):
+        if known != now["code"]:
+            yield f"the code's sha256 was {known[:12]}, is {now['code'][:12]} now"
+    elif then.get("git") and now["git"] and then["git"] != now["git"]:  # an older record
         yield f"the code was {_commit(then['git'])}, is {_commit(now['git'])} now"
     old, new = ({"Python": block.get("python"), **(block.get("packages") or {})} for block in (then, now))
     changed = [
