@@ -30,7 +30,7 @@ PACKAGES = (
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
-    """Return versions, the code's hash, git state, platform, threads and device, as the record's ``provenance`` block."""
+    """Return the record's ``provenance`` block: versions, the code's hash, git state, platform, threads and device."""
     return {
         "python": sys.version.split()[0],
         "packages": {name: _version(name) for name in PACKAGES},
