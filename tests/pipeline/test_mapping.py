@@ -63,6 +63,15 @@ def test_stored_features_have_the_means_of_another_pass_to_the_last_bit(context,
     assert (spent(context, "embeddings"), spent(context, "group_means")) == ([108], [0, 108])
 
 
+def test_what_is_forced_is_passed_once_all_the_same(tmp_path, monkeypatch):
+    context = context_of(tmp_path, "force=all")
+    passes, plain = [], embeddings.forward_pass
+    monkeypatch.setattr(embeddings, "forward_pass", lambda *args: passes.append(1) or plain(*args))
+    network = surrogate(context)
+    group_means(context, network, cluster_groups(context, network, 5, "lloyd"), 5, stored=True)
+    assert len(passes) == 1
+
+
 def test_means_by_class_keep_no_features(context):
     group_means(context, surrogate(context), class_groups(context), 10)
     assert (spent(context, "embeddings"), spent(context, "group_means")) == ([], [108])

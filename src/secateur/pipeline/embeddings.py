@@ -70,14 +70,15 @@ def stored_features(stage: StageResult) -> Iterator[Tensor]:
 
 def embeddings_stage(context: Context, network: StageResult) -> StageResult:
     """Pass the pool through a scoring network, or find it done; books the pass, once per run."""
+    first = not any(stage.stage == "embeddings" for stage in context.ledger.stages)  # who reads them twice pays once
     reads = {"model": context.config["model"], "numerics": numerics_key(context.config)}
     result = context.store.get(
         "embeddings",
         stage_key("embeddings", VERSION, reads, context.data.fingerprint, [network.path.name]),
         lambda folder: _embed(context, folder, network.path),
-        recompute=context.recompute,
+        recompute=context.recompute and first,
     )
-    if not any(stage.stage == "embeddings" for stage in context.ledger.stages):  # who reads them twice pays once
+    if first:
         context.book(result)
     return result
 
