@@ -164,7 +164,7 @@ class Lab:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=600,
         )
         self.out, self.err = done.stdout, done.stderr
         return done.returncode

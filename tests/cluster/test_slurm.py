@@ -65,7 +65,7 @@ def test_a_killed_and_a_preempted_job_end_in_the_same_results(slurm, lab, tmp_pa
     start_now(slurm, preempted)
     assert partial.is_dir()  # it was stopped midway, and has not begun again
 
-    cells = lab.settled(200)
+    cells = lab.settled(400)
     states = [cell["status"] for cell in cells]
     assert lab.secateur("sweep", "status", str(lab.sweep_dir())) == 0
     assert f"again: secateur sweep resume {lab.sweep_dir()}" in lab.out
@@ -87,21 +87,21 @@ def test_a_killed_and_a_preempted_job_end_in_the_same_results(slurm, lab, tmp_pa
 def test_other_code_is_refused_until_it_is_accepted(slurm, lab):
     quick = ("trainer.max_epochs=2", "compare_with=[]", "method=random", "name=code")
     hold = "+hydra.launcher.additional_parameters.hold=true"
-    assert lab.secateur("sweep", "submit", *quick, "seed=0,1", *LAUNCHER, hold) == 0, lab.err
+    assert lab.secateur("sweep", "submit", *quick, "seed=0", *LAUNCHER, hold) == 0, lab.err
     seeds = lab.repository / "src" / "secateur" / "core" / "seeds.py"
     seeds.write_text(seeds.read_text() + "\n# edited after the launch\n")
     for shown in slurm.jobs():
         subprocess.run(["scontrol", "release", shown], check=True)
-    cells = lab.settled(90)
-    assert [cell["status"] for cell in cells] == ["failed", "failed"]
-    assert all("secateur's code is not what this sweep was launched with" in cell["error"] for cell in cells)
+    cells = lab.settled(200)
+    assert [cell["status"] for cell in cells] == ["failed"]
+    assert "secateur's code is not what this sweep was launched with" in cells[0]["error"]
     assert not lab.records()
     resume = ("sweep", "resume", str(lab.sweep_dir()), "hydra/launcher=basic")
     assert lab.secateur(*resume) == 2
     assert "--accept-code" in lab.err
     assert lab.err.count("\n") == 1
     assert lab.secateur(*resume, "--accept-code") == 0, lab.err
-    assert [record["status"] for record in lab.records()] == ["finished", "finished"]
+    assert [record["status"] for record in lab.records()] == ["finished"]
 
 
 def test_nobody_waits_for_a_job_that_is_gone(slurm, tmp_path, monkeypatch, capsys):
