@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO ?=
 
-.PHONY: demo test test-fast lint types bench clean
+.PHONY: demo test test-fast lint types bench docs clean
 
 $(READY): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -34,6 +34,9 @@ bench: $(READY)  ## ratios measured in one run each; minutes
 	$(BIN)/python benchmarks/recording_overhead.py
 	$(BIN)/python benchmarks/neighbor_search.py
 	$(BIN)/python benchmarks/gnn_extrapolation.py --quick
+
+docs: $(READY)  ## the pages that are made from other files: docs/sweeps.md from the headers of sweeps/
+	$(BIN)/python -m secateur.pipeline.sweep_files > docs/sweeps.md
 
 clean:
 	rm -rf $(VENV) outputs/runs outputs/store outputs/reports outputs/hydra outputs/sweeps
