@@ -39,7 +39,7 @@ bench: $(READY)  ## ratios measured in one run each; minutes
 	$(BIN)/python benchmarks/gnn_extrapolation.py --quick
 
 docs: $(READY)  ## the pages that are made of other files: docs/sweeps.md and docs/cards
-	$(BIN)/python docs/make_sweeps.py
+	$(BIN)/python -m secateur.pipeline.sweep_files > docs/sweeps.md
 	$(BIN)/python docs/cards/make.py
 
 clean:

@@ -86,8 +86,8 @@ def test_bad_input_is_the_same_line_as_of_run(cost, capsys, tmp_path, arguments)
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ("-m ratio=r30,r50", "one configuration"),
-        ("sweeps=demo/digits", "one configuration"),
+        ("-m ratio=r30,r5", "ratio has no option 'r5'"),
+        ("sweeps=demo/digit", "did you mean 'demo/digits'"),
         ("--cfg job", "secateur run --cfg job"),
         ("method=mask method.path=nowhere", "not a file"),
     ],

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from secateur.cli import ranks
-from secateur.cli.ranks import ONE, Ranks, given_ranks, is_follower, start_processes, together
+from secateur.cli.ranks import ONE, Ranks, check_sweep, given_ranks, is_follower, start_processes, together
 from secateur.core.errors import ConfigError
 from secateur.core.group import current
 from secateur.training.fit import TrainerSettings
@@ -99,54 +99,53 @@ def test_half_an_environment_is_refused(environment):
 
 
 def test_this_command_is_started_once_per_process(launched):
-    assert start_processes(configs(ddp(devices=3)), ["seed=1"], None) == 7
+    assert start_processes(configs(ddp(devices=3)), ["seed=1"]) == 7
     assert launched == [([sys.executable, "-m", "secateur", "run", "seed=1"], 3)]
 
 
 @pytest.mark.parametrize("strategy", [SINGLE, ddp(devices=1)], ids=["single", "one device"])
 def test_one_process_is_this_one(launched, strategy):
-    assert start_processes(configs(strategy), [], None) is None
+    assert start_processes(configs(strategy), []) is None
     assert launched == []
 
 
 @pytest.mark.parametrize("values", [PLACE, SLURM], ids=["torchrun", "srun"])
 def test_nothing_is_started_where_all_are_there(launched, environment, values):
     environment(values)
-    assert start_processes(configs(ddp(devices=2, num_nodes=2)), [], None) is None
+    assert start_processes(configs(ddp(devices=2, num_nodes=2)), []) is None
     assert launched == []
 
 
 def test_other_nodes_cannot_be_started_from_here(launched):
     with pytest.raises(ConfigError, match=r"strategy\.num_nodes=2, but this machine is one: start .* by srun or"):
-        start_processes(configs(ddp(devices=2, num_nodes=2)), [], None)
+        start_processes(configs(ddp(devices=2, num_nodes=2)), [])
     assert launched == []
 
 
 def test_a_slurm_step_of_one_task_starts_no_second_one(launched, environment):
     environment({**SLURM, "SLURM_STEP_NUM_TASKS": "1"})
     with pytest.raises(ConfigError, match="is 2, but 1 processes were started"):
-        start_processes(configs(ddp(devices=2)), [], None)
+        start_processes(configs(ddp(devices=2)), [])
     assert launched == []
 
 
 # -- sweeps --------------------------------------------------------------------------------------------------------
 
 
-def test_a_sweep_in_one_process_is_refused(launched):
+def test_a_sweep_in_one_process_is_refused():
     with pytest.raises(ConfigError, match=r"jobs of 2 processes each: .*submitit_local .*tasks_per_node=2"):
-        start_processes(configs(SINGLE, ddp(devices=2)), [], BASIC)
-    assert launched == []
+        check_sweep(configs(SINGLE, ddp(devices=2)), BASIC)
 
 
-def test_a_sweep_of_single_processes_is_not(launched):
-    assert start_processes(configs(SINGLE, ddp(devices=1)), [], BASIC) is None
+def test_a_sweep_of_single_processes_is_not():
+    check_sweep(configs(SINGLE, ddp(devices=1)), BASIC)
 
 
 @pytest.mark.parametrize(("tasks", "nodes"), [(2, 2), (1, 1), (4, 1)])
 def test_the_launcher_of_a_sweep_must_start_as_many(tasks, nodes):
     with pytest.raises(ConfigError, match=f"starts {tasks} processes on each of {nodes} nodes, but strategy"):
-        start_processes(configs(ddp(devices=2)), [], {"tasks_per_node": tasks, "nodes": nodes})
-    assert start_processes(configs(ddp(devices=2)), [], {"tasks_per_node": 2, "nodes": 1}) is None
+        check_sweep(configs(ddp(devices=2)), {"tasks_per_node": tasks, "nodes": nodes})
+    check_sweep(configs(ddp(devices=2)), {"tasks_per_node": 2, "nodes": 1})
 
 
 def test_the_command_line_refuses_it_before_anything_is_written(program):

@@ -1,22 +1,27 @@
 """``secateur cost``: what a run will cost and when it pays, before anything is trained."""
 
+import json
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from omegaconf import DictConfig
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from secateur.cli.console import make_console
 from secateur.cli.errors import BAD_INPUT, message
-from secateur.cli.preflight import compose_one, known_keys, parse
+from secateur.cli.preflight import NO_PARAMS, compose_jobs, known_keys, parse, preflight
 from secateur.core.errors import ConfigError
+from secateur.core.hashing import canonical_json
 from secateur.pipeline.break_even import equal_cost, share, verdict
 
 if TYPE_CHECKING:
+    from secateur.data.prepared import PreparedData
     from secateur.pipeline.context import Context
     from secateur.pipeline.forecast import Forecast
     from secateur.pipeline.memory import Held
@@ -24,8 +29,9 @@ if TYPE_CHECKING:
 HELP = """\
 usage: secateur cost [OVERRIDES]
 
-Takes what `secateur run` takes, for one configuration, and says what it would cost: every stage in units of one full
-training, when it pays, what else the same cost would buy, and how much memory the large tensors take.
+Takes what `secateur run` takes and says what it would cost: every stage in units of one full training, when it pays,
+what else the same cost would buy, and how much memory the large tensors take. Of a sweep (-m, sweeps=PAPER/TABLE) it
+says what each configuration costs, and what all of them cost together when what they share is computed once.
 It opens the data set, but trains nothing and writes nothing. What a store holds already is counted as if it did not.
 """
 HEADERS = ("stage", "samples forward", "samples backward", "share of one full training")
@@ -61,7 +67,15 @@ def _plan(parsed: Namespace, console: Console) -> None:
     from secateur.pipeline.memory import memory_plan
 
     make_importable(parsed.config_dir)
-    context = _context(parsed)
+    overrides = preflight(parsed)
+    jobs = compose_jobs(parsed, overrides)
+    if NO_PARAMS in overrides:
+        from secateur.cli.cost_sweep import plan_sweep
+
+        plan_sweep(jobs, _context, console)
+        return
+    (job,) = jobs
+    context, _ = _context(job.cfg, job.choices)
     planned, held = forecast(context), memory_plan(context)
     console.print(_title(context))
     console.print(_stages(planned))
@@ -73,22 +87,39 @@ def _plan(parsed: Namespace, console: Console) -> None:
     console.print(MEMORY_NOTE, markup=False)
 
 
-def _context(parsed: Namespace) -> "Context":
-    """Return a run that has not started; its messages go nowhere."""
+def _context(cfg: DictConfig, choices: Mapping[str, str]) -> "tuple[Context, str]":
+    """Return a run that has not started, whose messages go nowhere, and its key."""
     from secateur.core.store import Store
-    from secateur.data.prepare import prepare
-    from secateur.pipeline.config import build, canonical, resolve
+    from secateur.pipeline.config import canonical, resolve, run_key, without_idle_variant
     from secateur.pipeline.context import Context
-    from secateur.pipeline.downstream import prepare_downstream
     from secateur.pipeline.paths import store_folder
 
-    cfg, choices = compose_one(parsed)
-    config = canonical(resolve(cfg))
+    config = without_idle_variant(canonical(resolve(cfg)), choices)
     silent = Console(quiet=True)
     store = Store(store_folder(config["paths"]["output_dir"]), silent.print)
-    data = prepare(build(config["data"]))
-    downstream = prepare_downstream(build(config["downstream"]), data) if config["downstream"] else None
-    return Context(config, data, store, silent, choices, downstream)
+    data = _prepared(canonical_json(config["data"]))
+    downstream = _downstream(canonical_json(config["downstream"]), data) if config["downstream"] else None
+    fingerprints = [part.fingerprint for part in (data, downstream) if part is not None]
+    key = run_key(config, "+".join(fingerprints), {})
+    return Context(config, data, store, silent, choices, downstream), key
+
+
+@lru_cache(maxsize=2)
+def _prepared(node: str) -> "PreparedData":
+    """Open a data set; the jobs of a sweep share it."""
+    from secateur.data.prepare import prepare
+    from secateur.pipeline.config import build
+
+    return prepare(build(json.loads(node)))
+
+
+@lru_cache(maxsize=2)
+def _downstream(node: str, source: "PreparedData") -> "PreparedData":
+    """Open a downstream set for a source; the jobs of a sweep share it."""
+    from secateur.pipeline.config import build
+    from secateur.pipeline.downstream import prepare_downstream
+
+    return prepare_downstream(build(json.loads(node)), source)
 
 
 def _title(context: "Context") -> str:

@@ -2,7 +2,8 @@
 
 import argparse
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from dataclasses import dataclass
+from itertools import chain, product
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -12,12 +13,14 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from secateur.core.errors import ConfigError
 from secateur.pipeline.config import Config
 from secateur.pipeline.paths import CONF, SWEEPS
 from secateur.pipeline.validate import validate
+
+NO_PARAMS = "hydra.sweeper.params=null"  # last of a sweep's overrides: all swept keys are among them
 
 
 def parse(arguments: Sequence[str], program: str = "secateur run") -> argparse.Namespace:
@@ -77,7 +80,7 @@ def preflight(parsed: argparse.Namespace, seen: list[Config] | None = None) -> l
     return [
         *(_for_jobs(text) if text in late else text for text in plain),
         *swept.values(),
-        "hydra.sweeper.params=null",
+        NO_PARAMS,
     ]
 
 
@@ -98,21 +101,39 @@ def sweep_node(parsed: argparse.Namespace, overrides: Sequence[str]) -> DictConf
     return cfg if parsed.multirun or cfg.hydra.mode == RunMode.MULTIRUN else None
 
 
-def compose_one(parsed: argparse.Namespace) -> tuple[DictConfig, dict[str, str]]:
-    """Check a command's one configuration; return it, and the option that each group was set to.
+@dataclass(frozen=True)
+class Job:
+    """One configuration that a command asks for.
 
-    Raises:
-        ConfigError: it cannot work, or the command asks for many.
+    Attributes:
+        cfg: the configuration, without Hydra's node.
+        choices: the option that each group was set to.
+        overrides: the values it has of the keys that a sweep varies.
     """
-    overrides = preflight(parsed)
+
+    cfg: DictConfig
+    choices: dict[str, str]
+    overrides: tuple[str, ...]
+
+
+def compose_jobs(parsed: argparse.Namespace, overrides: Sequence[str]) -> Iterator[Job]:
+    """Yield every job that a command would launch; one, where it is no sweep.
+
+    Args:
+        parsed: the command.
+        overrides: what :func:`preflight` returned.
+    """
+    given = [text for text in overrides if text != NO_PARAMS]
+    plain, swept = ([text for text in given if _is_sweep(text) == which] for which in (False, True))
+    values = {_key(text): _values(text) for text in swept}
     with initialize_config_dir(version_base="1.3", config_dir=str(_config_dir(parsed))):
-        plain = [text for text in overrides if not _is_sweep(text)]
-        hydra = compose(_config_name(parsed), plain, return_hydra_config=True).hydra
-        if parsed.multirun or hydra.mode == RunMode.MULTIRUN:
-            raise ConfigError("this takes one configuration: leave out -m and sweeps=, and give every key one value.")
-        cfg = compose(_config_name(parsed), overrides)
+        for combination in product(*values.values()):
+            cfg = compose(_config_name(parsed), [*plain, *combination], return_hydra_config=True)
+            choices = dict(cfg.hydra.runtime.choices)
+            with open_dict(cfg):
+                del cfg["hydra"]
+            yield Job(cfg, choices, tuple(text for text in combination if len(values[_key(text)]) > 1))
     GlobalHydra.instance().clear()
-    return cfg, dict(hydra.runtime.choices)
 
 
 def known_keys() -> list[str]:
