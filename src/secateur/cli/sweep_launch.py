@@ -154,7 +154,8 @@ def _launcher(folder: Path, manifest: Manifest, frozen: Frozen, task: TaskFuncti
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
     ours = [frozen.search_path, "hydra.mode=MULTIRUN", f"hydra.sweep.dir='{folder}'"]
-    overrides = [*ours, *manifest.hydra, *manifest.common()]  # the jobs' own come when each of them composes
+    # With the first job's values: all keys that are set for the sweep exist. Each job composes with its own later.
+    overrides = [*ours, *manifest.hydra, *manifest.cells[0].overrides]
     cfg = hydra.compose_config(manifest.config_name, overrides, RunMode.MULTIRUN, with_log_configuration=True)
     check_launcher(cfg.hydra.launcher)
     context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(cfg))

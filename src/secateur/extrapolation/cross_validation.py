@@ -107,6 +107,7 @@ class CrossValidated:
         ConfigError: there are no candidates, a grid does not fit them, or a setting is out of range.
 
     Example:
+        >>> import torch
         >>> class Zero:
         ...     needs = frozenset()
         ...     def predict(self, inputs):
