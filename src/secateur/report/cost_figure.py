@@ -104,7 +104,7 @@ def _set_axes(axes: Axes, rows: Sequence[Row]) -> None:
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_minor_formatter(NullFormatter())
     else:
-        span = max(*costs, 1.0) - min(costs)
+        span = max(*costs, 1.0) - min(costs) or 1.0  # full data alone cost 1
         axes.set_xlim(max(0.0, min(costs) - 0.15 * span), max(*costs, 1.0) + 0.05 * span)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_major_formatter(PERCENT)
