@@ -4,7 +4,6 @@ import pickle  # noqa: TID251 (between the processes of one job; never a file)
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from secateur.core.group import Group, use
 from secateur.core.record import one_line
 from secateur.training.strategy import DataParallel
 
-POLL_SECONDS = 1.0
+POLL_SECONDS = 0.25
 FAILURE = "failure"
 LOST = ("gloo", "nccl", "connection", "broken pipe", "socket")
 
@@ -29,8 +28,8 @@ class TorchGroup(Group):
     """Processes joined by ``torch.distributed``.
 
     Tensors travel by collectives (gloo between CPUs, nccl between GPUs). Decisions travel through a key-value store
-    that rank 0 serves: who waits there asks once a second whether somebody failed, so that waiting has no time limit,
-    and the error of one process reaches the others.
+    that rank 0 serves: who waits there also asks whether somebody failed, so that waiting has no time limit, and the
+    error of one process reaches the others.
 
     Args:
         strategy: how trainings are divided.
@@ -77,13 +76,22 @@ class TorchGroup(Group):
         return str(self._calls)
 
     def _wait(self, key: str) -> bytes:
-        while True:
-            try:
-                self._store.wait([key], timedelta(seconds=POLL_SECONDS))
-            except RuntimeError:
-                self._raise_failure()
-            else:
-                return bytes(self._store.get(key))
+        pause = 0.001
+        while not self._there(key):  # not Store.wait: it warns of every second that passes
+            time.sleep(pause)
+            pause = min(2 * pause, POLL_SECONDS)
+        return bytes(self._store.get(key))
+
+    def _there(self, key: str) -> bool:
+        """Whether somebody has written a key; instead of False, the error of who failed."""
+        try:
+            found: bool = self._store.check([key])
+            failure = None if found else self._failure()
+        except RuntimeError as error:
+            raise _lost() from error
+        if failure is not None:
+            raise failure
+        return found
 
     # -- errors ----------------------------------------------------------------------------------------------------
 
@@ -103,14 +111,6 @@ class TorchGroup(Group):
             return None
         found: BaseException = pickle.loads(self._store.get(FAILURE))
         return found
-
-    def _raise_failure(self) -> None:
-        try:
-            failure = self._failure()
-        except RuntimeError as error:
-            raise _lost() from error
-        if failure is not None:
-            raise failure
 
     def leave(self) -> None:
         """Part after the last call; rank 0 goes last, since the others talk through it."""
