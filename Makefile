@@ -35,6 +35,7 @@ types: $(READY)
 bench: $(READY)  ## ratios measured in one run each; minutes
 	$(BIN)/python benchmarks/resident_loader.py
 	$(BIN)/python benchmarks/recording_overhead.py
+	$(BIN)/python benchmarks/data_parallel.py
 	$(BIN)/python benchmarks/neighbor_search.py
 	$(BIN)/python benchmarks/gnn_extrapolation.py --quick
 

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import socket
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.multiprocessing import spawn
 
+from secateur.core.errors import ConfigError
 from secateur.core.group import current
 from secateur.core.seeds import stream_seed
 from secateur.data.augment import Normalization
@@ -38,6 +40,7 @@ from secateur.training.recorder import ScoreRecorder
 from secateur.training.sampling import Sampling
 from secateur.training.sharded import open_root, put_weights, whole_weights
 from secateur.training.strategy import DataParallel
+from secateur.training.together import EqualBuffers
 
 pytestmark = pytest.mark.slow
 WORLD, NUM_SAMPLES, BATCH, EPOCHS = 2, 21, 4, 12
@@ -200,6 +203,18 @@ def sharded(data):
     assert all(torch.equal(values, weights[name]) for name, values in model.state_dict().items())
 
 
+def normalized_by_slices(data, folder):
+    """Batch norm over each process's slice: another training, after which all have the same statistics."""
+    group = current()
+    group.strategy = dataclasses.replace(group.strategy, sync_batchnorm=False)
+    model = seeded(normed)
+    train(data, folder / "slices", model, MOVING, [], epochs=3)
+    slice_of_one = next(iter(data.train_loader(Shuffled(data.pool, 0), 1, 0)))
+    with pytest.raises(ConfigError, match="the empty slice") if group.rank else nullcontext():
+        EqualBuffers().on_train_batch_start(None, None, slice_of_one, 0)
+    return {name: values.float() for name, values in model.state_dict().items()}
+
+
 def process(rank, port, folder):
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     ddp = DataParallel(devices=WORLD, accelerator="cpu", backend="gloo")
@@ -208,6 +223,7 @@ def process(rank, port, folder):
         assert group.gather(rank) == [0, 1]
         torch.save(everything(Path(folder)), f"{folder}/{rank}.pt")
         sharded(small_digits())
+        torch.save(normalized_by_slices(small_digits(), Path(folder)), f"{folder}/slices{rank}.pt")
     assert current().size == 1
 
 
@@ -219,6 +235,8 @@ def results(tmp_path_factory):
         port = probe.getsockname()[1]
     spawn(process, (port, str(folder)), nprocs=WORLD)
     ranks = [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(WORLD)]
+    for rank, found in enumerate(ranks):
+        found["slices"] = torch.load(folder / f"slices{rank}.pt", weights_only=True)
     return everything(tmp_path_factory.mktemp("one")), ranks
 
 
@@ -271,3 +289,10 @@ def test_all_processes_end_with_the_same_weights(results):
     _, (first, second) = results
     for key, values in first["trainings"].items():
         assert torch.equal(values, second["trainings"][key]), key
+
+
+def test_slices_normalized_by_themselves_end_in_equal_networks_and_another_one(results):
+    one, (first, second) = results
+    assert all(torch.equal(values, second["slices"][key]) for key, values in first["slices"].items())
+    key = "body.1.running_mean"
+    assert float((first["slices"][key] - one["trainings"][f"weights/{key}"]).abs().max()) > 1e-3

@@ -8,6 +8,7 @@ import torch
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from torch import distributed, nn
 
+from secateur.core.errors import ConfigError
 from secateur.core.group import current
 from secateur.training.processes import TorchGroup
 from secateur.training.sync_batchnorm import synchronize_batchnorm
@@ -99,7 +100,22 @@ class EndAtOnce(pl.Callback):
 
 
 class EqualBuffers(pl.Callback):
-    """Gives all processes rank 0's running statistics after each epoch, before anything is evaluated."""
+    """Gives all processes rank 0's running statistics after each epoch, before anything is evaluated.
+
+    For slices that are normalized by themselves, of which none can be empty.
+    """
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, idx: int) -> None:
+        """Refuse an empty slice.
+
+        Raises:
+            ConfigError: the batch has fewer samples than there are processes.
+        """
+        if not len(batch.y):
+            raise ConfigError(
+                "strategy.sync_batchnorm=false cannot normalize the empty slice of a batch of fewer samples than "
+                "processes: take another batch size, or true."
+            )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Hand them on."""
