@@ -148,6 +148,16 @@ def test_the_launcher_of_a_sweep_must_start_as_many(tasks, nodes):
     check_sweep(configs(ddp(devices=2)), {"tasks_per_node": 2, "nodes": 1})
 
 
+@pytest.mark.parametrize(("tasks", "nodes"), [(2, 1), (1, 2)])
+def test_a_sweep_of_single_processes_is_not_started_in_several(tasks, nodes):
+    launcher = {"tasks_per_node": tasks, "nodes": nodes}
+    with pytest.raises(ConfigError, match="strategy=single is 1, but hydra.launcher starts 2 processes: make the two"):
+        check_sweep(configs(SINGLE), launcher)
+    with pytest.raises(ConfigError, match="make them equal"):
+        check_sweep(configs(ddp(devices=1)), launcher)
+    check_sweep(configs(SINGLE, ddp(devices=1)), {"tasks_per_node": 1, "nodes": 1})
+
+
 def test_the_command_line_refuses_it_before_anything_is_written(program):
     assert program.run("-m", "seed=0,1", "method=full", "strategy=ddp_cpu") == 2
     assert program.err.count("\n") == 1

@@ -90,8 +90,8 @@ def test_other_code_is_refused_until_it_is_accepted(slurm, lab):
     assert lab.secateur("sweep", "submit", *quick, "seed=0", *LAUNCHER, hold) == 0, lab.err
     seeds = lab.repository / "src" / "secateur" / "core" / "seeds.py"
     seeds.write_text(seeds.read_text() + "\n# edited after the launch\n")
-    for shown in slurm.jobs():
-        subprocess.run(["scontrol", "release", shown], check=True)
+    for cell in lab.cells():
+        subprocess.run(["scontrol", "release", cell["job"]], check=True)
     cells = lab.settled(200)
     assert [cell["status"] for cell in cells] == ["failed"]
     assert "secateur's code is not what this sweep was launched with" in cells[0]["error"]

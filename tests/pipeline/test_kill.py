@@ -62,7 +62,13 @@ def test_killed_while_scoring_and_again_while_training(tmp_path):
 
 
 def test_ctrl_c_ends_with_130_and_an_interrupted_record(tmp_path):
-    process = subprocess.Popen(command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(tmp_path),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a background shell ignores it
+    )
     while not list(tmp_path.glob("store/scoring/*.partial/checkpoints/last.ckpt")):
         assert process.poll() is None
         time.sleep(0.01)

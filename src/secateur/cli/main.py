@@ -1,5 +1,6 @@
 """The one program: ``secateur COMMAND ...``."""
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -59,5 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(getattr(import_module(module), function)(rest))
     except KeyboardInterrupt:
-        sys.stderr.write("secateur: interrupted; run the same command again to go on from the last epoch\n")
+        if int(os.environ.get("RANK") or 0) == 0:
+            sys.stderr.write(
+                "secateur: interrupted; the same command goes on from the last epoch (of a sweep: "
+                "secateur sweep resume outputs/sweeps/NAME/TIME)\n"
+            )
         return 130

@@ -119,24 +119,24 @@ def check_sweep(configs: Sequence[Config], launcher: DictConfig) -> None:
         ConfigError: it starts others.
     """
     strategies: list[Strategy] = [build(config["strategy"]) for config in configs]
+    tasks, nodes = launcher.get("tasks_per_node"), launcher.get("nodes", 1)
     for strategy in strategies:
-        if not isinstance(strategy, DataParallel) or strategy.num_processes == 1:
-            continue
-        if "tasks_per_node" not in launcher:
+        if not isinstance(strategy, DataParallel):
+            _check_size(strategy, ONE._replace(size=(tasks or 1) * nodes), "hydra.launcher starts {} processes")
+        elif strategy.num_processes > 1 and tasks is None:
             raise ConfigError(
                 f"A sweep in one process cannot run jobs of {strategy.num_processes} processes each: run them one by "
                 "one, or add hydra/launcher=submitit_local (or slurm) hydra.launcher.tasks_per_node="
                 f"{strategy.devices}."
             )
-        tasks, nodes = launcher["tasks_per_node"], launcher.get("nodes", 1)
-        if (tasks, nodes) != (strategy.devices, strategy.num_nodes):
+        elif (tasks or 1, nodes) != (strategy.devices, strategy.num_nodes):
             raise ConfigError(
                 f"hydra.launcher starts {tasks} processes on each of {nodes} nodes, but strategy.devices="
                 f"{strategy.devices} and strategy.num_nodes={strategy.num_nodes}: make them equal."
             )
 
 
-def _check_size(strategy: Strategy, ranks: Ranks) -> None:
+def _check_size(strategy: Strategy, ranks: Ranks, started: str = "{} processes were started") -> None:
     if strategy.num_processes != ranks.size:
         asked = (
             f"strategy.devices={strategy.devices} times strategy.num_nodes={strategy.num_nodes} is "
@@ -144,7 +144,7 @@ def _check_size(strategy: Strategy, ranks: Ranks) -> None:
             if isinstance(strategy, DataParallel)
             else "strategy=single is 1"
         )
-        raise ConfigError(f"{asked}, but {ranks.size} processes were started: make the two equal.")
+        raise ConfigError(f"{asked}, but {started.format(ranks.size)}: make the two equal.")
 
 
 @contextmanager

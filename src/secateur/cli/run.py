@@ -1,6 +1,7 @@
 """``secateur run``: one experiment, or many with ``-m`` or ``sweeps=``."""
 
 import os
+import shutil
 import sys
 import traceback
 from argparse import Namespace
@@ -22,7 +23,8 @@ from secateur.cli.sweep_cell import SingleRun, job_of_sweep
 from secateur.cli.sweep_launch import launch, new_sweep
 from secateur.cli.sweep_state import run_dir_of
 from secateur.cli.user_code import code_folders, make_importable
-from secateur.core.errors import SecateurError
+from secateur.core.errors import ConfigError, SecateurError
+from secateur.core.manifest import load_manifest
 from secateur.core.record import one_line
 from secateur.pipeline.config import Config, resolve
 from secateur.pipeline.paths import CONF
@@ -80,7 +82,7 @@ def supervised(work: Callable[[], int | None]) -> int:
 def _run(arguments: Sequence[str]) -> int | None:
     parsed = parse(arguments)
     make_importable(parsed.config_dir)
-    if _only_shows(parsed):
+    if only_shows(parsed):
         _show(arguments)
         return 0
     configs: list[Config] = []
@@ -108,7 +110,12 @@ def launch_sweep(
     check_sweep(configs, cfg.hydra.launcher)
     folder, manifest = new_sweep(parsed, cfg, overrides, code_folders(parsed.config_dir))
     make_console().print(f"sweep of {len(manifest.cells)} jobs: {folder}", markup=False)
-    launch_cells(folder, range(len(manifest.cells)), wait=wait)
+    try:
+        launch_cells(folder, range(len(manifest.cells)), wait=wait)
+    except SecateurError:
+        if not any(cell.job or cell.attempts for cell in load_manifest(folder).cells):
+            shutil.rmtree(folder)  # nothing was sent or started: there is no sweep
+        raise
     return folder
 
 
@@ -176,7 +183,11 @@ def _hand_to_hydra(arguments: list[str]) -> None:
 def _show(arguments: Sequence[str]) -> None:
     """Let Hydra show help or the composed configuration, by its own rules."""
     sys.argv = ["secateur run", *arguments]
-    hydra_main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
+    with _environment("HYDRA_FULL_ERROR", "1"):
+        try:
+            hydra_main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
+        except ValueError as error:  # flags that exclude each other
+            raise ConfigError(one_line(error)) from error
 
 
 def _restore_environment() -> None:
@@ -186,7 +197,7 @@ def _restore_environment() -> None:
         _set("HYDRA_FULL_ERROR", _FULL_ERROR)
 
 
-def _only_shows(parsed: Namespace) -> bool:
+def only_shows(parsed: Namespace) -> bool:
     """Whether Hydra is only asked to show something: help, the composed configuration, completion."""
     flags = ("help", "hydra_help", "cfg", "info", "shell_completion")
     return any(getattr(parsed, flag, None) for flag in flags)

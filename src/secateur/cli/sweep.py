@@ -98,9 +98,11 @@ def _to_slurm(overrides: list[str]) -> list[str]:
 
 def _launch_new(parsed: Namespace) -> Path:
     from secateur.cli.preflight import preflight, sweep_node
-    from secateur.cli.run import launch_sweep
+    from secateur.cli.run import launch_sweep, only_shows
     from secateur.pipeline.config import Config
 
+    if only_shows(parsed):
+        raise ConfigError("secateur sweep submit launches; to look at a configuration: secateur run --cfg job ...")
     configs: list[Config] = []
     overrides = preflight(parsed, configs)
     cfg = sweep_node(parsed, overrides)

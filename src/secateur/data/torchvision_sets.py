@@ -1,6 +1,7 @@
 """Data sets that torchvision reads. Which attribute of a torchvision class holds what is configuration."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from torchvision import datasets
 
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.seeds import generator
+from secateur.core.store import locked
 from secateur.data import checks
 from secateur.data.encoded import FileImages
 from secateur.data.images import ArrayImages, IndexedImages, array_pixels
@@ -119,10 +121,12 @@ class TorchvisionData(DataRecipe):
         key = repr(sorted(split.items()))
         if key not in self._opened:
             keywords = {**split, "download": True} if self.download else dict(split)
-            if self.download:
-                self._root.mkdir(parents=True, exist_ok=True)
+            lock = self._root / ".secateur-download.lock"  # of all processes and jobs one downloads, the others find it
             try:
-                self._opened[key] = getattr(datasets, self.dataset)(str(self._root), **keywords)
+                with (
+                    locked(lock, f"the download of {self.name}", lambda line: None) if self.download else nullcontext()
+                ):
+                    self._opened[key] = getattr(datasets, self.dataset)(str(self._root), **keywords)
             except (RuntimeError, OSError, ValueError, KeyError, TypeError) as error:
                 reason = str(error).split("\n", 1)[0]
                 raise DataError(f"torchvision cannot read {self.name} in {self._root}: {reason}") from error
