@@ -151,7 +151,9 @@ def test_the_launcher_of_a_sweep_must_start_as_many(tasks, nodes):
 @pytest.mark.parametrize(("tasks", "nodes"), [(2, 1), (1, 2)])
 def test_a_sweep_of_single_processes_is_not_started_in_several(tasks, nodes):
     launcher = {"tasks_per_node": tasks, "nodes": nodes}
-    with pytest.raises(ConfigError, match="strategy=single is 1, but hydra.launcher starts 2 processes: make the two"):
+    with pytest.raises(
+        ConfigError, match=r"strategy=single is 1, but hydra\.launcher starts 2 processes: make the two"
+    ):
         check_sweep(configs(SINGLE), launcher)
     with pytest.raises(ConfigError, match="make them equal"):
         check_sweep(configs(ddp(devices=1)), launcher)

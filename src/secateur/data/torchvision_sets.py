@@ -121,11 +121,10 @@ class TorchvisionData(DataRecipe):
         key = repr(sorted(split.items()))
         if key not in self._opened:
             keywords = {**split, "download": True} if self.download else dict(split)
-            lock = self._root / ".secateur-download.lock"  # of all processes and jobs one downloads, the others find it
+            lock = self._root / ".secateur-download.lock"  # one of all processes and jobs downloads
+            alone = locked(lock, f"the download of {self.name}", lambda line: None) if self.download else nullcontext()
             try:
-                with (
-                    locked(lock, f"the download of {self.name}", lambda line: None) if self.download else nullcontext()
-                ):
+                with alone:
                     self._opened[key] = getattr(datasets, self.dataset)(str(self._root), **keywords)
             except (RuntimeError, OSError, ValueError, KeyError, TypeError) as error:
                 reason = str(error).split("\n", 1)[0]
