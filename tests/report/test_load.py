@@ -17,7 +17,7 @@ def test_records_are_found_at_any_depth_and_each_once(tmp_path, write, record):
 
 
 def test_a_record_becomes_a_run(write, record):
-    config = {"seed": 1, "trainer": {"max_epochs": 3, "devices": 2}, "score": {"window": 10}, "paths": {"a": "b"}}
+    config = {"seed": 1, "trainer": {"max_epochs": 3, "num_threads": 2}, "score": {"window": 10}, "paths": {"a": "b"}}
     root = write([record("score", "tdds", 0.3, 1, 0.91, config=config, ledger__cost_vs_full=1.25)])
     (run,) = load_runs([root]).runs
     assert (run.label, run.pruning_ratio, run.seed, run.accuracy) == ("tdds", 0.3, 1, 0.91)

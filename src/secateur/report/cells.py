@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from secateur.report.load import LeftOut
+from secateur.report.realized import at_realized_ratio
 from secateur.report.run import NEUTRAL, Run
 
 
@@ -18,7 +19,7 @@ class Cell:
         data: name of the data set, with the pool's fingerprint where one name stands for several pools.
         model: the finally trained model.
         label: the method, with the settings that tell it from another cell of the same method and ratio.
-        pruning_ratio: fraction removed.
+        pruning_ratio: fraction removed: as asked for, or as realized where the rule does not read the ratio.
         runs: one per ``(seed, score_seed)``.
     """
 
@@ -87,7 +88,7 @@ def make_cells(runs: Sequence[Run]) -> tuple[list[Cell], list[LeftOut]]:
     the code) the one that finished last counts.
     """
     groups: dict[tuple[str, str, str, float], list[Run]] = defaultdict(list)
-    for run in _named_apart(_once(runs)):
+    for run in at_realized_ratio(_named_apart(_once(runs))):
         groups[run.data, run.model, run.label, run.pruning_ratio].append(run)
     cells: list[Cell] = []
     left_out: list[LeftOut] = []

@@ -20,7 +20,7 @@ class Row:
         data: name of the data set.
         model: the finally trained model.
         label: the method.
-        pruning_ratio: fraction removed, as asked for.
+        pruning_ratio: fraction removed, as asked for; as realized where the rule does not read the ratio.
         keep_fraction: mean share of the pool that was kept; None when not recorded.
         seeds: the training seeds.
         num_masks: number of different score seeds.
