@@ -1,5 +1,6 @@
 """Group runs into cells: the runs that differ in nothing but their seeds."""
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +10,8 @@ from typing import Any
 from secateur.report.load import LeftOut
 from secateur.report.realized import at_realized_ratio
 from secateur.report.run import NEUTRAL, Run
+
+MAX_SHOWN = 5  # settings in a label
 
 
 @dataclass(frozen=True)
@@ -129,11 +132,16 @@ def _split(runs: Sequence[Run]) -> list[tuple[str, list[Run]]]:
 
 
 def _suffix(settings: Mapping[str, Any], differing: Sequence[str]) -> str:
+    """Return the settings in brackets; of more than can be read the first, and what the others are told apart by."""
     if not differing:
         return ""
     short = [key.rsplit(".", 1)[-1] for key in differing]
     names = [key if short.count(last) > 1 else last for key, last in zip(differing, short, strict=True)]
     shown = [f"{name}={settings.get(key, NEUTRAL.get(key))}" for name, key in zip(names, differing, strict=True)]
+    if len(shown) > MAX_SHOWN:
+        rest = shown[MAX_SHOWN - 1 :]
+        mark = hashlib.sha256("\n".join(rest).encode()).hexdigest()[:6]
+        shown = [*shown[: MAX_SHOWN - 1], f"{len(rest)} more #{mark}"]
     return f" [{', '.join(shown)}]"
 
 

@@ -1,13 +1,13 @@
 """One row per method and ratio: accuracy, paired comparisons, verdicts and cost."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any, Literal
 
 from secateur.report.cells import Cell
-from secateur.report.run import FULL, Run
+from secateur.report.run import FULL, Run, recipe_for
 from secateur.report.spread import Spread, spread
 from secateur.report.statistics import Comparison, Estimate, estimate, holm, paired_difference, verdict
 
@@ -168,15 +168,15 @@ def _compare(cell: Cell, references: Sequence[Cell], name: str, equal: str) -> t
         return difference, verdict(difference, name, equal)
     if not references:
         return None, f"no {name} run"
-    alike = [reference for reference in references if reference.recipe == cell.recipe]
+    recipe = recipe_for(name, cell.recipe)
+    alike = [reference for reference in references if recipe_for(name, reference.recipe) == recipe]
     if not alike:
-        return None, f"no {name} run with the same {_differing(cell, references[0])}"
+        return None, f"no {name} run with the same {_differing(recipe, references[0].recipe)}"
     difference = paired_difference(values, alike[0].accuracy_by_seed, cell.resolution)
     return difference, verdict(difference, name, equal)
 
 
-def _differing(cell: Cell, other: Cell) -> str:
-    mine, theirs = cell.recipe, other.recipe
+def _differing(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     keys = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
     return keys[0] + (f" (and {len(keys) - 1} more)" if len(keys) > 1 else "")
 
