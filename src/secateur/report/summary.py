@@ -100,6 +100,20 @@ def make_rows(cells: Sequence[Cell], baseline: str = "random") -> list[Row]:
     )
 
 
+def several_baselines(cells: Sequence[Cell], baseline: str) -> list[str]:
+    """Return the labels of a baseline that one method could be compared with alike; empty where it is never in doubt.
+
+    Args:
+        cells: from :func:`secateur.report.cells.make_cells`.
+        baseline: label of the method that the others are compared with.
+    """
+    alike: dict[tuple[str, str, float, str], set[str]] = defaultdict(set)
+    for cell in cells:
+        if is_method(cell.label, baseline):
+            alike[cell.data, cell.model, cell.pruning_ratio, repr(sorted(cell.recipe.items()))].add(cell.label)
+    return sorted({label for labels in alike.values() if len(labels) > 1 for label in labels})
+
+
 def _corrected(rows: Sequence[Row], which: Literal["vs_baseline", "vs_full"]) -> list[Row]:
     """Add Holm's p values; a family is all comparisons of one table (data set and model) with the same reference."""
     families: dict[tuple[str, str], list[tuple[int, Comparison]]] = defaultdict(list)
