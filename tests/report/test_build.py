@@ -198,3 +198,30 @@ def test_robust_accuracy_is_in_every_form(tmp_path, write, comparison, record):
     assert r"\begin{tabular}{lrrrrllr}" in (tmp_path / "robust" / "results.tex").read_text()
     lines = list(csv.DictReader((tmp_path / "robust" / "results.csv").open()))
     assert [(line["robust_accuracy_mean"], line["robust_accuracy_n"]) for line in lines] == [("0.4125", "2"), ("", "")]
+
+
+def test_a_baseline_that_stands_for_several_methods_is_an_error_that_names_them(tmp_path, write, record):
+    settings = {"el2n": ({"window": 5}, {"window": 10}), "tdds": ({},)}
+    records = [
+        record("score", score, seed=seed, accuracy=0.9, config={"score": config})
+        for score, configs in settings.items()
+        for config in configs
+        for seed in (0, 1)
+    ]
+    root = write(records)
+    message = r"'el2n' stands for several .* name one of 'el2n \[window=10\]', 'el2n \[window=5\]'"
+    with pytest.raises(ConfigError, match=message):
+        build_report([root], tmp_path / "out", baseline="el2n")
+    result = build_report([root], tmp_path / "out", "el2n [window=5]", formats=["markdown"], figure_formats=[])
+    assert [(row.label, row.verdict_baseline) for row in result.rows] == [
+        ("el2n [window=5]", ""),
+        ("el2n [window=10]", "ties el2n [window=5]"),
+        ("tdds", "ties el2n [window=5]"),
+    ]
+
+
+def test_a_baseline_with_several_final_trainings_is_no_doubt(tmp_path, write, record):
+    configs = [{"optim": {"lr": lr}} for lr in (0.1, 0.2)]
+    records = [record("score", score, config=config) for score in ("el2n", "tdds") for config in configs]
+    result = build_report([write(records)], tmp_path / "out", "el2n", formats=["markdown"], figure_formats=[])
+    assert [row.vs_baseline is not None for row in result.rows] == [False, False, True, True]

@@ -92,3 +92,56 @@ def test_a_key_that_came_later_is_shown_by_the_value_it_always_had(cells_of, rec
     ]
     cells, _ = cells_of(records)
     assert [(cell.label, len(cell.runs)) for cell in cells] == [("tdds [budget=epochs]", 2), ("tdds [budget=steps]", 1)]
+
+
+def test_full_data_is_one_cell_whatever_its_budget_and_is_what_both_budgets_are_compared_with(rows_of, record):
+    configs = [{"budget": budget, "optim": {"lr": 0.1}, "relabel": budget == "steps"} for budget in ("epochs", "steps")]
+    records = [
+        record(*method, seed=seed, accuracy=0.9 + seed / 100, config=config)
+        for method in (("full", None), ("score", "tdds"), ("random", None))
+        for config in configs
+        for seed in (0, 1)
+    ]
+    rows = {row.label: row for row in rows_of(records)}
+    budgets = ("[budget=epochs]", "[budget=steps]")
+    assert {label for label in rows if not label.startswith("tdds")} == {"full", *(f"random {one}" for one in budgets)}
+    tdds = [row for label, row in rows.items() if label.startswith("tdds [budget=")]
+    assert [(row.vs_full.n, row.vs_baseline.n) for row in tdds] == [(2, 2), (2, 2)]
+
+
+def test_relabeling_does_not_tell_random_samples_apart(cells_of, record):
+    cells, _ = cells_of([record(seed=seed, config={"relabel": bool(seed)}) for seed in (0, 1)])
+    assert [(cell.label, len(cell.runs)) for cell in cells] == [("random", 2)]
+
+
+def test_full_data_beside_a_run_of_either_budget_is_the_same_cell(cells_of, record):
+    comparison = {"full": {"test_accuracy": 0.95}}
+    records = [
+        record("rs2", seed=seed, comparison=comparison, config={"budget": budget})
+        for seed, budget in enumerate(("epochs", "steps"))
+    ]
+    assert [cell.label for cell in cells_of(records)[0]] == ["full", "rs2 [budget=epochs]", "rs2 [budget=steps]"]
+
+
+def test_a_record_without_a_configuration_leaves_the_others_as_they_are(write, record):
+    config = {"optim": {"lr": 0.1, "momentum": 0.9}, "trainer": {"max_epochs": 3}}
+    records = [record("score", "tdds", seed=seed, config=config) for seed in (0, 1)]
+    loaded = load_runs([write([*records, record("score", "tdds", seed=2, config=None)])])
+    assert [cell.label for cell in make_cells(loaded.runs)[0]] == ["tdds"]
+    assert [one.kind for one in loaded.left_out] == ["unusable"]
+
+
+def test_a_label_shows_few_of_many_settings_and_stays_unique(cells_of, record):
+    def config(last):
+        return {"score": {f"s{i}": i * last for i in range(1, 9)} | {"t": last}}
+
+    cells, _ = cells_of([record("score", "tdds", config=config(last)) for last in (1, 2)])
+    labels = [cell.label for cell in cells]
+    assert labels[0].startswith("tdds [s1=1, s2=2, s3=3, s4=4, 5 more #")
+    assert labels[1].startswith("tdds [s1=2, s2=4, s3=6, s4=8, 5 more #")
+    same = [{"score": {f"s{i}": i for i in range(1, 9)} | {"t": last}, "x": last} for last in (1, 2)]
+    cells, _ = cells_of([record("score", "el2n", config=one) for one in same])
+    assert len({cell.label for cell in cells if cell.label.startswith("el2n")}) == 2
+    many = [{"score": {f"s{i}": i * (last == 3) for i in range(1, 9)} | {"t": last}} for last in (1, 2, 3)]
+    cells, _ = cells_of([record("score", "aum", config=one) for one in many])
+    assert len({cell.label for cell in cells if cell.label.startswith("aum")}) == 3

@@ -70,7 +70,9 @@ CHANGES = [
     ({"pruning__method": None}, "unusable", "names no method"),
     ({"data": {"name": "digits"}}, "unusable", "no key 'fingerprint'"),
     ({"ledger__cost_vs_full": "cheap"}, "unusable", "ledger.cost_vs_full is 'cheap'"),
-    ({"config": [1]}, "unusable", "items"),
+    ({"config": [1]}, "unusable", "config is [1], not a mapping"),
+    ({"config": None}, "unusable", "config is None, not a mapping"),
+    ({"config": "x" * 999}, "unusable", "not a mapping"),
     ({"comparison": {"full": {}}, "pruning__method": "rs2"}, "unusable", "no key 'test_accuracy'"),
 ]
 

@@ -175,6 +175,35 @@ def test_shared_masks_are_noted(rows_of, records_of):
     assert notes(rows_of(records_of(FULL, RANDOM, TDDS))) == []
 
 
+def test_fewer_masks_than_seeds_are_noted(rows_of, record):
+    records = [record("score", "tdds", seed=seed, score_seed=seed // 2, accuracy=0.9) for seed in range(4)]
+    crossed = [record("score", "el2n", seed=seed, score_seed=mask) for seed in range(2) for mask in range(2)]
+    more = [record("score", "aum", seed=0, score_seed=mask) for mask in range(3)]
+    assert notes(rows_of([*records, *crossed, *more, record("full", score_seed=None)]))[:1] == [
+        "fewer masks than seeds, the intervals hold for these masks only: tdds (2 of 4)"
+    ]
+    assert not any("masks" in line for line in notes(rows_of([*crossed, *more])))
+
+
+LOWER, HIGHER = [0.945, 0.952, 0.9475], [0.955, 0.968, 0.9625]
+HOLM = [
+    (LOWER, 7, "undecided: m0, the best, is (below) full (-0.7 ± 0.4 points)"),
+    (HIGHER, 7, "undecided: m0, the best, is (above) full (+0.7 ± 0.4 points)"),
+    (LOWER, 0, "no: m0, the best, is below full (-0.7 ± 0.4 points) at 0.80 of its cost"),
+    (HIGHER, 0, "yes: m0 above full (+0.7 ± 0.4 points) at 0.80 of its cost"),
+]
+
+
+@pytest.mark.parametrize(("values", "num_others", "answer"), HOLM, ids=["(below)", "(above)", "below", "above"])
+def test_a_verdict_that_does_not_survive_holm_decides_nothing(rows_of, records_of, values, num_others, answer):
+    other = [{**TDDS, "pruning__score": f"m{i}", "values": [0.6, 0.7, 0.9]} for i in range(1, num_others + 1)]
+    rows = rows_of(records_of(FULL, {**TDDS, "pruning__score": "m0", "values": values}, *other))
+    difference = pick(rows, "m0").vs_full
+    assert difference.p_t < 0.05
+    assert (difference.p_holm > 0.05) == (num_others > 0)
+    assert did_it_pay(rows) == [f"50 % pruned: {answer}"]
+
+
 def test_robust_accuracy_of_a_run_and_of_what_it_was_compared_with(rows_of, record):
     comparison = {"full": {"test_accuracy": 0.95, "robust_accuracy": 0.6}, "random": {"test_accuracy": 0.9}}
     counts = {"pruning__num_total": 10, "pruning__num_kept": 5}

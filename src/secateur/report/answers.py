@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from itertools import groupby
 
+from secateur.report.statistics import cautious
 from secateur.report.summary import Row
 from secateur.report.table import difference_text, percent
 
@@ -12,8 +13,8 @@ def did_it_pay(rows: Sequence[Row]) -> list[str]:
     """Return one line per data set, model and ratio: does a method keep full accuracy at a lower cost?
 
     Of the methods whose verdict against full data is "matches" or "above" the cheapest is named; it paid when its
-    whole cost is below one full training. Without one, the method with the highest mean accuracy is named. What was
-    selected on the test set is left out.
+    whole cost is below one full training. Without one, the method with the highest mean accuracy is named. A verdict
+    that does not survive Holm's correction decides nothing. What was selected on the test set is left out.
 
     Args:
         rows: sorted as :func:`secateur.report.summary.make_rows` returns them.
@@ -28,7 +29,7 @@ def did_it_pay(rows: Sequence[Row]) -> list[str]:
 
 
 def _answer(rows: Sequence[Row]) -> str:
-    holding = [row for row in rows if row.verdict_full.startswith(("matches", "above"))]
+    holding = [row for row in rows if _says(row).startswith(("matches", "above"))]
     if holding:
         return _cost_of(min(holding, key=_rank))
     best = max(rows, key=lambda row: row.accuracy.mean)
@@ -37,8 +38,14 @@ def _answer(rows: Sequence[Row]) -> str:
     points = f"{difference_text(best.vs_full)} points"
     if best.verdict_full.startswith("undecided"):
         return f"undecided: {best.label} is best, {points} against full"
+    if _says(best).startswith("("):
+        return f"undecided: {best.label}, the best, is {_says(best)} ({points})"
     at = "" if best.cost_vs_full is None else f" at {best.cost_vs_full:.2f} of its cost"
     return f"no: {best.label}, the best, is {best.verdict_full} ({points}){at}"
+
+
+def _says(row: Row) -> str:
+    return cautious(row.verdict_full, None if row.vs_full is None else row.vs_full.survives_holm)
 
 
 def _rank(row: Row) -> tuple[float, float]:
@@ -60,14 +67,22 @@ def _cost_of(row: Row) -> str:
 
 def notes(rows: Sequence[Row]) -> list[str]:
     """Return what to know before believing the table: masks that are shared, numbers of seeds that differ."""
-    lines = []
-    shared = sorted({row.label for row in rows if not row.is_full and row.num_masks == 1 and len(row.seeds) > 1})
-    if shared:
-        lines.append(f"one mask (one score_seed) for all seeds, only training varies: {', '.join(shared)}")
+    lines = [*_shared_masks(rows)]
     for (data, model, ratio), group in groupby(rows, key=lambda row: (row.data, row.model, row.pruning_ratio)):
         counts = sorted({row.accuracy.n for row in group if row.rank is not None})
         if len(counts) > 1:
             lines.append(
                 f"{data}, {model}, {percent(ratio)} pruned: ranks compare means over {counts[0]} to {counts[-1]} seeds"
             )
+    return lines
+
+
+def _shared_masks(rows: Sequence[Row]) -> list[str]:
+    """Return which methods have fewer masks than training seeds, so that the interval leaves out how masks differ."""
+    pruned = [row for row in rows if not row.is_full and row.num_masks < len(row.seeds)]
+    one = sorted({row.label for row in pruned if row.num_masks == 1})
+    few = sorted({f"{row.label} ({row.num_masks} of {len(row.seeds)})" for row in pruned if row.num_masks > 1})
+    lines = [f"one mask (one score_seed) for all seeds, only training varies: {', '.join(one)}"] if one else []
+    if few:
+        lines.append(f"fewer masks than seeds, the intervals hold for these masks only: {', '.join(few)}")
     return lines

@@ -23,7 +23,7 @@ from secateur.report.ranks import with_ranks
 from secateur.report.stale import stale
 from secateur.report.style import DEFAULT_FORMATS
 from secateur.report.style import FORMATS as FIGURE_FORMATS
-from secateur.report.summary import Row, make_rows
+from secateur.report.summary import Row, make_rows, several_baselines
 
 FORMATS = ("html", "csv", "latex", "markdown")
 
@@ -74,7 +74,8 @@ def build_report(
 
     Raises:
         DataError: a path does not exist, or there is nothing below it to tell of.
-        ConfigError: there is no run of the baseline (``random`` may be absent), or a format is unknown.
+        ConfigError: there is no run of the baseline (``random`` may be absent), or it stands for several cells that
+            a method could be compared with; or a format is unknown.
     """
     _check_names("format", formats, FORMATS)
     _check_names("figure format", figure_formats, FIGURE_FORMATS)
@@ -82,8 +83,8 @@ def build_report(
     loaded = load_runs(paths)
     fidelity = make_fidelity_rows(loaded.extrapolated)
     _check_there_is_something(loaded, fidelity)
-    _check_baseline(loaded, baseline)
     cells, superseded = make_cells(loaded.runs)
+    _check_baseline(cells, baseline)
     rows = with_ranks(make_rows(cells, baseline))
     report = Report(
         *(rows, baseline, did_it_pay(rows), [*notes(rows), *fidelity_notes(loaded.extrapolated, fidelity)]),
@@ -124,10 +125,15 @@ def _check_there_is_something(loaded: Loaded, fidelity: Sequence[FidelityRow]) -
     raise DataError("no run record found.")
 
 
-def _check_baseline(loaded: Loaded, baseline: str) -> None:
-    labels = sorted({run.label for run in loaded.runs})
-    if labels and baseline not in ("random", *labels):
-        raise ConfigError(f"no finished run of baseline {baseline!r}; there are {', '.join(labels)}.")
+def _check_baseline(cells: Sequence[Cell], baseline: str) -> None:
+    methods = sorted({run.label for cell in cells for run in cell.runs})
+    if methods and baseline not in ("random", *methods, *(cell.label for cell in cells)):
+        raise ConfigError(f"no finished run of baseline {baseline!r}; there are {', '.join(methods)}.")
+    if several := several_baselines(cells, baseline):
+        raise ConfigError(
+            f"baseline {baseline!r} stands for several methods with the same final training: name one of "
+            f"{', '.join(repr(label) for label in several)}."
+        )
 
 
 def _problems(left_out: Sequence[LeftOut], cells: Sequence[Cell], planned: Collection[str]) -> list[LeftOut]:

@@ -1,5 +1,6 @@
 """Group runs into cells: the runs that differ in nothing but their seeds."""
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,7 +8,10 @@ from statistics import fmean
 from typing import Any
 
 from secateur.report.load import LeftOut
+from secateur.report.realized import at_realized_ratio
 from secateur.report.run import NEUTRAL, Run
+
+MAX_SHOWN = 5  # settings in a label
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,7 @@ class Cell:
         data: name of the data set, with the pool's fingerprint where one name stands for several pools.
         model: the finally trained model.
         label: the method, with the settings that tell it from another cell of the same method and ratio.
-        pruning_ratio: fraction removed.
+        pruning_ratio: fraction removed: as asked for, or as realized where the rule does not read the ratio.
         runs: one per ``(seed, score_seed)``.
     """
 
@@ -87,7 +91,7 @@ def make_cells(runs: Sequence[Run]) -> tuple[list[Cell], list[LeftOut]]:
     the code) the one that finished last counts.
     """
     groups: dict[tuple[str, str, str, float], list[Run]] = defaultdict(list)
-    for run in _named_apart(_once(runs)):
+    for run in at_realized_ratio(_named_apart(_once(runs))):
         groups[run.data, run.model, run.label, run.pruning_ratio].append(run)
     cells: list[Cell] = []
     left_out: list[LeftOut] = []
@@ -128,11 +132,16 @@ def _split(runs: Sequence[Run]) -> list[tuple[str, list[Run]]]:
 
 
 def _suffix(settings: Mapping[str, Any], differing: Sequence[str]) -> str:
+    """Return the settings in brackets; of more than can be read the first, and what the others are told apart by."""
     if not differing:
         return ""
     short = [key.rsplit(".", 1)[-1] for key in differing]
     names = [key if short.count(last) > 1 else last for key, last in zip(differing, short, strict=True)]
     shown = [f"{name}={settings.get(key, NEUTRAL.get(key))}" for name, key in zip(names, differing, strict=True)]
+    if len(shown) > MAX_SHOWN:
+        rest = shown[MAX_SHOWN - 1 :]
+        mark = hashlib.sha256("\n".join(rest).encode()).hexdigest()[:6]
+        shown = [*shown[: MAX_SHOWN - 1], f"{len(rest)} more #{mark}"]
     return f" [{', '.join(shown)}]"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from secateur.report.page_text import RelativePaths, estimate_text, points, where_text
+from secateur.report.statistics import cautious
 from secateur.report.table import percent, ratio_text
 
 METRICS = {
@@ -179,7 +180,7 @@ def _comparison(difference: Mapping[str, Any] | None, words: str) -> str:
     parts.append(f"{difference['n']} pairs")
     named = {"p_t": "p (paired t)", "p_exact": "p (sign flips)", "p_holm": "p (Holm)"}
     parts += [f"{name} = {difference[key]:.2g}" for key, name in named.items() if difference.get(key) is not None]
-    return f"{words}: {', '.join(parts)}"
+    return f"{cautious(words, difference['survives_holm'])}: {', '.join(parts)}"
 
 
 def spread_text(spread: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from secateur.report.page_text import DASH, interval, name_and_settings, points
+from secateur.report.statistics import cautious
 from secateur.report.table import percent, ratio_text
 
 ONE_SEED, STALE, ON_TEST, MISSING, WARNED = "one seed", "stale", "selected on test", "seeds missing", "warnings"
@@ -102,7 +103,7 @@ def _line(cell: Mapping[str, Any], shown: Sequence[Column], states: tuple[str, .
         settings=settings,
         ratio="" if cell["is_full"] else percent(cell["pruning_ratio"]),
         table=cell["table"],
-        verdict=_word(cell["verdict_full"]),
+        verdict=_word(_shown(cell, "full")),
         states=states,
         search=" ".join(seen).lower(),
         entries=entries,
@@ -165,18 +166,21 @@ def _estimate(estimate: Mapping[str, Any]) -> Entry:
 
 def _against(header: str, reference: str, key: str) -> Column:
     def entry(cell: Mapping[str, Any]) -> Entry:
-        difference, words = cell[f"vs_{key}"], cell[f"verdict_{key}"]
+        difference, words = cell[f"vs_{key}"], _shown(cell, key)
         tone, word = _tone(words), _word(words).removesuffix(f" {reference}")
         if difference is None:
             return Entry("", verdict=word, tone=tone)
-        if difference["survives_holm"] is False and word in ("above", "below"):
-            tone, word = "open", f"({word})"
         mean = f"{round(100 * difference['mean'], 1) + 0.0:+.1f}"
         half = "" if difference["high"] is None else f" ± {100 * (difference['high'] - difference['mean']):.1f}"
         return Entry(mean + half, f"n = {difference['n']}", repr(difference["mean"]), tone, word)
 
     title = f"difference to {reference} in points, paired by seed: mean, half of the 95 % interval, pairs, verdict"
     return Column(header, title, True, entry)
+
+
+def _shown(cell: Mapping[str, Any], key: str) -> str:
+    difference = cell[f"vs_{key}"]
+    return cautious(cell[f"verdict_{key}"], None if difference is None else difference["survives_holm"])
 
 
 def _word(words: str) -> str:

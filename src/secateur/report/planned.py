@@ -24,10 +24,12 @@ class Known:
     Attributes:
         by_settings: label by everything in a configuration but ratio and seeds.
         by_targets: label by the classes of method, scorer, extrapolator and selection.
+        ratios: ratio of the cell by the same settings as ``by_settings`` and the ratio asked for.
     """
 
     by_settings: Mapping[Settings, str]
     by_targets: Mapping[tuple[str, ...], str]
+    ratios: Mapping[tuple[Settings, Any], float]
 
 
 def describe(left_out: Sequence[LeftOut], cells: Sequence[Cell]) -> list[LeftOut]:
@@ -48,7 +50,7 @@ def _described(one: LeftOut, known: Known) -> LeftOut:
     try:
         method = _label(config, known)
         seed, score_seed, ratio = (config.get(key) for key in ("seed", "score_seed", "pruning_ratio"))
-        ratio = 0.0 if is_method(method, FULL) else float(ratio) if isinstance(ratio, int | float) else None
+        ratio = 0.0 if is_method(method, FULL) else _ratio(config, ratio, known)
     except (AttributeError, KeyError, TypeError, ValueError):
         return replace(one, name=one.name or one.path.name)
     changes: dict[str, Any] = {
@@ -78,14 +80,21 @@ def _config_beside(folder: Path) -> Any:
 
 
 def _known(cells: Sequence[Cell]) -> Known:
-    by_settings, by_targets = {}, {}
+    by_settings, by_targets, ratios = {}, {}, {}
     for cell in cells:
         for run in cell.runs:
             config = run.record.get("config")
             if config and not run.is_comparison:
                 by_settings[_settings(config)] = cell.label
+                ratios[_settings(config), config.get("pruning_ratio")] = cell.pruning_ratio
                 by_targets[_targets(config)] = cell.label.split(" [")[0]
-    return Known(by_settings, by_targets)
+    return Known(by_settings, by_targets, ratios)
+
+
+def _ratio(config: Mapping[str, Any], asked: Any, known: Known) -> float | None:
+    """Return a finished sister's ratio, which need not be the one asked for; without one the latter."""
+    ratio = known.ratios.get((_settings(config), asked), asked) if isinstance(asked, int | float) else None
+    return None if ratio is None else float(ratio)
 
 
 def _settings(config: Mapping[str, Any]) -> Settings:

@@ -21,6 +21,8 @@ NEUTRAL = {"budget": "epochs", "relabel": False}
 # Settings of the final training: the only ones that matter for full data and random subsets.
 RECIPE_ROOTS = ("optim", "trainer", "data", "retrain_model", "final_paradigm", "downstream", "finetune", "budget")
 FULL, RANDOM = "full", "random"
+# Of those settings what training on all data does not read: as many epochs are as many steps.
+NOT_OF_FULL = ("budget",)
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def runs_of(path: Path, record: Mapping[str, Any]) -> list[Run]:
     """
     pruning, ledger = record["pruning"], record["ledger"]
     method = pruning["method"]
-    settings = flat_settings(record["config"] or {})
+    settings = flat_settings(_config(record))
     run = Run(
         path=path,
         run_key=str(record["run_key"]),
@@ -117,8 +119,26 @@ def runs_of(path: Path, record: Mapping[str, Any]) -> list[Run]:
         record=record,
     )
     if method in (FULL, RANDOM):
-        return [replace(run, settings=run.recipe, score_seed=None if method == FULL else run.score_seed)]
+        return [replace(run, settings=_read_by(method, run), score_seed=None if method == FULL else run.score_seed)]
     return _with_comparisons(run, record)
+
+
+def _config(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the configuration; without one nothing says what the run is comparable with."""
+    config = record["config"]
+    if not isinstance(config, Mapping):
+        raise ValueError(f"config is {config!r:.40}, not a mapping of settings")
+    return config
+
+
+def recipe_for(name: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a recipe a reference must share: for full data without what training on it does not read."""
+    return {key: value for key, value in recipe.items() if name != FULL or key not in NOT_OF_FULL}
+
+
+def _read_by(name: str, run: Run) -> dict[str, Any]:
+    """Return what full data or a random subset read of a run's settings."""
+    return recipe_for(name, run.recipe)
 
 
 def _with_comparisons(run: Run, record: Mapping[str, Any]) -> list[Run]:
@@ -147,7 +167,7 @@ def _with_comparisons(run: Run, record: Mapping[str, Any]) -> list[Run]:
                 cost_vs_full=cost,
                 cost_vs_full_amortized=cost,
                 selected_on_test=False,
-                settings=run.recipe,
+                settings=_read_by(name, run),
                 **(changes if name == FULL else {}),
             )
         )
@@ -163,7 +183,9 @@ def is_mask_only(record: Mapping[str, Any]) -> bool:
     """Whether a finished run was to make the mask and train nothing on it (``train_final=false``)."""
     if record["metrics"]["test_accuracy"] is not None:
         return False
-    return (record["config"] or {}).get("train_final") is False or record["ledger"]["cost_vs_full"] is None
+    config = record["config"]
+    asked = isinstance(config, Mapping) and config.get("train_final") is False
+    return asked or record["ledger"]["cost_vs_full"] is None
 
 
 def flat_settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -175,3 +175,16 @@ def verdict(difference: Estimate | None, reference: str, equal: str = "ties") ->
     if max(-difference.low, difference.high) <= TIE_MARGIN:
         return f"{equal} {reference}"
     return "undecided: interval too wide"
+
+
+def cautious(words: str, survives_holm: bool | None) -> str:
+    """Return a verdict as it is shown: in parentheses where it does not survive Holm's correction.
+
+    Example:
+        >>> cautious("above random", False)
+        '(above) random'
+        >>> cautious("ties random", False)
+        'ties random'
+    """
+    first, _, rest = words.partition(" ")
+    return f"({first}) {rest}" if survives_holm is False and first in ("above", "below") else words

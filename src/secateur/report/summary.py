@@ -1,13 +1,13 @@
 """One row per method and ratio: accuracy, paired comparisons, verdicts and cost."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any, Literal
 
 from secateur.report.cells import Cell
-from secateur.report.run import FULL, Run
+from secateur.report.run import FULL, Run, recipe_for
 from secateur.report.spread import Spread, spread
 from secateur.report.statistics import Comparison, Estimate, estimate, holm, paired_difference, verdict
 
@@ -20,7 +20,7 @@ class Row:
         data: name of the data set.
         model: the finally trained model.
         label: the method.
-        pruning_ratio: fraction removed, as asked for.
+        pruning_ratio: fraction removed, as asked for; as realized where the rule does not read the ratio.
         keep_fraction: mean share of the pool that was kept; None when not recorded.
         seeds: the training seeds.
         num_masks: number of different score seeds.
@@ -100,6 +100,20 @@ def make_rows(cells: Sequence[Cell], baseline: str = "random") -> list[Row]:
     )
 
 
+def several_baselines(cells: Sequence[Cell], baseline: str) -> list[str]:
+    """Return the labels of a baseline that one method could be compared with alike; empty where it is never in doubt.
+
+    Args:
+        cells: from :func:`secateur.report.cells.make_cells`.
+        baseline: label of the method that the others are compared with.
+    """
+    alike: dict[tuple[str, str, float, str], set[str]] = defaultdict(set)
+    for cell in cells:
+        if is_method(cell.label, baseline):
+            alike[cell.data, cell.model, cell.pruning_ratio, repr(sorted(cell.recipe.items()))].add(cell.label)
+    return sorted({label for labels in alike.values() if len(labels) > 1 for label in labels})
+
+
 def _corrected(rows: Sequence[Row], which: Literal["vs_baseline", "vs_full"]) -> list[Row]:
     """Add Holm's p values; a family is all comparisons of one table (data set and model) with the same reference."""
     families: dict[tuple[str, str], list[tuple[int, Comparison]]] = defaultdict(list)
@@ -168,15 +182,15 @@ def _compare(cell: Cell, references: Sequence[Cell], name: str, equal: str) -> t
         return difference, verdict(difference, name, equal)
     if not references:
         return None, f"no {name} run"
-    alike = [reference for reference in references if reference.recipe == cell.recipe]
+    recipe = recipe_for(name, cell.recipe)
+    alike = [reference for reference in references if recipe_for(name, reference.recipe) == recipe]
     if not alike:
-        return None, f"no {name} run with the same {_differing(cell, references[0])}"
+        return None, f"no {name} run with the same {_differing(recipe, references[0].recipe)}"
     difference = paired_difference(values, alike[0].accuracy_by_seed, cell.resolution)
     return difference, verdict(difference, name, equal)
 
 
-def _differing(cell: Cell, other: Cell) -> str:
-    mine, theirs = cell.recipe, other.recipe
+def _differing(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     keys = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
     return keys[0] + (f" (and {len(keys) - 1} more)" if len(keys) > 1 else "")
 

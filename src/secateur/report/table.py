@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from secateur.report.statistics import Comparison, Estimate
+from secateur.report.statistics import Comparison, Estimate, cautious
 from secateur.report.summary import Row
 
 STYLES = {"above": "green", "matches": "green", "below": "red"}
@@ -126,9 +126,8 @@ def _styled(row: Row, column: Column) -> Text:
 
 
 def _comparison(difference: Comparison | None, words: str, reference: str) -> str:
-    short = words.split(":")[0].removesuffix(f" {reference}")
-    if short in ("above", "below") and difference is not None and difference.survives_holm is False:
-        short = f"({short})"
+    shown = cautious(words, None if difference is None else difference.survives_holm)
+    short = shown.split(":")[0].removesuffix(f" {reference}")
     return f"{difference_text(difference)} {short}".strip()
 
 
