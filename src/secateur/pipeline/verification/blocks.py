@@ -24,7 +24,8 @@ def compare_blocks(record: Record, repeated: Record, comparison: bool) -> Iterat
     """
     before, after = _blocks(record, comparison), _blocks(repeated, comparison)
     for name in dict.fromkeys([*before, *(name for name in WHOLE if name in after)]):
-        found = first_difference(before.get(name, {}), after.get(name, {}), new_keys=name not in WHOLE)
+        there, now = before.get(name, {}), after.get(name, {})
+        found = first_difference(there, now, new_keys=name not in WHOLE or there.keys() == now.keys())
         size, first = (found.size, str(found)) if found else (0.0, "")
         yield Compared(f"run.json {name}", "metrics", size, first)
     names = first_difference(_names(record, repeated), _names(repeated, record))
@@ -37,19 +38,19 @@ def compare_blocks(record: Record, repeated: Record, comparison: bool) -> Iterat
 def warning_remarks(record: Record, repeated: Record) -> Iterator[str]:
     """Yield the warnings that only one of two runs of different code gave: a warning's wording may change."""
     if not _same_code(record, repeated):
-        found = _warnings(record, repeated)
-        for message, given in found.items():
-            if not given or not _warnings(repeated, record)[message]:
-                yield f"a warning {'that was' if given else 'not'} given then{' is gone' if given else ''}: {message}"
+        then, now = set(record["warnings"]), set(repeated["warnings"])
+        yield from (f"a warning that is not given any more: {message}" for message in sorted(then - now))
+        yield from (f"a warning that was not given then: {message}" for message in sorted(now - then))
 
 
 def _same_code(record: Record, repeated: Record) -> bool:
     return bool(record["provenance"].get("code") == repeated["provenance"].get("code"))
 
 
-def _warnings(one: Record, other: Record) -> dict[str, bool]:
+def _warnings(one: Record, other: Record) -> dict[str, str]:
     """Return every warning of two records, and whether the first one has it."""
-    return {message: message in one["warnings"] for message in dict.fromkeys([*one["warnings"], *other["warnings"]])}
+    every = dict.fromkeys([*one["warnings"], *other["warnings"]])
+    return {message: "a warning" if message in one["warnings"] else "none" for message in every}
 
 
 def _names(one: Record, other: Record) -> dict[str, Any]:
