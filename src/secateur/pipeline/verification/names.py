@@ -104,7 +104,7 @@ def _options(group: str, target: str) -> list[str]:
 
 def _composed(group: str, name: str, variant: str | None) -> Config:
     """Return a shipped option's node with the preset of its variant."""
-    node = _compose(group, name)
+    node = _compose(group, f"{group}/{name}")
     preset = CONF / "preset" / group / f"{name}_{variant}.yaml"
     return {**node, **_node(OmegaConf.load(preset))} if preset.is_file() else node
 
@@ -113,15 +113,16 @@ def _is_users(group: str, name: str, target: str, user_conf: Path | None) -> boo
     """Whether the user has an option of this name and class; a shipped one of that name comes first."""
     if user_conf is None or _is_shipped(group, name) or not (user_conf / group / f"{name}.yaml").is_file():
         return False
-    return bool(_compose(group, name, [f"hydra.searchpath=[file://{user_conf.resolve()}]"]).get("_target_") == target)
+    found = _compose(group, "config", [f"{group}={name}", f"hydra.searchpath=[file://{user_conf.resolve()}]"])
+    return bool(found.get("_target_") == target)
 
 
-def _compose(group: str, name: str, overrides: list[str] | None = None) -> Config:
-    """Return one option's node, its own defaults filled in; empty where it cannot be had alone."""
+def _compose(group: str, config_name: str, overrides: list[str] | None = None) -> Config:
+    """Return a group's node in a configuration, defaults filled in; empty where it cannot be composed."""
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-            return _node(compose(f"{group}/{name}", overrides or []).get(group))
+            return _node(compose(config_name, overrides or []).get(group))
     except (HydraException, OmegaConfBaseException):
         return {}
 
