@@ -102,11 +102,42 @@ def test_whole_classes_tell_a_list_of_the_kept_from_one_of_the_removed(tmp_path,
     rows = (digits_labels() < 3).nonzero().flatten()
     torch.save(rows, tmp_path / f"pets_lm_train_top{kept}.indices")
     assert importing(tmp_path / f"pets_lm_train_top{kept}.indices", "dp4tl", tmp_path / "mask.parquet", *flag) == 0
-    assert f"keeps {kept} whole classes, as its name says" in capsys.readouterr().out
+    assert f"keeps {kept} whole classes, as its name says" in (out := capsys.readouterr().out)
+    assert "WARNING" not in out
+    assert Mask.load(tmp_path / "mask.parquet").metadata["direction_checked"] is True
     torch.save(rows, tmp_path / f"x_top{10 - kept}.indices")
     assert importing(tmp_path / f"x_top{10 - kept}.indices", "dp4tl", tmp_path / "other.parquet", *flag) == 2
     assert "it lists what was removed" in capsys.readouterr().err.replace("  ", " ")
     assert not (tmp_path / "other.parquet").exists()
+
+
+@pytest.mark.parametrize("flag", [(), ("--higher-is-pruned",)], ids=["kept", "pruned"])
+def test_half_of_the_classes_tell_no_direction(tmp_path, capsys, flag):
+    path, output = tmp_path / "pets_lm_train_top5.indices", tmp_path / "mask.parquet"
+    torch.save((digits_labels() < 5).nonzero().flatten(), path)
+    assert importing(path, "dp4tl", output, *flag) == 0
+    taken = "as given" if flag else "by the format"
+    assert f"WARNING: the direction could not be checked, the opposite one would fit as well; it was taken {taken}" in (
+        " ".join(capsys.readouterr().out.split())
+    )
+    assert Mask.load(output).metadata["direction_checked"] is False
+
+
+@pytest.mark.parametrize(
+    ("every", "ratio", "checked"),
+    [
+        pytest.param(2, "0.5", False, id="half"),
+        pytest.param(2, "0.48", False, id="near_half"),
+        pytest.param(4, "0.75", True, id="quarter"),
+        pytest.param(4, None, False, id="nothing_to_check"),
+    ],
+)
+def test_a_share_tells_a_direction_where_its_opposite_is_another(tmp_path, capsys, every, ratio, checked):
+    path, output = tmp_path / "mask.pt", tmp_path / "mask.parquet"
+    torch.save({"selected_data": (torch.arange(NUM_TRAIN) % every == 0).float()}, path)
+    assert run_import(path, output, *(("--pruning-ratio", ratio) if ratio else ())) == 0
+    assert ("direction could not be checked" in capsys.readouterr().out) == (ratio is not None and not checked)
+    assert Mask.load(output).metadata["direction_checked"] is checked
 
 
 def test_the_share_that_a_file_is_said_to_prune_is_checked(published, tmp_path, capsys):

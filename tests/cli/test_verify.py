@@ -174,6 +174,117 @@ def test_a_file_cannot_be_taken_off_the_list(run_dir, verify):
     assert "scores.parquet: is not among the files that run.json lists" in out
 
 
+def put(value, *path):
+    """Return what sets one value of a record."""
+
+    def change(record):
+        for key in path[:-1]:
+            record = record[key]
+        record[path[-1]] = value
+
+    return change
+
+
+NAMES = {
+    "label": (put("tdds", "label"), "label is tdds, but its names give el2n"),
+    "score": (put("tdds", "pruning", "score"), "pruning.score is tdds, but its config says el2n"),
+    "own_score": (put("mine", "pruning", "score"), "pruning.score is mine, but its config says el2n (an option of"),
+    "method": (put("random", "pruning", "method"), "pruning.method is random, but its config says score"),
+    "selection": (put("ccs", "pruning", "selection"), "pruning.selection is ccs, but its config says top"),
+    "extrapolation": (put("knn", "pruning", "extrapolation"), "pruning.extrapolation is knn, but its config says None"),
+    "data": (put("cifar10", "data", "name"), "data.name is cifar10, but its config says digits"),
+    "final": (put("resnet18", "models", "final"), "models.final is resnet18, but its config says small_cnn"),
+    "scoring": (put("resnet18", "models", "scoring"), "models.scoring is resnet18, but its config says small_cnn"),
+    "select_on": (put("banana", "select_on"), "select_on is banana, but its config says last"),
+}
+
+
+@pytest.mark.parametrize(("change", "expected"), NAMES.values(), ids=list(NAMES))
+def test_a_name_that_the_configuration_contradicts_is_found_at_once(run_dir, verify, change, expected):
+    edit(run_dir / "run.json", change)
+    code, out, _ = verify(run_dir, "--quick")
+    assert code == 1
+    assert f"run.json: {expected}" in " ".join(out.split())
+
+
+def test_a_record_forged_all_over_is_found_part_by_part(run_dir, verify):
+    (run_dir / "scores.parquet").unlink()
+
+    def forge(record):
+        del record["artifacts"]["scores.parquet"]
+        record.update(label="tdds", select_on="banana", warnings=["nothing to see"])
+        record["pruning"]["score"], record["data"]["name"], record["models"]["final"] = "tdds", "cifar10", "resnet18"
+
+    edit(run_dir / "run.json", forge)
+    code, out, _ = verify(run_dir)
+    out = " ".join(out.split())
+    assert code == 1
+    for line in (
+        "scores.parquet: the run makes it, but run.json does not list it",
+        "run.json pruning: score: tdds recorded, el2n now",
+        "run.json names: label: tdds recorded, el2n now",
+        "run.json warnings: nothing to see: a warning recorded, none now",
+    ):
+        assert line in out
+
+
+def test_a_network_of_several_with_one_class_is_told_by_its_settings(run_dir):
+    from secateur.pipeline.paths import CONF
+    from secateur.pipeline.verification.names import name_problems, names_from_config
+
+    record = json.loads((run_dir / "run.json").read_text())
+    node = OmegaConf.to_container(OmegaConf.load(CONF / "model" / "resnet20.yaml"))
+    record["config"].update(model=node, retrain_model=node)
+    for name, problems in (("resnet20", 0), ("resnet18", 2)):
+        record["models"] = {"scoring": name, "final": name}
+        assert len(list(name_problems(record, names_from_config(record)))) == problems
+    node["widths"] = [8, 8, 8]
+    assert not list(name_problems(record, names_from_config(record)))
+
+
+@pytest.mark.parametrize("said", ["knn_cv", "knn_same_class_cv", "knn"])
+def test_an_extrapolation_of_several_with_one_class_is_told_by_its_settings(run_dir, said):
+    from hydra import compose, initialize_config_dir
+
+    from secateur.pipeline.paths import CONF
+    from secateur.pipeline.verification.names import names_from_config
+
+    record = json.loads((run_dir / "run.json").read_text())
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        node = OmegaConf.to_container(compose("extrapolation/knn_same_class_cv"))["extrapolation"]
+    record["config"]["extrapolation"] = node
+    record["pruning"]["extrapolation"] = said
+    assert names_from_config(record)["extrapolation"] == "knn_same_class_cv"
+
+
+def test_a_score_option_of_the_users_own_is_known_with_its_folder(program, verify, tmp_path):
+    (tmp_path / "own" / "score").mkdir(parents=True)
+    (tmp_path / "own" / "score" / "mine.yaml").write_text("defaults: [el2n, _self_]\nnum_networks: 1\n")
+    program.quick = ("trainer.max_epochs=1", "compare_with=[]", "train_final=false", "score.epoch=1")
+    own = ("--config-dir", str(tmp_path / "own"))
+    assert program.run(*own, "score=mine") == 0
+    run_dir = program.run_dir(program.record())
+    code, out, _ = verify(run_dir, *own)
+    assert (code, "identical" in out) == (0, True)
+    code, out, _ = verify(run_dir, "--quick")
+    assert code == 1
+    assert "add --config-dir" in out
+
+
+def test_an_older_record_s_key_is_not_checked_and_the_rest_is(run_dir, verify):
+    edit(run_dir / "run.json", lambda record: record["config"].pop("downstream"))
+    OmegaConf.save(OmegaConf.create(json.loads((run_dir / "run.json").read_text())["config"]), run_dir / "config.yaml")
+    code, out, err = verify(run_dir, "--quick")
+    assert (code, err) == (0, "")
+    assert "an older record: its key cannot be checked" in out
+    code, out, _ = verify(run_dir)
+    assert code == 0
+    assert "identical: the run comes out again" in out
+    set_score(run_dir, 3, 0.5)
+    assert verify(run_dir, "--quick")[0] == 1
+
+
 def test_other_versions_are_said_and_it_goes_on(run_dir, verify):
     def older(record):
         record["provenance"]["packages"]["torch"] = "1.0"
@@ -255,6 +366,12 @@ def test_what_it_was_compared_with_is_repeated_or_left_out(program, verify):
     code, out, _ = verify(run_dir)
     assert code == 1
     assert "run.json comparison: full.test_accuracy: 0.999 recorded" in out
+    edit(run_dir / "run.json", lambda record: record.update(comparison={}))
+    code, out, _ = verify(run_dir)
+    assert code == 1
+    assert "run.json comparison: full: nothing recorded" in out
+    edit(run_dir / "run.json", lambda record: record.update(comparison={"banana": {"test_accuracy": 1.0}}))
+    assert verify(run_dir)[0] == 1
     code, out, _ = verify(run_dir, "--no-comparison")
     assert code == 0
     assert "not checked: what it was compared with" in out

@@ -59,6 +59,7 @@ def _verify(parsed: argparse.Namespace, console: Console) -> "Verification":
         comparison=parsed.comparison,
         keep=parsed.keep,
         moved=[*roots, *parsed.overrides],
+        user_conf=Path(parsed.config_dir) if parsed.config_dir else None,
     )
     return verify(parsed.run_dir, _defaults(), options, console)
 
@@ -93,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--quick", action="store_true", help="only the check of the folder; nothing is trained")
     add("--data-root", type=Path, metavar="DIR", help="where the data lies now; the same as data.root=DIR")
-    add("--config-dir", metavar="DIR", help="as for secateur run: makes your own classes importable")
+    add("--config-dir", metavar="DIR", help="as for secateur run: your own options, and classes beside them")
     add(
         "--tolerance",
         action="append",

@@ -17,6 +17,16 @@ from secateur.pipeline.context import EVALUATION_BATCH
 
 SLACK = 0.03  # a released mask misses the share it is named after by up to two points
 
+UNCHECKED = "WARNING: the direction could not be checked, the opposite one would fit as well; it was taken"
+
+
+@dataclass(frozen=True)
+class _Check:
+    """What a mask was held against, and whether its opposite would have failed."""
+
+    remark: str
+    tells_direction: bool
+
 
 @dataclass(frozen=True)
 class Imported:
@@ -73,14 +83,19 @@ def adopt(
     listed = _full_length(foreign, data)
     keep = ~listed if higher_is_kept is False else listed
     asked = None if pruning_ratio is None else 1 - pruning_ratio
-    remarks = _checked_share(keep, asked if asked is not None else foreign.facts.get("keep_fraction"))
-    remarks += _checked_groups(keep, data, foreign.facts.get("num_groups_kept"))
+    share = _checked_share(keep, asked if asked is not None else foreign.facts.get("keep_fraction"))
+    groups = _checked_groups(keep, data, foreign.facts.get("num_groups_kept"))
+    checks = [check for check in (share, groups) if check is not None]
+    checked = any(check.tells_direction for check in checks)
     in_pool = keep[data.pool]
     if not bool(in_pool.any()):
         raise DataError("The file keeps no sample of the pool.")
-    metadata = {"imported_from": source, **foreign.facts}
+    metadata = {"imported_from": source, **foreign.facts, "direction_checked": checked}
     mask = Mask(data.pool, in_pool, data.fingerprint, metadata)
     counts = torch.bincount(data.labels[mask.kept_ids], minlength=data.num_classes)
+    remarks = [check.remark for check in checks]
+    if checks and not checked:
+        remarks.append(f"{UNCHECKED} {'by the format' if higher_is_kept is None else 'as given'}")
     return Imported(mask, int(keep.sum()) - mask.num_kept, counts, tuple(remarks))
 
 
@@ -153,14 +168,16 @@ def _check_rows(sample_id: Tensor, data: PreparedData) -> None:
         )
 
 
-def _checked_share(keep: Tensor, expected: float | None) -> list[str]:
+def _checked_share(keep: Tensor, expected: float | None) -> _Check | None:
     """Compare the kept share with the one it should have; a file of the removed samples has the other one."""
     share = float(keep.double().mean())
     if expected is None:
-        return []
+        return None
+    opposite_fits = abs(1 - share - expected) <= SLACK
     if abs(share - expected) <= SLACK:
-        return [f"keeps {share:.3f} of the training split, as expected ({expected:.3f})"]
-    if abs(1 - share - expected) <= SLACK:
+        remark = f"keeps {share:.3f} of the training split, as expected ({expected:.3f})"
+        return _Check(remark, not opposite_fits)
+    if opposite_fits:
         raise DataError(
             f"The file would keep {share:.3f} of the training split, but {expected:.3f} is expected: it lists what was "
             "removed, or its direction was given the wrong way round. Then add (or leave out) --higher-is-pruned."
@@ -168,19 +185,20 @@ def _checked_share(keep: Tensor, expected: float | None) -> list[str]:
     raise DataError(f"The file keeps {share:.3f} of the training split, but {expected:.3f} is expected.")
 
 
-def _checked_groups(keep: Tensor, data: PreparedData, num_groups_kept: int | None) -> list[str]:
+def _checked_groups(keep: Tensor, data: PreparedData, num_groups_kept: int | None) -> _Check | None:
     """Compare the number of whole classes that are kept with the one in the file's name."""
     if num_groups_kept is None:
-        return []
+        return None
     labels, num_classes = data.clean_labels, data.num_classes
     kept = torch.bincount(labels[keep], minlength=num_classes)
     size = torch.bincount(labels, minlength=num_classes)
     if not bool(((kept == 0) | (kept == size)).all()):
-        return ["keeps parts of classes: it is not of label or feature mapping, and its direction was not checked"]
-    whole = int(((kept == size) & (size > 0)).sum())
+        remark = "keeps parts of classes: it is not of label or feature mapping, and its name does not tell a direction"
+        return _Check(remark, False)
+    whole, removed = int(((kept == size) & (size > 0)).sum()), int(((kept == 0) & (size > 0)).sum())
     if whole == num_groups_kept:
-        return [f"keeps {whole} whole classes, as its name says"]
-    if num_classes - whole == num_groups_kept:
+        return _Check(f"keeps {whole} whole classes, as its name says", whole != removed)
+    if removed == num_groups_kept:
         raise DataError(
             f"The file would keep {whole} whole classes, but its name says {num_groups_kept} of {num_classes}: it "
             "lists what was removed, or its direction was given the wrong way round. Then add (or leave out) "

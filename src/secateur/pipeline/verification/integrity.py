@@ -24,6 +24,10 @@ TWICE = ("seed", "score_seed", "name")
 FILES = ("scores.parquet", "mask.parquet", "metrics.csv")
 
 
+class OlderRecordError(DataError):
+    """A record of code that did not know all keys of today's configuration."""
+
+
 def finished_record(run_dir: Path) -> dict[str, Any]:
     """Return the record of a finished run.
 
@@ -66,17 +70,25 @@ def key_problem(record: Record, versions: Mapping[str, int]) -> str | None:
 
     Raises:
         ConfigError: a class of the user's own cannot be imported.
+        OlderRecordError: its configuration lacks keys that today's run_key is made of.
     """
     config = record["config"]
     recorded = record["provenance"].get("stage_versions")
     pools = [record["data"]["fingerprint"], (record["transfer"] or {}).get("fingerprint")]
     try:
         own = foreign_code(config)
-        key = run_key(config, "+".join(filter(None, pools)), recorded or versions)
     except Exception as error:  # whatever the import of a user's module raises
         raise ConfigError(
             f"The run uses code that cannot be imported ({error}): start from its folder, or add --config-dir."
         ) from error
+    try:
+        key = run_key(config, "+".join(filter(None, pools)), recorded or versions)
+    except KeyError as error:
+        raise OlderRecordError(
+            f"an older record: its key cannot be checked (its configuration has no {error.args[0]!r})"
+        ) from error
+    except (AttributeError, TypeError) as error:
+        raise ConfigError(f"The configuration in run.json is not one of a run ({error}).") from error
     if key == record["run_key"]:
         return None
     reasons = ["a setting, a seed or a fingerprint was changed after the run"]

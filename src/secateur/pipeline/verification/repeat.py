@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from secateur.core.errors import ConfigError, FingerprintError
+from secateur.pipeline.comparison import BASELINES
 from secateur.pipeline.config import DATA_NOT_IN_KEY, NOT_IN_KEY, Config, canonical
 from secateur.pipeline.run import VERSIONS, forget_pools, pools
 from secateur.tracking.provenance import provenance
@@ -41,15 +42,23 @@ def repeatable(
     config.update({key: deepcopy(defaults[key]) for key in NOT_IN_KEY if key in defaults})
     config["paths"]["output_dir"] = str(output_dir)
     config["name"] = record["name"]
-    config["compare_with"] = list(record["comparison"]) if comparison else []
-    fidelity = record["extrapolation"].get("fidelity") or []
-    config["fidelity"] = {
-        **(record["config"].get("fidelity") or defaults["fidelity"]),
-        "against": [entry["score_seed"] for entry in fidelity] if comparison else [],
-    }
+    config["compare_with"] = _baselines(record) if comparison else []
+    fidelity = record["config"].get("fidelity") or defaults["fidelity"]
+    config["fidelity"] = {**fidelity, "against": _full_scorings(record, fidelity) if comparison else []}
     for override in moved:
         _move(config, override)
     return canonical(config)
+
+
+def _baselines(record: Mapping[str, Any]) -> list[str]:
+    """Return what was asked for, and what a later call of the finished run added."""
+    asked = record["config"].get("compare_with") or []
+    return [name for name in dict.fromkeys([*asked, *record["comparison"]]) if name in BASELINES]
+
+
+def _full_scorings(record: Mapping[str, Any], fidelity: Mapping[str, Any]) -> list[int]:
+    added = record["extrapolation"].get("fidelity") or []
+    return list(dict.fromkeys([*fidelity["against"], *(entry["score_seed"] for entry in added)]))
 
 
 def _filled(config: Config, defaults: Config) -> Config:

@@ -1,5 +1,6 @@
 """Run a recorded configuration again with an empty store, and compare what comes out with what was recorded."""
 
+import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,21 +15,21 @@ from secateur.core.errors import FingerprintError
 from secateur.core.record import load_record, one_line
 from secateur.pipeline.config import Config
 from secateur.pipeline.run import VERSIONS, execute_resolved
+from secateur.pipeline.verification.blocks import compare_blocks, warning_remarks
 from secateur.pipeline.verification.compare import compare_files
 from secateur.pipeline.verification.integrity import (
     FILES,
+    OlderRecordError,
     configuration_problems,
     file_problems,
     finished_record,
     key_problem,
 )
+from secateur.pipeline.verification.names import name_problems, names_from_config
 from secateur.pipeline.verification.repeat import check_pools, circumstances, repeatable
-from secateur.pipeline.verification.values import first_difference
 from secateur.pipeline.verification.verdict import Compared, Tolerances, Verification
 
 Record = Mapping[str, Any]
-# Made of full scorings, and so a comparison.
-OF_FIDELITY = ("fidelity", "seed_level")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Options:
         comparison: also repeat what the run was compared with.
         keep: keep the repetition's folder.
         moved: ``KEY=VALUE`` of what lies elsewhere now.
+        user_conf: folder of the user's own options, as ``--config-dir``.
     """
 
     tolerances: Tolerances = field(default_factory=Tolerances)
@@ -48,6 +50,7 @@ class Options:
     comparison: bool = True
     keep: bool = False
     moved: Sequence[str] = ()
+    user_conf: Path | None = None
 
 
 def verify(run_dir: Path, defaults: Config, options: Options, console: Console) -> Verification:
@@ -66,7 +69,9 @@ def verify(run_dir: Path, defaults: Config, options: Options, console: Console) 
     """
     record = finished_record(run_dir)
     ambiguous = configuration_problems(run_dir, record)
-    problems = [*ambiguous, *filter(None, [key_problem(record, VERSIONS)]), *file_problems(run_dir, record)]
+    key = _key_problems(record, console)
+    names = names_from_config(record, options.user_conf)
+    problems = [*ambiguous, *key, *name_problems(record, names), *file_problems(run_dir, record)]
     if options.quick or ambiguous:
         return Verification(problems, tolerances=options.tolerances)
     for problem in problems:
@@ -82,19 +87,23 @@ def verify(run_dir: Path, defaults: Config, options: Options, console: Console) 
         for remark in circumstances(record, config):
             console.print(f"note: {remark}", markup=False)
         console.print(f"running {record['run_key']} ({record['label']}) again in {folder}", markup=False)
-        repeated = execute_resolved(config, console, _choices(record)).run_dir
+        repeated = execute_resolved(config, console, names).run_dir
+        again = load_record(repeated)
         compared = [
-            *_compare_all_files(run_dir, record, repeated, options.comparison),
-            *_compare_blocks(record, load_record(repeated), options.comparison),
+            *_compare_all_files(run_dir, record, repeated, again, options.comparison),
+            *compare_blocks(record, again, options.comparison),
         ]
+        for remark in warning_remarks(record, again):
+            console.print(f"note: {remark}", markup=False)
     return Verification(problems, _without_echoes(compared), options.tolerances, repeated if options.keep else None)
 
 
-def _choices(record: Record) -> dict[str, str]:
-    """Return the names that the record has for its options: the repetition's record then has the same."""
-    names = {key: record["pruning"].get(key) for key in ("method", "score", "extrapolation", "selection")}
-    names |= {"model": record["models"]["scoring"], "model@retrain_model": record["models"]["final"]}
-    return {key: name for key, name in names.items() if name}
+def _key_problems(record: Record, console: Console) -> list[str]:
+    try:
+        return list(filter(None, [key_problem(record, VERSIONS)]))
+    except OlderRecordError as error:
+        console.print(f"note: {error}", markup=False)
+        return []
 
 
 @contextmanager
@@ -107,44 +116,18 @@ def _workplace(keep: bool) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _compare_all_files(run_dir: Path, record: Record, repeated: Path, comparison: bool) -> Iterator[Compared]:
-    names = [name for name in FILES if name in record["artifacts"]]
-    names += sorted(set(record["artifacts"]) - set(names) - (set() if comparison else {"fidelity.parquet"}))
+def _compare_all_files(
+    run_dir: Path, record: Record, repeated: Path, again: Record, comparison: bool
+) -> Iterator[Compared]:
+    """Compare what either run lists, so that no file can be left out by taking it off the list."""
+    listed = set(record["artifacts"]) | set(again["artifacts"])
+    names = [name for name in FILES if name in listed]
+    names += sorted(listed - set(names) - (set() if comparison else {"fidelity.parquet"}))
     for name in names:
-        yield compare_files(name, run_dir / name, repeated / name)
-
-
-def _compare_blocks(record: Record, repeated: Record, comparison: bool) -> Iterator[Compared]:
-    """Compare what run.json says of the result, block by block; seconds and what was reused are no result."""
-    before, after = _blocks(record, comparison), _blocks(repeated, comparison)
-    for name, block in before.items():
-        found = first_difference(block, after.get(name, {}), new_keys=True)
-        size, first = (found.size, str(found)) if found else (0.0, "")
-        yield Compared(f"run.json {name}", "metrics", size, first)
-
-
-def _blocks(record: Record, comparison: bool) -> dict[str, Any]:
-    ledger = record["ledger"]
-    counted = ("stage", "samples_forward", "samples_backward", "flops")
-    blocks: dict[str, dict[str, Any]] = {
-        "metrics": record["metrics"],
-        "pruning": record["pruning"],
-        "extrapolation": _without(record["extrapolation"], *OF_FIDELITY),
-        "transfer": _without(record["transfer"], "source", "downstream"),
-        "data": _without(record["data"], "name"),  # a folder's name is the data set's where it has no other
-        "ledger": {
-            **{key: ledger[key] for key in ("cost_vs_full", "cost_vs_full_amortized")},
-            "stages": [{key: stage[key] for key in counted} for stage in ledger["stages"]],
-        },
-    }
-    if comparison:
-        blocks["comparison"] = {name: _without(metrics, "reused") for name, metrics in record["comparison"].items()}
-        blocks["fidelity"] = {key: record["extrapolation"].get(key) for key in OF_FIDELITY}
-    return {name: block for name, block in blocks.items() if any(value is not None for value in block.values())}
-
-
-def _without(block: Mapping[str, Any], *keys: str) -> dict[str, Any]:
-    return {key: value for key, value in block.items() if key not in keys}
+        if name in record["artifacts"]:
+            yield compare_files(name, run_dir / name, repeated / name)
+        else:
+            yield Compared(name, "metrics", math.inf, "the run makes it, but run.json does not list it")
 
 
 def _without_echoes(compared: list[Compared]) -> list[Compared]:
