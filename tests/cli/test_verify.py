@@ -11,6 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from secateur.cli.main import main
+from secateur.core.errors import ConfigError
 
 pytestmark = pytest.mark.slow
 
@@ -298,6 +299,24 @@ def test_other_versions_are_said_and_it_goes_on(run_dir, verify):
     (folder,) = {word for word in out.split() if "secateur-verify-" in word and word.endswith(run_dir.name)}
     assert (Path(folder) / "run.json").is_file()
     shutil.rmtree(Path(folder).parents[2])
+
+
+def test_that_several_processes_made_it_is_said(run_dir, verify):
+    edit(run_dir / "run.json", lambda record: record["provenance"].update(num_processes=2))
+    code, out, _ = verify(run_dir)
+    assert code == 0
+    assert "2 processes made it, 1 repeats it: trainings agree up to rounding" in " ".join(out.split())
+
+
+def test_slices_that_normalized_themselves_are_not_repeated_by_one_process(run_dir):
+    from secateur.core.record import load_record
+    from secateur.pipeline.verification.repeat import repeatable
+
+    record = load_record(run_dir)
+    strategy = {"_target_": "secateur.training.strategy.DataParallel", "devices": 2, "sync_batchnorm": False}
+    record["config"]["strategy"] = strategy
+    with pytest.raises(ConfigError, match="each of 2 slices of a batch by itself"):
+        repeatable(record, record["config"], run_dir, [], comparison=False)
 
 
 def test_a_stage_of_another_version_is_said(run_dir, verify):

@@ -85,7 +85,7 @@ def run_key(config: Config, fingerprint: str, versions: Mapping[str, int]) -> st
     kept = {key: value for key, value in config.items() if key not in NOT_IN_KEY}
     for node in ("data", "downstream"):
         kept[node] = kept[node] and data_key(kept[node])
-    kept["trainer"] = {**kept["trainer"], **_normalizing(config)}
+    kept["trainer"] = {**kept["trainer"], **normalizing(config)}
     parts = {"config": kept, "pool": fingerprint, "versions": dict(versions), **foreign_code(kept)}
     return content_key(parts, 12)
 
@@ -128,10 +128,10 @@ def data_key(node: Config) -> Config:
 def numerics_key(config: Config) -> Config:
     """Return the part of the ``trainer:`` node that every training reads."""
     read = ("precision", "channels_last", "deterministic", "num_threads")
-    return {**{key: config["trainer"][key] for key in read}, **_normalizing(config)}
+    return {**{key: config["trainer"][key] for key in read}, **normalizing(config)}
 
 
-def _normalizing(config: Config) -> Config:
+def normalizing(config: Config) -> Config:
     """Return over how many slices of a batch its normalization is divided, where it is.
 
     The number of processes changes nothing else about a result than rounding, so it enters no key.

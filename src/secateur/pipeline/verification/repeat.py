@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from secateur.core.errors import ConfigError, FingerprintError
 from secateur.pipeline.comparison import BASELINES
-from secateur.pipeline.config import DATA_NOT_IN_KEY, NOT_IN_KEY, Config, canonical
+from secateur.pipeline.config import DATA_NOT_IN_KEY, NOT_IN_KEY, Config, canonical, normalizing
 from secateur.pipeline.run import VERSIONS, forget_pools, pools
 from secateur.tracking.provenance import provenance
 from secateur.training.fit import TrainerSettings
@@ -36,8 +36,13 @@ def repeatable(
         comparison: whether to repeat what the run was compared with: baselines, full scorings.
 
     Raises:
-        ConfigError: something is set anew that is a part of the run itself.
+        ConfigError: something is set anew that is a part of the run itself, or one process cannot repeat it.
     """
+    if slices := normalizing(record["config"]).get("batchnorm_slices"):
+        raise ConfigError(
+            f"The run normalized each of {slices} slices of a batch by itself (strategy.sync_batchnorm=false), which "
+            "one process cannot repeat; --quick checks the folder alone."
+        )
     config = _filled(deepcopy(record["config"]), defaults)
     config.update({key: deepcopy(defaults[key]) for key in NOT_IN_KEY if key in defaults})
     config["paths"]["output_dir"] = str(output_dir)
@@ -131,6 +136,11 @@ def circumstances(record: Mapping[str, Any], config: Config) -> Iterator[str]:
     ]
     if changed:
         yield f"other versions: {'; '.join(changed)}"
+    if (num_processes := then.get("num_processes") or 1) != now["num_processes"]:
+        yield (
+            f"{num_processes} processes made it, {now['num_processes']} repeats it: trainings agree up to rounding, "
+            "and --tolerance says how much of it is allowed"
+        )
     for key in ("device", "platform"):
         if then.get(key) not in (None, now[key]):
             yield f"other {key}: {then[key]} then, {now[key]} now"
