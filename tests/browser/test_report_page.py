@@ -217,6 +217,21 @@ def test_narrow_screens_scroll_tables_not_the_page(look, width):
     assert page.locator("dialog").evaluate("(dialog) => dialog.scrollWidth - dialog.clientWidth") == 0
 
 
+RIGHT_EDGE = """(header) => header.getBoundingClientRect().right
+    - header.closest('.scroll').getBoundingClientRect().right"""
+
+
+@pytest.mark.parametrize(("width", "last"), [(1280, "rank"), (375, "accuracy")], ids=["desktop", "phone"])
+def test_long_names_leave_room_for_the_numbers(look, width, last):
+    page = look(width=width, height=800)
+    page.locator("#table tbody th").evaluate_all(
+        "(names) => names.forEach((name) => name.prepend('label_mapping + reverse [budget=steps, window=10] '))"
+    )
+    header = page.locator("#table thead th", has_text=last).first
+    assert header.evaluate(RIGHT_EDGE) <= 1
+    assert page.locator("#results .scroll").evaluate("(box) => box.scrollLeft") == 0
+
+
 def test_print_leaves_out_what_paper_cannot_do(look):
     page = look()
     page.emulate_media(media="print")

@@ -7,7 +7,7 @@ from secateur.core.record import new_record, save_record
 def leave_runs(root, methods=("full", "random"), seeds=(0, 1, 2)):
     for method in methods:
         for seed in seeds:
-            record = new_record(status="finished", run_key=f"{method}{seed}", seed=seed, score_seed=seed)
+            record = new_record(status="finished", run_key=f"{method}{seed}", seed=seed, score_seed=seed, config={})
             record["data"].update(name="digits", fingerprint="f")
             record["models"].update(final="small_cnn")
             record["pruning"].update(method=method, pruning_ratio=0.5, keep_fraction=0.5)

@@ -66,11 +66,11 @@ def columns(payload: Mapping[str, Any]) -> list[Column]:
     wanted = [
         (len(payload["tables"]) > 1, Column("data, model", "data set and final model", False, _data)),
         (True, Column("pruned", "share of the pool that was removed", True, _ratio)),
+        (True, Column("accuracy", "test accuracy after the last epoch in %: mean, 95 % interval, n", True, _accuracy)),
         (
             any(map(_kept_otherwise, cells)),
             Column("kept", "share of the pool that was kept, mean over runs", True, _kept),
         ),
-        (True, Column("accuracy", "test accuracy after the last epoch in %: mean, 95 % interval, n", True, _accuracy)),
         (
             _any(cells, "worst_class_accuracy"),
             _metric("worst class", "accuracy of the worst class in %", "worst_class"),
