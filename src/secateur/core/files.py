@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from secateur.core.errors import DataError
+
 
 def write_text(path: Path, text: str) -> Path:
     """Write text so that a reader sees the old file or the new one, never half of it."""
@@ -38,3 +40,26 @@ def link_or_copy(source: Path, target: Path) -> Path:
     except OSError:
         shutil.copy2(source, target)
     return target
+
+
+def read_document(path: Path, schema: int, kind: str, missing: str) -> dict[str, Any]:
+    """Read a JSON file that says which schema it has.
+
+    Args:
+        path: the file.
+        schema: the schema it must have.
+        kind: what it is, for messages: ``"a run record"``.
+        missing: the message where it is not there.
+
+    Raises:
+        DataError: it is missing, is not JSON, or has another schema.
+    """
+    try:
+        values: dict[str, Any] = read_json(path)
+    except FileNotFoundError as error:
+        raise DataError(missing) from error
+    except ValueError as error:
+        raise DataError(f"{path} is not readable JSON; it may be truncated.") from error
+    if not isinstance(values, dict) or values.get("schema") != schema:
+        raise DataError(f"{path} is not {kind} of schema {schema}.")
+    return values

@@ -10,8 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from secateur.core.errors import DataError
-from secateur.core.files import read_json, write_json
+from secateur.core.files import read_document, write_json
 from secateur.core.store import locked
 
 SCHEMA = 1
@@ -94,15 +93,8 @@ def load_manifest(folder: Path) -> Manifest:
     Raises:
         DataError: it is missing, is not JSON, or has another schema.
     """
-    path = folder / FILE_NAME
-    try:
-        values: dict[str, Any] = read_json(path)
-    except FileNotFoundError as error:
-        raise DataError(f"No sweep at {folder}: it has no {FILE_NAME}.") from error
-    except ValueError as error:
-        raise DataError(f"{path} is not readable JSON; it may be truncated.") from error
-    if not isinstance(values, dict) or values.get("schema") != SCHEMA:
-        raise DataError(f"{path} is not a sweep of schema {SCHEMA}.")
+    missing = f"No sweep at {folder}: it has no {FILE_NAME}."
+    values = read_document(folder / FILE_NAME, SCHEMA, "a sweep", missing)
     cells = [Cell(**_known(Cell, cell)) for cell in values["cells"]]
     return Manifest(**{**_known(Manifest, values), "cells": cells})
 

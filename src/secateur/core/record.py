@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from secateur.core.errors import DataError
-from secateur.core.files import read_json, write_json
+from secateur.core.files import read_document, write_json
 
 SCHEMA = 1
 FILE_NAME = "run.json"
@@ -112,15 +112,7 @@ def load_record(run_dir: Path) -> dict[str, Any]:
         DataError: it is missing, is not JSON, or has another schema.
     """
     path = run_dir / FILE_NAME
-    try:
-        record: dict[str, Any] = read_json(path)
-    except FileNotFoundError as error:
-        raise DataError(f"No run record at {path}.") from error
-    except ValueError as error:
-        raise DataError(f"{path} is not readable JSON; it may be truncated.") from error
-    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-        raise DataError(f"{path} is not a run record of schema {SCHEMA}.")
-    return record
+    return read_document(path, SCHEMA, "a run record", missing=f"No run record at {path}.")
 
 
 def label_of(record: Mapping[str, Any]) -> str:
