@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
+from secateur.data import digits
 from secateur.data.digits import DigitsData
 from secateur.data.prepare import prepare
 
@@ -30,6 +31,12 @@ def test_pixels_are_those_of_scikit_learn_scaled():
     train = DigitsData().load("train")
     positions = [int(np.flatnonzero((scaled == image[0].numpy()).all((1, 2)))[0]) for image in train.pixels[:50]]
     assert positions == sorted(positions)
+
+
+def test_the_table_is_the_same_where_its_file_lies_elsewhere(monkeypatch):
+    found = digits._table()
+    monkeypatch.setattr(digits, "find_spec", lambda name: None)
+    assert np.array_equal(found, digits._table())
 
 
 def test_fingerprint_is_pinned():

@@ -109,7 +109,7 @@ def test_tables_of_a_run_are_read(tmp_path):
 
 
 def test_tables_of_another_pool_or_none_are_refused(tmp_path):
-    with pytest.raises(SecateurError, match="another pool"):
+    with pytest.raises(SecateurError, match="made for other data"):
         read_ranked(tables(tmp_path / "a", "f"), "g")
     with pytest.raises(SecateurError, match="No mask table"):
         read_ranked(tmp_path, "g")

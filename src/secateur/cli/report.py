@@ -55,9 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--figure-format",
         type=_listed,
-        default=("svg", "png"),
+        default=("svg",),
         metavar="NAME,...",
-        help="of svg, pdf, png (default: svg,png; empty: no figures)",
+        help="of svg, pdf, png (default: svg; empty: no figures)",
     )
     return parser
 

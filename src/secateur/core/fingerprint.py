@@ -3,15 +3,17 @@
 import hashlib
 import struct
 from collections.abc import Iterable
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from secateur.core.errors import DataError
+
+if TYPE_CHECKING:  # the page's gallery names it before it knows whether there are images to open
+    from torch import Tensor
 
 _RECORD = struct.Struct("<qqQ")
 
 
-def fingerprint(sample_ids: Tensor, stored_bytes: Iterable[bytes], labels: Tensor) -> str:
+def fingerprint(sample_ids: "Tensor", stored_bytes: Iterable[bytes], labels: "Tensor") -> str:
     """Return the sha256 of a pool's content: which samples, their stored bytes, their labels as trained on.
 
     One fixed-size record ``(sample_id, label, number of bytes)``, little-endian, stands before the bytes of

@@ -1,10 +1,8 @@
 """The Mask: which samples of the pool are kept. What every pruning method makes."""
 
 import hashlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -13,44 +11,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
-from secateur.core.errors import ConfigError, DataError
+from secateur.core.columns import read_columns
+from secateur.core.errors import DataError
 from secateur.core.ids import check_sample_ids, rows_of
-from secateur.core.parquet import read_columns, write_table
+from secateur.core.parquet import write_table
+from secateur.core.ratio import check_pruning_ratio, keep_count
 
-
-def check_pruning_ratio(pruning_ratio: float) -> None:
-    """Raise :class:`ConfigError` unless the ratio is a number in ``[0, 1)``."""
-    if isinstance(pruning_ratio, bool) or not isinstance(pruning_ratio, Real) or math.isnan(pruning_ratio):
-        raise ConfigError(f"pruning_ratio must be a number in [0, 1), got {pruning_ratio!r}.")
-    if 0 <= pruning_ratio < 1:
-        return
-    hint = ""
-    if 1 < pruning_ratio < 100:
-        hint = f" Did you mean {pruning_ratio / 100:g}?"
-    elif pruning_ratio == 1:
-        hint = " It is the fraction removed, and 1.0 would keep nothing."
-    raise ConfigError(f"pruning_ratio must be in [0, 1), got {pruning_ratio:g}.{hint}")
-
-
-def keep_count(num_samples: int, pruning_ratio: float) -> int:
-    """Return how many samples a pruning ratio keeps: ``round(num_samples * (1 - pruning_ratio))``.
-
-    Args:
-        num_samples: size of the pool, at least 1.
-        pruning_ratio: fraction *removed*, in ``[0, 1)``.
-
-    Raises:
-        ConfigError: the ratio is outside ``[0, 1)``, or nothing would be kept.
-
-    Example:
-        >>> keep_count(50_000, 0.9)
-        5000
-    """
-    check_pruning_ratio(pruning_ratio)
-    count = round(num_samples * (1 - pruning_ratio))
-    if count < 1:
-        raise ConfigError(f"pruning_ratio={pruning_ratio:g} would keep 0 of {num_samples} samples.")
-    return count
+__all__ = ["Mask", "check_pruning_ratio", "keep_count"]
 
 
 @dataclass(frozen=True)

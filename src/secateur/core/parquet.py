@@ -8,8 +8,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
-from torch import Tensor
 
 from secateur.core.errors import DataError, FingerprintError
 
@@ -56,23 +54,6 @@ def read_table(path: Path | str, kind: str) -> tuple[pa.Table, dict[str, Any]]:
     if header.get("kind") != kind:
         raise DataError(f"{path} is not a {kind} table written by Secateur (found kind={header.get('kind')!r}).")
     return table, header
-
-
-def read_columns(path: Path | str, kind: str, fingerprint: str | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read a table's columns as tensors, and its header; refuse a table that was made for another pool.
-
-    Args:
-        path: Parquet file.
-        kind: the expected ``kind`` in the header.
-        fingerprint: of the pool that the table must belong to; None takes any.
-
-    Raises:
-        DataError: as :func:`read_table`.
-        FingerprintError: the table belongs to another data set or pool.
-    """
-    table, header = read_table(path, kind)
-    check_fingerprint(header["fingerprint"], fingerprint, path)
-    return {name: torch.from_numpy(table[name].to_numpy().copy()) for name in table.column_names}, header
 
 
 def check_fingerprint(found: str, expected: str | None, path: Path | str) -> None:

@@ -8,8 +8,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from secateur.core.columns import read_columns
 from secateur.core.errors import DataError, NumericalError
-from secateur.core.parquet import read_columns, write_table
+from secateur.core.parquet import write_table
 
 GroupKind = Literal["class", "cluster"]
 _COLUMNS = ("size", "votes", "soft_score")

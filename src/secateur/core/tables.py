@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from secateur.core.columns import read_columns
 from secateur.core.errors import DataError, NumericalError
 from secateur.core.ids import check_sample_ids
-from secateur.core.parquet import read_columns, write_table
+from secateur.core.parquet import write_table
 
 BASE_COLUMNS = ("sample_id", "label", "score", "observed")
 

@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from secateur.core.seeds import generator
@@ -43,8 +47,21 @@ class DigitsData(DataRecipe):
 
     @cached_property
     def _arrays(self) -> tuple[Tensor, Tensor]:
-        from sklearn.datasets import load_digits  # noqa: PLC0415 (scikit-learn takes a second to import)
+        table = torch.from_numpy(_table())
+        pixels = (table[:, :-1].reshape(-1, 1, 8, 8) * (255 / 16)).round().to(torch.uint8)
+        return pixels, table[:, -1].to(torch.int64)
 
-        bunch = load_digits()
-        pixels = torch.from_numpy(bunch.images * (255 / 16)).round().to(torch.uint8)[:, None]
-        return pixels, torch.from_numpy(bunch.target).to(torch.int64)
+
+def _table() -> NDArray[np.float64]:
+    """Return scikit-learn's table, float64 ``[1797, 65]``: 64 pixels of 0..16, and the label.
+
+    Its file is read as it lies, since importing scikit-learn takes longer than everything else about this data set.
+    """
+    package = find_spec("sklearn")
+    for folder in (package.submodule_search_locations or ()) if package else ():
+        file = Path(folder, "datasets", "data", "digits.csv.gz")
+        if file.is_file():
+            return np.loadtxt(file, delimiter=",")
+    from sklearn.datasets import load_digits  # noqa: PLC0415
+
+    return np.column_stack(load_digits(return_X_y=True))

@@ -1,6 +1,6 @@
 """Everything a report consists of, in one call."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,13 @@ from secateur.report.fidelity_answers import fidelity_notes, is_it_better
 from secateur.report.fidelity_figure import save_fidelity_figures
 from secateur.report.fidelity_table import LEGEND, fidelity_csv, fidelity_markdown, fidelity_parts
 from secateur.report.figures import FOLDER, Drawn, save_figures
+from secateur.report.gallery_process import begin_gallery
 from secateur.report.load import MASK_ONLY, LeftOut, Loaded, load_runs
 from secateur.report.page import to_html
-from secateur.report.payload import FigureEntry, Payload, make_payload
+from secateur.report.payload import FigureEntry, make_payload
 from secateur.report.planned import describe, missing
 from secateur.report.ranks import with_ranks
 from secateur.report.stale import stale
-from secateur.report.style import DEFAULT_FORMATS
 from secateur.report.style import FORMATS as FIGURE_FORMATS
 from secateur.report.summary import Row, make_rows, several_baselines
 
@@ -58,7 +58,7 @@ def build_report(
     output_dir: Path | str,
     baseline: str = "random",
     formats: Sequence[str] = FORMATS,
-    figure_formats: Sequence[str] = DEFAULT_FORMATS,
+    figure_formats: Sequence[str] = ("svg",),
 ) -> Report:
     """Read all run records under some folders and write tables, figures and a page.
 
@@ -90,14 +90,14 @@ def build_report(
         *(rows, baseline, did_it_pay(rows), [*notes(rows), *fidelity_notes(loaded.extrapolated, fidelity)]),
         *(_problems([*loaded.left_out, *superseded], cells, loaded.planned), [], fidelity, is_it_better(fidelity)),
     )
+    texts = _texts(report, formats)
+    page = _begin_page(report, paths) if "html" in formats else None
     drawn = [
         *save_figures(rows, output_dir, baseline, figure_formats),
         *_fidelity_figures(fidelity, output_dir, figure_formats),
     ]
-    texts = _texts(report, formats)
-    if "html" in formats:
-        payload = _payload(report, [str(path) for path in paths], output_dir, drawn)
-        texts["report.html"] = to_html(payload, output_dir)
+    if page is not None:
+        texts["report.html"] = page(drawn, output_dir)
     report.files.extend(write_text(output_dir / name, text) for name, text in texts.items())
     report.files.extend(path for figure in drawn for path in figure.files.values())
     return report
@@ -172,18 +172,25 @@ def _fidelity_figures(rows: Sequence[FidelityRow], output_dir: Path, formats: Se
     ]
 
 
-def _payload(report: Report, paths: Sequence[str], output_dir: Path, drawn: Sequence[Drawn]) -> Payload:
-    return make_payload(
+def _begin_page(report: Report, paths: Sequence[Path | str]) -> Callable[[Sequence[Drawn], Path], str]:
+    """Begin with what takes longest, the images; the page is finished with the figures that are drawn meanwhile."""
+    payload = make_payload(
         report.rows,
         title=title_of(paths),
-        paths=paths,
+        paths=[str(path) for path in paths],
         baseline=report.baseline,
         answers=report.answers,
         notes=report.notes,
         problems=report.problems,
-        figures=[_figure_entry(figure, output_dir) for figure in drawn],
         fidelity=_fidelity(report) if report.fidelity else None,
     )
+    gallery = begin_gallery(payload)
+
+    def finish(drawn: Sequence[Drawn], output_dir: Path) -> str:
+        payload["figures"] = [_figure_entry(figure, output_dir) for figure in drawn]
+        return to_html(payload, output_dir, gallery())
+
+    return finish
 
 
 def _figure_entry(figure: Drawn, output_dir: Path) -> FigureEntry:

@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from secateur.core.errors import SecateurError
-from secateur.core.parquet import read_table
+from secateur.core.errors import DataError
+from secateur.report.tables import MASK, SCORES, Array, Keep, Rows, read_mask, read_scores
 
 NUM_STRIP: Final = 12
 NUM_CLASS: Final = 4
 NUM_CLASSES: Final = 40
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -30,10 +28,10 @@ class Ranked:
     """
 
     sample_id: Rows
-    keep: NDArray[np.bool_]
-    score: NDArray[np.float64] | None = None
+    keep: Keep
+    score: Array | None = None
     label: Rows | None = None
-    observed: NDArray[np.bool_] | None = None
+    observed: Keep | None = None
 
 
 @dataclass(frozen=True)
@@ -50,22 +48,13 @@ def read_ranked(folder: Path, fingerprint: str) -> Ranked:
     Raises:
         SecateurError: there is no mask, it is damaged, or it is of another pool.
     """
-    table, header = read_table(folder / "mask.parquet", "mask")
-    if header.get("fingerprint") != fingerprint:
-        raise SecateurError("mask.parquet is of another pool than the record.")
-    sample_id, keep = table["sample_id"].to_numpy(), table["keep"].to_numpy(zero_copy_only=False).astype(bool)
-    if not (folder / "scores.parquet").is_file():
+    sample_id, keep = read_mask(folder, fingerprint)
+    if not (folder / SCORES).is_file():
         return Ranked(sample_id, keep)
-    scores, header = read_table(folder / "scores.parquet", "scores")
-    if header.get("fingerprint") != fingerprint or not np.array_equal(scores["sample_id"].to_numpy(), sample_id):
-        raise SecateurError("scores.parquet is of other samples than mask.parquet.")
-    return Ranked(
-        sample_id,
-        keep,
-        scores["score"].to_numpy().astype(np.float64),
-        scores["label"].to_numpy().astype(np.int64),
-        scores["observed"].to_numpy(zero_copy_only=False).astype(bool),
-    )
+    scores = read_scores(folder, fingerprint)
+    if not np.array_equal(scores.sample_id, sample_id):
+        raise DataError(f"{SCORES} is of other samples than {MASK}.")
+    return Ranked(sample_id, keep, scores.score, scores.label, scores.observed)
 
 
 def strips(ranked: Ranked, count: int = NUM_STRIP) -> list[Strip]:
@@ -126,7 +115,7 @@ def shown_classes(kept: Sequence[int], totals: Sequence[int], limit: int = NUM_C
     return sorted([*ordered[: limit // 2], *ordered[-(limit - limit // 2) :]])
 
 
-def by_score(score: NDArray[np.float64]) -> Rows:
+def by_score(score: Array) -> Rows:
     """Return positions by falling score; of equal scores the first comes first."""
     return np.argsort(-score, kind="stable")
 

@@ -4,19 +4,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from secateur.core.errors import SecateurError
-from secateur.core.mask import Mask
-from secateur.core.tables import ScoreTable
 from secateur.report.run import Run
 from secateur.report.summary import Row
+from secateur.report.tables import MASK, SCORES, Keep, Scores, read_mask, read_scores
 
-MASK, SCORES = "mask.parquet", "scores.parquet"
 NUM_SEEDS = 3  # masks of more seeds per cell are not read
 NUM_RATIOS = 3
-Keep = NDArray[np.bool_]
 
 
 def chosen_ratios(rows: Sequence[Row], most: int = NUM_RATIOS) -> list[float]:
@@ -33,22 +27,20 @@ def chosen_ratios(rows: Sequence[Row], most: int = NUM_RATIOS) -> list[float]:
 
 def keep_of(run: Run) -> Keep | None:
     """Return a run's mask, bool ``[N]`` in the order of the pool; None where there is none that can be read."""
-    path = run.path / MASK
-    if run.is_comparison or not path.is_file():
+    if not has_file(run, MASK):
         return None
     try:
-        return Mask.load(path, run.fingerprint or None).keep.numpy()
-    except (SecateurError, OSError, ValueError):
+        return read_mask(run.path, run.fingerprint or None)[1]
+    except (SecateurError, OSError, ValueError, KeyError):
         return None
 
 
-def scores_of(run: Run) -> ScoreTable | None:
+def scores_of(run: Run) -> Scores | None:
     """Return a run's scores; None where there are none that can be read."""
-    path = run.path / SCORES
-    if run.is_comparison or not path.is_file():
+    if not has_file(run, SCORES):
         return None
     try:
-        return ScoreTable.load(path, run.fingerprint or None)
+        return read_scores(run.path, run.fingerprint or None)
     except (SecateurError, OSError, ValueError, KeyError):
         return None
 

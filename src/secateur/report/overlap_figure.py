@@ -11,9 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from secateur.report.kept import NUM_SEEDS, Keep, chosen_ratios, keep_of
+from secateur.report.kept import NUM_SEEDS, chosen_ratios, keep_of
 from secateur.report.style import ROW_FONT, ROW_WRAP, house_style, new_figure, size_of, text_color, wrapped
 from secateur.report.summary import Row
+from secateur.report.tables import Keep
 
 COLORS = "YlGnBu"
 MAX_NAME = 20  # characters of a name that may stand below a column

@@ -19,7 +19,7 @@ STYLES: Final = ("base.css", "page.css", "table.css", "charts.css", "gallery.css
 SCRIPTS: Final = ("dom.js", "theme.js", "table.js", "chart.js", "curves.js", "details.js", "gallery.js")
 
 
-def to_html(payload: Mapping[str, Any], output_dir: Path) -> str:
+def to_html(payload: Mapping[str, Any], output_dir: Path, gallery: Mapping[str, Any] | None = None) -> str:
     """Return the page; equal payloads and figures give equal bytes.
 
     Whatever a record says is escaped: by the templates in HTML, by :func:`script_json` in the data of the scripts.
@@ -28,6 +28,7 @@ def to_html(payload: Mapping[str, Any], output_dir: Path) -> str:
     Args:
         payload: of the report, see :mod:`secateur.report.payload`.
         output_dir: folder that the figures' files are relative to.
+        gallery: what :func:`secateur.report.page_gallery.gallery_data` returned; None: it is made here.
     """
     style, script = _asset("css", STYLES), _asset("js", SCRIPTS)
     environment = Environment(
@@ -39,19 +40,18 @@ def to_html(payload: Mapping[str, Any], output_dir: Path) -> str:
     )
     page = environment.get_template("page.html")
     return page.render(
-        **_view(payload, output_dir),
+        **_view(payload, output_dir, gallery_data(payload) if gallery is None else gallery),
         policy=security_policy(script, style),
         style=style,
         script=script,
     )
 
 
-def _view(payload: Mapping[str, Any], output_dir: Path) -> dict[str, Any]:
+def _view(payload: Mapping[str, Any], output_dir: Path, gallery: Mapping[str, Any]) -> dict[str, Any]:
     relative = _paths(payload)
     colors = stage_colors(payload["runs"].values())
     shown = columns(payload)
     problems = page_summary.problem_groups(payload, relative)
-    gallery = gallery_data(payload)
     return {
         "payload": payload,
         "answers": page_summary.answers(payload["answers"]),

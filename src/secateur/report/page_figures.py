@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-LIMIT: Final = 400_000
-TOTAL: Final = 2_500_000
+LIMIT: Final = 1_500_000
+TOTAL: Final = 4_000_000
 DRAWN_BY_THE_PAGE: Final = ("accuracy", "cost", "worst_class")
 TYPES: Final = {"svg": "image/svg+xml", "png": "image/png"}
 

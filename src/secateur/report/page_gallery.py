@@ -7,9 +7,10 @@ from typing import Any, Final
 import numpy as np
 
 from secateur.core.errors import SecateurError
-from secateur.report.gallery import Ranked, Rows, chosen_runs, class_rows, read_ranked, shown_classes, strips
+from secateur.report.gallery import Ranked, chosen_runs, class_rows, read_ranked, shown_classes, strips
 from secateur.report.page_images import Pool, Thumbnails, open_pool, why_not
 from secateur.report.page_text import listed, where_text
+from secateur.report.tables import Rows
 
 BUDGET: Final = 3_000_000
 MAX_RUNS: Final = 120

@@ -9,13 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from PIL import Image, features
 
 from secateur.core.errors import ConfigError, DataError, SecateurError
 from secateur.core.fingerprint import fingerprint as content_fingerprint
 from secateur.core.record import one_line
+from secateur.report.tables import Rows
 
 if TYPE_CHECKING:
     from secateur.data.images import IndexedImages
@@ -25,9 +24,6 @@ MAX_POOL: Final = 200_000
 SIDE: Final = 72
 PLAIN_SIDE: Final = 16  # smaller images are stored without loss: they are tiny anyway
 PACKAGE: Final = "secateur.data."
-
-
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -103,6 +99,8 @@ def open_pool(settings: Mapping[str, Any], fingerprint: str, sample_id: Rows, la
     """
     if len(sample_id) > MAX_POOL:
         raise ConfigError(f"a pool of {len(sample_id)} samples is not opened for a report (at most {MAX_POOL}).")
+    import torch  # noqa: PLC0415 (seconds, for a report without images)
+
     from secateur.data.joined import first_and_extra  # noqa: PLC0415
 
     recipe = _recipe(settings)

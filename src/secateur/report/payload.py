@@ -139,7 +139,7 @@ def make_payload(
     answers: Sequence[str],
     notes: Sequence[str],
     problems: Sequence[LeftOut],
-    figures: Sequence[FigureEntry],
+    figures: Sequence[FigureEntry] = (),
     fidelity: dict[str, Any] | None = None,
 ) -> Payload:
     """Return everything that a page shows of a report.

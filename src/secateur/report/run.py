@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from secateur.core.mask import keep_count
+from secateur.core.ratio import keep_count
 from secateur.core.record import label_of
 
 # Settings that do not change what a run measures, or that a report tells apart by itself.

@@ -2,19 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from math import ceil
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from secateur.core.tables import ScoreTable
 from secateur.report.histogram import Group, draw_histograms
-from secateur.report.kept import SCORES, Keep, chosen_ratios, keep_of, one_run_per_method, scores_of
+from secateur.report.kept import chosen_ratios, keep_of, one_run_per_method, scores_of
 from secateur.report.run import Run
 from secateur.report.style import BASELINE_COLOR, COLORS, house_style, new_figure, wrapped
 from secateur.report.summary import Row
+from secateur.report.tables import SCORES, Array, Keep, Scores
 
 KEPT, PRUNED = COLORS[0], COLORS[1]
 RAW = "predicted_raw"
@@ -23,7 +23,6 @@ MAX_PANELS = 6
 MAX_POINTS = 2000  # more samples are drawn as bins
 NUM_BINS = 48
 SHARE = LinearSegmentedColormap.from_list("kept", [PRUNED, "#F2F2F2", KEPT])
-Array = NDArray[np.float64]
 
 
 def score_figure(rows: Sequence[Row]) -> Figure | None:
@@ -52,8 +51,8 @@ def dynamics_figure(rows: Sequence[Row]) -> Figure | None:
 
 def _panels(
     rows: Sequence[Row],
-    draw: Callable[[Axes, ScoreTable, Keep | None], None],
-    wanted: Callable[[ScoreTable], bool],
+    draw: Callable[[Axes, Scores, Keep | None], None],
+    wanted: Callable[[Scores], bool],
     *,
     shared: bool,
 ) -> Figure | None:
@@ -61,7 +60,7 @@ def _panels(
     if not ratios:
         return None
     chosen = one_run_per_method(rows, ratios[len(ratios) // 2], SCORES, MAX_PANELS)
-    found: list[tuple[Row, Run, ScoreTable]] = []
+    found: list[tuple[Row, Run, Scores]] = []
     for row, run in chosen:
         table = scores_of(run)
         if table is not None and wanted(table):
@@ -90,15 +89,15 @@ def _panels(
     return figure
 
 
-def _keep(run: Run, table: ScoreTable) -> Keep | None:
+def _keep(run: Run, table: Scores) -> Keep | None:
     keep = keep_of(run)
     return keep if keep is not None and len(keep) == len(table) else None
 
 
-def _draw_scores(axes: Axes, table: ScoreTable, keep: Keep | None) -> None:
-    scores, observed = table.score.double().numpy(), table.observed.numpy()
+def _draw_scores(axes: Axes, table: Scores, keep: Keep | None) -> None:
+    scores, observed = table.score, table.observed
     if not observed.all():
-        raw = table.columns[RAW].double().numpy() if RAW in table.columns else scores
+        raw = table.columns.get(RAW, scores)
         predicted = Group("predicted", raw[~observed], PRUNED)
         groups = [Group("observed", scores[observed], KEPT, fill=True), predicted]
     elif keep is not None:
@@ -108,16 +107,20 @@ def _draw_scores(axes: Axes, table: ScoreTable, keep: Keep | None) -> None:
     draw_histograms(axes, groups)
 
 
-def _draw_dynamics(axes: Axes, table: ScoreTable, keep: Keep | None) -> None:
-    x, y = table.columns[DEVIATION].double().numpy(), table.columns[MEAN].double().numpy()
+def _draw_dynamics(axes: Axes, table: Scores, keep: Keep | None) -> None:
+    x, y = table.columns[DEVIATION], table.columns[MEAN]
     keep = np.ones(len(x), dtype=bool) if keep is None else keep
     if len(x) > MAX_POINTS:
         _draw_bins(axes, x, y, keep)
     else:
-        axes.plot(*(x[~keep], y[~keep]), "x", color=PRUNED, markersize=3.0, mew=0.7, label="pruned", zorder=2)
-        axes.plot(*(x[keep], y[keep]), "o", color=KEPT, markersize=2.2, mew=0, alpha=0.65, label="kept", zorder=3)
+        _draw_points(axes, x[~keep], y[~keep], "x", label="pruned", color=PRUNED, markersize=3.0, mew=0.7, zorder=2)
+        _draw_points(axes, x[keep], y[keep], "o", label="kept", color=KEPT, markersize=2.2, mew=0, alpha=0.65, zorder=3)
     axes.set_xlabel("variability (sd of the label's probability)")
     axes.set_ylabel("mean confidence")
+
+
+def _draw_points(axes: Axes, x: Array, y: Array, marker: str, **look: Any) -> None:
+    axes.plot(x, y, marker, rasterized=True, **look)  # a picture inside the vector file: thousands of paths are slow
 
 
 def _draw_bins(axes: Axes, x: Array, y: Array, keep: Keep) -> None:
