@@ -39,7 +39,6 @@ bench: $(READY)  ## ratios measured in one run each; minutes
 	$(BIN)/python benchmarks/neighbor_search.py
 	$(BIN)/python benchmarks/gnn_extrapolation.py --quick
 	$(BIN)/python benchmarks/report.py
-	$(BIN)/python benchmarks/data_parallel.py
 
 docs: $(READY)  ## the pages that are made of other files: docs/sweeps.md and docs/cards
 	$(BIN)/python -m secateur.pipeline.sweep_files > docs/sweeps.md

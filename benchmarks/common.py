@@ -1,7 +1,4 @@
-"""What the benchmarks share: CIFAR-like images with CIFAR's augmentation, and the machine's name."""
-
-import platform
-from pathlib import Path
+"""What the benchmarks share: CIFAR-like images with CIFAR's augmentation."""
 
 import torch
 
@@ -38,9 +35,3 @@ def prepared(root: str | None, num_images: int) -> PreparedData:
         return prepare(ParquetData(root=root, **common))
     SyntheticData.num_images = num_images
     return prepare(SyntheticData(name="synthetic", **common))
-
-
-def processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    names = [line for line in cpuinfo.read_text().splitlines() if "model name" in line] if cpuinfo.exists() else []
-    return names[0].split(":")[1].strip() if names else platform.processor()

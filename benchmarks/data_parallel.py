@@ -21,13 +21,14 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from common import prepared, processor
+from common import prepared
 from torch.multiprocessing import spawn
 
 from secateur.core.group import Group, alone, current
 from secateur.data.order import Shuffled
 from secateur.data.prepared import PreparedData
 from secateur.models.resnet import CIFARResNet
+from secateur.tracking.processor import processor
 from secateur.training.classifier import Classifier
 from secateur.training.fit import TrainerSettings, fit
 from secateur.training.processes import joined

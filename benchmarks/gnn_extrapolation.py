@@ -23,7 +23,6 @@ import sys
 import time
 
 import torch
-from common import processor
 
 from secateur.extrapolation.base import ExtrapolationInputs
 from secateur.extrapolation.gnn import GNN
@@ -34,6 +33,7 @@ from secateur.extrapolation.gnn_inference import predict_layerwise
 from secateur.extrapolation.gnn_network import GraphNetwork
 from secateur.extrapolation.gnn_views import GraphView
 from secateur.extrapolation.graph import Graph, neighbor_graph
+from secateur.tracking.processor import processor
 
 WIDTH, NUM_CLASSES, K, LIMIT_GIB = 512, 10, 10, 16
 NUM_NODES = {"training": (50_000, 2_000), "inference": (1_280_000, 20_000)}  # and with --quick

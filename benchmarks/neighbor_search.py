@@ -25,10 +25,10 @@ from pathlib import Path
 
 import sklearn
 import torch
-from common import processor
 from sklearn.neighbors import NearestNeighbors
 
 from secateur.core.neighbors import search
+from secateur.tracking.processor import processor
 
 CHUNK = 800
 

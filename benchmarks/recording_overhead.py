@@ -25,13 +25,14 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from common import prepared, processor
+from common import prepared
 
 from secateur.data.order import Shuffled
 from secateur.data.prepare import PreparedData
 from secateur.models.resnet import CIFARResNet
 from secateur.pipeline.config import build
 from secateur.pipeline.scoring import standard_scores
+from secateur.tracking.processor import processor
 from secateur.training.classifier import Classifier
 from secateur.training.fit import TrainerSettings, fit
 from secateur.training.recipe import Recipe

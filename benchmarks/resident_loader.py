@@ -20,12 +20,13 @@ import numpy as np
 import PIL
 import torch
 import torchvision
-from common import MEAN, STD, prepared, processor
+from common import MEAN, STD, prepared
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from secateur.data.order import Shuffled
+from secateur.tracking.processor import processor
 
 
 class PilImages(Dataset):

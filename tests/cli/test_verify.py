@@ -290,11 +290,13 @@ def test_other_versions_are_said_and_it_goes_on(run_dir, verify):
     def older(record):
         record["provenance"]["packages"]["torch"] = "1.0"
         record["provenance"]["code"] = "0" * 64
+        record["provenance"]["processor"] = "Abacus"
 
     edit(run_dir / "run.json", older)
     code, out, _ = verify(run_dir, "--keep")
     assert code == 0
     assert "torch 1.0 then" in out
+    assert "Abacus then" in out
     assert "the code's sha256 was 000000000000" in out
     (folder,) = {word for word in out.split() if "secateur-verify-" in word and word.endswith(run_dir.name)}
     assert (Path(folder) / "run.json").is_file()

@@ -13,6 +13,7 @@ import torch
 
 from secateur.core.code import package_sha256
 from secateur.core.group import current
+from secateur.tracking.processor import processor
 
 PACKAGES = (
     *(
@@ -30,7 +31,7 @@ PACKAGES = (
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
-    """Return the record's ``provenance`` block: versions, the code's hash, git state, platform, threads and device."""
+    """Return the record's ``provenance`` block: versions, the code's hash, git state, machine, threads and device."""
     return {
         "python": sys.version.split()[0],
         "packages": {name: _version(name) for name in PACKAGES},
@@ -38,6 +39,8 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "git": _git(),
         "platform": platform.platform(),
         "host": platform.node(),
+        "processor": processor(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "cpu_count": os.cpu_count(),
         "num_threads": torch.get_num_threads(),
         "num_processes": current().size,

@@ -119,6 +119,15 @@ def check_pools(record: Mapping[str, Any], config: Config) -> None:
             )
 
 
+# What decides the last bits of a result, beside the versions: key of the record, and the words for it.
+MACHINE = {
+    "device": "device",
+    "processor": "processor (numbers may differ in the last bits, and trainings then go apart)",
+    "cpu_capability": "vector instructions",
+    "platform": "platform",
+}
+
+
 def circumstances(record: Mapping[str, Any], config: Config) -> Iterator[str]:
     """Yield what is not as it was when the run was made: stage versions, code, libraries, device."""
     then, now = record["provenance"], provenance(TrainerSettings(**config["trainer"]).device)
@@ -141,9 +150,9 @@ def circumstances(record: Mapping[str, Any], config: Config) -> Iterator[str]:
             f"{num_processes} processes made it, {now['num_processes']} repeats it: trainings agree up to rounding, "
             "and --tolerance says how much of it is allowed"
         )
-    for key in ("device", "platform"):
+    for key, name in MACHINE.items():
         if then.get(key) not in (None, now[key]):
-            yield f"other {key}: {then[key]} then, {now[key]} now"
+            yield f"other {name}: {then[key]} then, {now[key]} now"
 
 
 def _commit(git: Mapping[str, Any]) -> str:
