@@ -132,8 +132,9 @@ def save_figure(figure: Figure, stem: Path, formats: Sequence[str] = DEFAULT_FOR
     stem.parent.mkdir(parents=True, exist_ok=True)
     paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in formats]
     with house_style():
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # once for all formats: each would lay it out again, and draw it twice
+        if (engine := figure.get_layout_engine()) is not None:
+            engine.execute(figure)  # once for all formats: each would lay it out again
+            figure.set_layout_engine("none")
         for suffix, path in zip(formats, paths, strict=True):
             figure.savefig(path, format=suffix, dpi=200, metadata=METADATA[suffix])
     return paths
