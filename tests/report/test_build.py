@@ -95,6 +95,15 @@ def test_latex_is_escaped_and_balanced(rows_of, comparison, record):
     assert "±" not in "".join(line for line in text.splitlines() if not line.startswith("%"))
 
 
+def test_names_in_any_letters_are_escaped_and_said(rows_of, comparison, record):
+    rows = rows_of([*comparison(), record("score", "<b>|λ")])
+    latex, markdown = to_latex(rows, "random"), to_markdown(rows, "random")
+    assert r"$<$b$>$\textbar{}λ" in latex
+    assert "XeLaTeX" in latex
+    assert "XeLaTeX" not in to_latex(rows_of(comparison()), "random")
+    assert "<b>|" not in markdown
+
+
 GOLDEN = Path(__file__).parent / "golden"
 
 

@@ -19,8 +19,11 @@ LATEX_ESCAPES = {
     "^": r"\textasciicircum{}",
     "±": r"$\pm$",
     "[": "{[}",  # after a line break a bracket would be read as its argument
-    ">": "$>$",
+    **{character: f"${character}$" for character in "<>"},
+    "|": r"\textbar{}",
 }
+LATEX_NEEDS = "% needs \\usepackage{booktabs}"
+LATEX_FONTS = "% some names are in letters that pdfLaTeX has not: use XeLaTeX or LuaLaTeX with a font that has them"
 
 
 def to_csv(rows: Sequence[Row], baseline: str) -> str:
@@ -97,13 +100,17 @@ def to_markdown(rows: Sequence[Row], baseline: str) -> str:
 
 
 def _markdown_cell(row: Row, column: Column) -> str:
-    text = column.text(row).replace("|", "\\|")
+    text = _markdown(column.text(row))
     return f"**{text}**" if column.bold(row) else text
+
+
+def _markdown(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def _markdown_ranks(ranks: Sequence[MeanRank]) -> str:
     lines = ["| method | mean rank (ratios) |", "| --- | ---: |"]
-    lines += [f"| {rank.method} | {_mean_rank_text(rank)} |" for rank in ranks]
+    lines += [f"| {_markdown(rank.method)} | {_mean_rank_text(rank)} |" for rank in ranks]
     return "\n".join(line for line in lines) + "\n"
 
 
@@ -113,7 +120,9 @@ def _mean_rank_text(rank: MeanRank) -> str:
 
 def to_latex(rows: Sequence[Row], baseline: str) -> str:
     """Return one ``tabular`` per data set and model, and one of mean ranks, for the package booktabs."""
-    parts = ["% needs \\usepackage{booktabs}", *(f"% {line}" for line in legend(rows, wide=True))]
+    parts = [LATEX_NEEDS, *(f"% {line}" for line in legend(rows, wide=True))]
+    if any(ord(character) > ord("ÿ") for row in rows for character in row.label):
+        parts.insert(1, LATEX_FONTS)
     for (data, model), group in groupby(rows, key=lambda row: (row.data, row.model)):
         members = list(group)
         shown = columns(members, baseline, wide=True)
