@@ -60,7 +60,7 @@ def several(predicted):
 
 def test_masks_alone_make_a_report(tmp_path, write, predicted):
     root = write(several(predicted))
-    first, second = (build_report([root], tmp_path / name) for name in "ab")
+    first, second = (build_report([root], tmp_path / name, figure_formats=ENDS) for name in "ab")
     assert [path.relative_to(tmp_path / "a").as_posix() for path in first.files] == [
         *("fidelity.csv", "fidelity.md", "report.html"),
         *(f"figures/fidelity_{kind}_digits-small-cnn-tdds.{end}" for kind in ("fraction", "cost") for end in ENDS),

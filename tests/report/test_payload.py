@@ -9,8 +9,9 @@ import pytest
 from secateur.report.answers import did_it_pay
 from secateur.report.cells import make_cells
 from secateur.report.load import load_runs
-from secateur.report.payload import CellEntry, Payload, ProblemEntry, make_payload
+from secateur.report.payload import make_payload
 from secateur.report.payload_run import finite
+from secateur.report.payload_types import CellEntry, Payload, ProblemEntry
 from secateur.report.planned import missing
 from secateur.report.ranks import with_ranks
 from secateur.report.summary import make_rows

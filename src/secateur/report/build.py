@@ -18,7 +18,8 @@ from secateur.report.figures import FOLDER, Drawn, save_figures
 from secateur.report.gallery_process import begin_gallery
 from secateur.report.load import MASK_ONLY, LeftOut, Loaded, load_runs
 from secateur.report.page import to_html
-from secateur.report.payload import FigureEntry, make_payload
+from secateur.report.payload import make_payload
+from secateur.report.payload_types import FigureEntry
 from secateur.report.planned import describe, missing
 from secateur.report.ranks import with_ranks
 from secateur.report.stale import stale
