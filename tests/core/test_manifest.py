@@ -37,8 +37,13 @@ def test_keys_of_a_later_version_are_passed_over(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [(None, "has no sweep.json"), ("{", "truncated"), ("[]", "schema 1"), ('{"schema": 2}', "schema 1")],
-    ids=["absent", "truncated", "no object", "another schema"],
+    [
+        *((None, "has no sweep.json"), ("{", "truncated"), ("[]", "schema 1"), ('{"schema": 2}', "schema 1")),
+        *(('{"schema": 1}', "no key 'cells'"), ('{"schema": 1, "name": "n", "cells": [3]}', "int")),
+        ('{"schema": 1, "name": "n", "cells": [{"num": "0", "overrides": []}]}', "a cell is {'num': '0'"),
+        ('{"schema": 1, "name": 3, "cells": []}', "name is 3"),
+    ],
+    ids=["absent", "truncated", "no object", "another schema", "no cells", "no cell", "no number", "no name"],
 )
 def test_what_is_no_manifest_is_refused(tmp_path, text, says):
     if text is not None:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from secateur.core.manifest import Cell, Manifest, save_manifest
 from secateur.report.build import build_report
 
 
@@ -151,12 +152,11 @@ def test_any_provenance_will_do(tmp_path, write, record, what):
     assert problems_of(write([record(provenance=what)]), tmp_path) == []
 
 
-def sweep_file(root, cells, name="study", schema=1):
+def sweep_file(root, cells, name="study"):
     folder = root / "sweeps" / name
     folder.mkdir(parents=True)
-    values = [{"overrides": ["a=1"], "status": "pending", "run": None, "error": None, **cell} for cell in cells]
-    values = [{"num": number, **cell} for number, cell in enumerate(values)]
-    (folder / "sweep.json").write_text(json.dumps({"schema": schema, "name": name, "cells": values}))
+    made = [Cell(**{"num": number, "overrides": ["a=1"], **cell}) for number, cell in enumerate(cells)]
+    save_manifest(folder, Manifest(name, "run", "2026", "/", "config", None, [], "basic", "abc", {}, made))
     return folder
 
 

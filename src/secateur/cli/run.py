@@ -21,7 +21,6 @@ from secateur.cli.ranks import check_sweep, is_follower, start_processes, togeth
 from secateur.cli.summary import draw_figures, outcome_line, print_summary
 from secateur.cli.sweep_cell import SingleRun, job_of_sweep
 from secateur.cli.sweep_launch import launch, new_sweep
-from secateur.cli.sweep_state import run_dir_of
 from secateur.cli.user_code import code_folders, make_importable
 from secateur.core.errors import ConfigError, SecateurError
 from secateur.core.manifest import load_manifest
@@ -122,7 +121,7 @@ def launch_sweep(
 def launch_cells(folder: Path, numbers: Sequence[int], *, wait: bool) -> None:
     """Launch jobs of a sweep; what those in other processes came to is part of this command's summary."""
     for cell in launch(folder, numbers, task, make_console(), wait=wait):
-        run_dir = run_dir_of(folder, cell)
+        run_dir = cell.run_dir(folder)
         if cell.status == "finished" and run_dir is not None:
             _FINISHED.append(run_dir)
         else:

@@ -60,11 +60,6 @@ def status_of(
     return "lost", "interrupted" if record.get("status") == "interrupted" else LOST
 
 
-def run_dir_of(folder: Path, cell: Cell) -> Path | None:
-    """Return the folder of a job's run, once it is known."""
-    return None if cell.run is None else Path(os.path.normpath(folder / cell.run))
-
-
 def find_sweep(path: Path) -> Path:
     """Return the sweep's folder that a user means: the given one, or the only one below it.
 
@@ -86,14 +81,14 @@ def _alive(cell: Cell, folder: Path, queue: Mapping[str, str] | None, *, launchi
     if cell.job is not None:
         state = cell.status if queue is None else queue.get(cell.job)
         return state if state in ("pending", "running") else None  # type: ignore[return-value]
-    run_dir = run_dir_of(folder, cell)
+    run_dir = cell.run_dir(folder)
     if cell.status == "running" and (launching or (run_dir is not None and is_held(run_dir / "run.lock"))):
         return "running"
     return "pending" if launching and cell.status == "pending" else None
 
 
 def _record(folder: Path, cell: Cell) -> Mapping[str, Any]:
-    run_dir = run_dir_of(folder, cell)
+    run_dir = cell.run_dir(folder)
     try:
         return {} if run_dir is None else load_record(run_dir)
     except DataError:

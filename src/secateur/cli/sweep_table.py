@@ -7,7 +7,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from secateur.cli.sweep_state import run_dir_of
 from secateur.cli.sweep_watch import log_of
 from secateur.core.errors import DataError
 from secateur.core.manifest import Cell, Manifest
@@ -66,7 +65,7 @@ def _result(folder: Path, cell: Cell) -> str:
     if cell.status != "finished":
         log = log_of(folder, cell) if cell.status in ("failed", "lost") else None
         return f"{cell.error or ''}{f' ({log})' if log else ''}"
-    run_dir = run_dir_of(folder, cell)
+    run_dir = cell.run_dir(folder)
     try:
         accuracy = load_record(run_dir)["metrics"]["test_accuracy"] if run_dir else None
     except DataError:
@@ -80,6 +79,6 @@ def _advice(folder: Path, manifest: Manifest, *, queue_known: bool) -> list[str]
     if counts["failed"] + counts["lost"]:
         lines.append(f"again: secateur sweep resume {folder}")
     elif counts["finished"] == len(manifest.cells):
-        runs = sorted({str(run_dir.parent) for cell in manifest.cells if (run_dir := run_dir_of(folder, cell))})
+        runs = sorted({str(run_dir.parent) for cell in manifest.cells if (run_dir := cell.run_dir(folder))})
         lines.append(f"report: secateur report {' '.join(runs)}")
     return lines

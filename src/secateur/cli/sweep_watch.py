@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from secateur.cli.slurm import queue
-from secateur.cli.sweep_state import refresh, run_dir_of
+from secateur.cli.sweep_state import refresh
 from secateur.core.manifest import SETTLED, Cell, Manifest
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Watch:
 def outcome_of(folder: Path, cell: Cell) -> str:
     """Return what became of a job in one line."""
     if cell.status == "finished":
-        return f"finished: {run_dir_of(folder, cell)}"
+        return f"finished: {cell.run_dir(folder)}"
     where = f" (log: {log})" if (log := log_of(folder, cell)) else ""
     return f"{cell.status}: {cell.error}{where} [{' '.join(cell.overrides)}]"
 

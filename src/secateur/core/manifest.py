@@ -4,12 +4,14 @@ Every job writes its own cell when it starts, when its run's folder is known and
 job cannot write, because it was killed or never started, is found out from run.json, the locks and the scheduler.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from secateur.core.errors import DataError
 from secateur.core.files import read_document, write_json
 from secateur.core.store import locked
 
@@ -44,6 +46,10 @@ class Cell:
     attempts: int = 0
     started: str | None = None
     ended: str | None = None
+
+    def run_dir(self, folder: Path) -> Path | None:
+        """Return the folder of the job's run, once it is known; ``folder`` is the sweep's."""
+        return None if self.run is None else Path(os.path.normpath(folder / self.run))
 
 
 @dataclass
@@ -91,12 +97,17 @@ def load_manifest(folder: Path) -> Manifest:
     """Read a sweep's manifest.
 
     Raises:
-        DataError: it is missing, is not JSON, or has another schema.
+        DataError: it is missing, is not JSON, has another schema, lacks something or has it wrong.
     """
     missing = f"No sweep at {folder}: it has no {FILE_NAME}."
     values = read_document(folder / FILE_NAME, SCHEMA, "a sweep", missing)
-    cells = [Cell(**_known(Cell, cell)) for cell in values["cells"]]
-    return Manifest(**{**_known(Manifest, values), "cells": cells})
+    try:
+        cells = [Cell(**_known(Cell, cell)) for cell in values["cells"]]
+        _check(values, cells)
+        return Manifest(**{**_known(Manifest, values), "cells": cells})
+    except (AttributeError, KeyError, TypeError) as error:
+        what = f"no key {error}" if isinstance(error, KeyError) else error
+        raise DataError(f"{folder / FILE_NAME} is not a sweep's manifest: {what}.") from error
 
 
 def save_manifest(folder: Path, manifest: Manifest) -> None:
@@ -113,6 +124,16 @@ def editing(folder: Path) -> Iterator[Manifest]:
         yield manifest
         if asdict(manifest) != before:
             save_manifest(folder, manifest)
+
+
+def _check(values: dict[str, Any], cells: list[Cell]) -> None:
+    """Raise :class:`TypeError` where what everybody reads is not of its type."""
+    if not isinstance(values["name"], str):
+        raise TypeError(f"name is {values['name']!r}")
+    for cell in cells:
+        texts = isinstance(cell.overrides, list) and all(isinstance(text, str) for text in cell.overrides)
+        if not (isinstance(cell.num, int) and texts and isinstance(cell.run, str | None)):
+            raise TypeError(f"a cell is {asdict(cell)}")
 
 
 def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from secateur.core.errors import DataError
-from secateur.core.manifest import FILE_NAME as MANIFEST
-from secateur.core.record import FILE_NAME, load_record
+from secateur.core.manifest import Cell
+from secateur.core.record import FILE_NAME, load_record, one_line
 from secateur.core.store import is_held
 from secateur.report.fidelity_run import FidelityRun, fidelity_run_of
 from secateur.report.run import Run, is_mask_only, runs_of
-from secateur.report.sweeps import Job, Sweep, load_sweep, sweep_folders, without_record
+from secateur.report.sweeps import Sweep, load_sweep, sweep_folders, without_record
 
 MASK_ONLY: Final = "mask only"
 LOCK, CONFIG = "run.lock", "config.yaml"
@@ -84,11 +84,12 @@ def load_runs(paths: Iterable[Path | str]) -> Loaded:
     sweeps = _sweeps(named, found, loaded)
     for sweep in sweeps:  # of a sweep that was named itself
         if any(sweep.folder.is_relative_to(path.resolve()) for path in named):
-            found.update(job.run for job in sweep.jobs if job.run is not None and (job.run / FILE_NAME).is_file())
+            run_dirs = filter(None, map(sweep.run_dir, sweep.cells))
+            found.update(folder for folder in run_dirs if (folder / FILE_NAME).is_file())
     for folder in sorted(found):
         _read(folder, loaded)
     for sweep in sweeps:
-        loaded.left_out.extend(_without_record(sweep, job) for job in without_record(sweep, found))
+        loaded.left_out.extend(_without_record(sweep, cell) for cell in without_record(sweep, found))
     return loaded
 
 
@@ -98,18 +99,19 @@ def _sweeps(paths: Sequence[Path], found: Iterable[Path], loaded: Loaded) -> lis
     for folder in sweep_folders(paths, found):
         try:
             sweeps.append(load_sweep(folder))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            loaded.left_out.append(LeftOut(folder, "damaged", f"{MANIFEST} cannot be read: {error}"))
+        except (DataError, OSError) as error:
+            loaded.left_out.append(LeftOut(folder, "damaged", one_line(error).replace(f"{folder}/", "")))
     loaded.planned.update(sweep.name for sweep in sweeps)
     return sweeps
 
 
-def _without_record(sweep: Sweep, job: Job) -> LeftOut:
+def _without_record(sweep: Sweep, cell: Cell) -> LeftOut:
     kinds: dict[str, Kind] = {"failed": "failed", "lost": "lost", "running": "running"}
     reasons = {"pending": "not started yet", "finished": "its record is gone", "running": "has no record yet"}
-    reason = job.error or reasons.get(job.status, f"no record; the sweep says {job.status}")
-    name = f"job {job.num} of {sweep.name}: {' '.join(job.overrides)}"
-    return LeftOut(job.run or sweep.folder, kinds.get(job.status, "missing"), reason, name=name)
+    said = " ".join(str(cell.error or "").split())
+    reason = said or reasons.get(cell.status, f"no record; the sweep says {cell.status}")
+    name = f"job {cell.num} of {sweep.name}: {' '.join(cell.overrides)}"
+    return LeftOut(sweep.run_dir(cell) or sweep.folder, kinds.get(cell.status, "missing"), reason, name=name)
 
 
 def _records_under(path: Path) -> list[Path]:

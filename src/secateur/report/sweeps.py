@@ -1,32 +1,12 @@
 """What sweeps were to run, as their ``sweep.json`` says; what of it there is no record of."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from secateur.core.files import read_json
-from secateur.core.manifest import FILE_NAME
-
-
-@dataclass(frozen=True)
-class Job:
-    """One job of a sweep.
-
-    Attributes:
-        num: its number.
-        overrides: its configuration, as overrides.
-        status: what the sweep says of it: pending, running, finished, failed or lost.
-        run: folder of its run; None until it is known.
-        error: why it failed; None when it did not.
-    """
-
-    num: int
-    overrides: tuple[str, ...]
-    status: str
-    run: Path | None
-    error: str | None
+from secateur.core.errors import DataError
+from secateur.core.manifest import FILE_NAME, Cell, load_manifest
 
 
 @dataclass(frozen=True)
@@ -36,33 +16,27 @@ class Sweep:
     Attributes:
         folder: where its ``sweep.json`` lies.
         name: the name of its runs.
-        jobs: what was to be run.
+        cells: its jobs.
     """
 
     folder: Path
     name: str
-    jobs: tuple[Job, ...]
+    cells: tuple[Cell, ...]
+
+    def run_dir(self, cell: Cell) -> Path | None:
+        """Return the folder of a job's run; None until it is known."""
+        found = cell.run_dir(self.folder)
+        return None if found is None else found.resolve()
 
 
 def load_sweep(folder: Path) -> Sweep:
     """Read a sweep's manifest.
 
     Raises:
-        OSError, ValueError, KeyError, TypeError, AttributeError: it cannot be read, or is not what it should be.
+        DataError: it is missing or cannot be read.
     """
-    values = read_json(folder / FILE_NAME)
-    return Sweep(folder, str(values["name"]), tuple(_job(folder, cell) for cell in values["cells"]))
-
-
-def _job(folder: Path, cell: Mapping[str, Any]) -> Job:
-    run = cell.get("run")
-    return Job(
-        num=int(cell["num"]),
-        overrides=tuple(str(override) for override in cell["overrides"]),
-        status=str(cell.get("status")),
-        run=None if run is None else Path(os.path.normpath(folder / str(run))).resolve(),
-        error=None if cell.get("error") is None else " ".join(str(cell["error"]).split()),
-    )
+    manifest = load_manifest(folder)
+    return Sweep(folder, manifest.name, tuple(manifest.cells))
 
 
 def sweep_folders(paths: Iterable[Path], run_folders: Iterable[Path]) -> list[Path]:
@@ -87,16 +61,16 @@ def sweep_folders(paths: Iterable[Path], run_folders: Iterable[Path]) -> list[Pa
 def _name(folder: Path) -> str | None:
     try:
         return load_sweep(folder).name
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (DataError, OSError):
         return None
 
 
-def without_record(sweep: Sweep, known: Iterable[Path]) -> Sequence[Job]:
+def without_record(sweep: Sweep, known: Iterable[Path]) -> list[Cell]:
     """Return the jobs of a sweep of which there is no record at all.
 
     Args:
         sweep: the sweep.
         known: folders of every record that was found, whatever is in it.
     """
-    folders = set(known)
-    return [job for job in sweep.jobs if job.run is None or job.run not in folders]
+    folders: set[Path | None] = set(known)
+    return [cell for cell in sweep.cells if sweep.run_dir(cell) not in folders]
