@@ -10,7 +10,10 @@ from scipy.stats import spearmanr
 
 from secateur.core.errors import DataError, FingerprintError
 from secateur.core.tables import ScoreTable
-from secateur.report.fidelity_figure import cost_figure, fraction_figure, save_fidelity_figures, spread
+from secateur.report.fidelity_cost_figure import cost_figure
+from secateur.report.fidelity_drawing import spread
+from secateur.report.fidelity_figure import save_fidelity_figures
+from secateur.report.fidelity_fraction_figure import fraction_figure
 from secateur.report.predicted_figure import predicted_figure, save_predicted_figure
 
 

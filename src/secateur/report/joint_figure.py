@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from secateur.core.errors import DataError
 from secateur.core.files import read_json
-from secateur.report.style import BASELINE_COLOR, COLORS, house_style, save_figure
+from secateur.report.style import BASELINE_COLOR, COLORS, house_style, new_figure, save_figure
 
 KEPT, PRUNED = COLORS[0], COLORS[1]
 LAYOUT = [["kept", "scale", "penalty", "flipped"], ["mask", "mask", "loss", "classes"]]
@@ -46,8 +45,7 @@ def joint_figure(rows: Sequence[Row]) -> Figure:
         rows: one mapping per epoch, as :class:`~secateur.training.mask_tracker.MaskTracker` writes them.
     """
     with house_style():
-        figure = Figure(figsize=(11.0, 5.4), layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = new_figure(11.0, 5.4)
         axes = figure.subplot_mosaic(LAYOUT)  # type: ignore[arg-type]
         _draw_kept(axes["kept"], rows)
         _draw_lines(axes["scale"], rows, "scale g", {"scale": "g"})

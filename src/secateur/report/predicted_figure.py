@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
@@ -12,7 +11,7 @@ from scipy.stats import spearmanr
 from secateur.core.errors import DataError
 from secateur.core.tables import ScoreTable
 from secateur.report.histogram import Group, draw_histograms
-from secateur.report.style import BASELINE_COLOR, COLORS, house_style, save_figure
+from secateur.report.style import BASELINE_COLOR, COLORS, house_style, new_figure, save_figure
 
 OBSERVED, PREDICTED, MERGED = COLORS[0], COLORS[1], COLORS[2]
 RAW = "predicted_raw"
@@ -58,8 +57,7 @@ def predicted_figure(scores_path: Path | str, true_scores_path: Path | str | Non
     raw = table.columns[RAW].double().numpy() if RAW in table.columns else merged
     true = None if true_scores_path is None else _true_scores(table, true_scores_path)
     with house_style():
-        figure = Figure(figsize=(4.4 if true is None else 8.4, 3.6), layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = new_figure(4.4 if true is None else 8.4, 3.6)
         panels = figure.subplots(1, 1 if true is None else 2, squeeze=False)[0]
         _draw_histograms(panels[0], merged[~unscored], raw[unscored], merged[unscored])
         if true is not None:
