@@ -2,6 +2,7 @@ import pytest
 
 from secateur.report.cells import make_cells
 from secateur.report.load import load_runs
+from secateur.report.two_seeds import by_seed
 
 
 @pytest.fixture
@@ -16,14 +17,14 @@ def test_runs_that_differ_in_seeds_share_a_cell(cells_of, record):
     records = [record("score", "tdds", ratio, seed, 0.9) for ratio in (0.3, 0.5) for seed in (2, 0, 1)]
     cells, left_out = cells_of(records)
     assert [(cell.label, cell.pruning_ratio, len(cell.runs)) for cell in cells] == [("tdds", 0.3, 3), ("tdds", 0.5, 3)]
-    assert list(cells[0].accuracy_by_seed) == [0, 1, 2]
+    assert cells[0].seeds == (0, 1, 2)
     assert left_out == []
 
 
 def test_a_run_found_twice_counts_once(cells_of, record):
     one = record(seed=0, accuracy=0.8)
     cells, left_out = cells_of([one, one, record(seed=1, accuracy=0.9)])
-    assert cells[0].accuracy_by_seed == {0: 0.8, 1: 0.9}
+    assert cells[0].accuracy == {(0, 0): 0.8, (1, 1): 0.9}
     assert left_out == []
 
 
@@ -31,7 +32,7 @@ def test_of_two_disagreeing_runs_the_later_counts_and_the_other_is_named(cells_o
     old = record(accuracy=0.8, run_key="old", finished="2026-01-01")
     new = record(accuracy=0.7, run_key="new", finished="2026-02-01")
     cells, left_out = cells_of([old, new])
-    assert cells[0].accuracy_by_seed == {0: 0.7}
+    assert cells[0].accuracy == {(0, 0): 0.7}
     assert [left.kind for left in left_out] == ["superseded"]
     assert "same settings and seeds" in left_out[0].reason
 
@@ -39,7 +40,7 @@ def test_of_two_disagreeing_runs_the_later_counts_and_the_other_is_named(cells_o
 def test_several_masks_of_one_seed_are_averaged(cells_of, record):
     records = [record(accuracy=accuracy, score_seed=seed) for seed, accuracy in enumerate((0.8, 0.9))]
     cells, _ = cells_of(records)
-    assert cells[0].accuracy_by_seed == {0: pytest.approx(0.85)}
+    assert by_seed(cells[0].accuracy) == {0: pytest.approx(0.85)}
     assert cells[0].num_masks == 2
 
 
@@ -81,7 +82,7 @@ def test_robust_accuracy_needs_every_run(cells_of, record):
         return [record(ratio=ratio, seed=seed // 2, score_seed=seed, **keys) for seed, keys in enumerate(more)]
 
     cells, _ = cells_of([*robust(0.3, 0.4, 0.5, 0.3), *robust(0.5, 0.4, None)])
-    assert [cell.robust_accuracy_by_seed for cell in cells] == [{0: pytest.approx(0.45), 1: 0.3}, {}]
+    assert [by_seed(cell.robust_accuracy) for cell in cells] == [{0: pytest.approx(0.45), 1: 0.3}, {}]
 
 
 def test_a_key_that_came_later_is_shown_by_the_value_it_always_had(cells_of, record):

@@ -170,11 +170,17 @@ def test_the_pareto_front_is_what_nothing_beats(rows_of, comparison):
     rows = rows_of(comparison())
     front = pareto_front(rows)
     for row in rows:
-        beaten = any(
-            other.cost_vs_full <= row.cost_vs_full and other.accuracy.mean > row.accuracy.mean for other in rows
-        )
+        cost, mean = round(row.cost_vs_full, 9), round(row.accuracy.mean, 9)
+        beaten = any(round(other.cost_vs_full, 9) <= cost and round(other.accuracy.mean, 9) > mean for other in rows)
         assert (row in front) == (not beaten)
     assert [row.cost_vs_full for row in front] == sorted(row.cost_vs_full for row in front)
+
+
+def test_means_of_equal_numbers_that_round_otherwise_are_equal(rows_of, record):
+    cost = {"ledger__cost_vs_full": 0.3822}
+    random = [record(seed=seed, accuracy=0.90, **cost) for seed in range(3)]
+    better = [record("score", "el2n", seed=seed, accuracy=0.93, **cost) for seed in range(2)]
+    assert [row.label for row in pareto_front(rows_of([*random, *better]))] == ["el2n"]
 
 
 def test_cost_is_drawn_where_it_was_measured(rows_of, record):

@@ -37,11 +37,17 @@ def _answer(rows: Sequence[Row]) -> str:
         return f"no verdict ({best.label} is best, {best.verdict_full})"
     points = f"{difference_text(best.vs_full)} points"
     if best.verdict_full.startswith("undecided"):
-        return f"undecided: {best.label} is best, {points} against full"
+        return f"undecided: {best.label} is best{_fewer(best, rows)}, {points} against full"
     if _says(best).startswith("("):
-        return f"undecided: {best.label}, the best, is {_says(best)} ({points})"
+        return f"undecided: {best.label}, the best{_fewer(best, rows)}, is {_says(best)} ({points})"
     at = "" if best.cost_vs_full is None else f" at {best.cost_vs_full:.2f} of its cost"
     return f"no: {best.label}, the best, is {best.verdict_full} ({points}){at}"
+
+
+def _fewer(best: Row, rows: Sequence[Row]) -> str:
+    """Return how many seeds the best mean has, where others have more."""
+    n = best.accuracy.n
+    return f" (of {n} seed{'s' * (n > 1)})" if n < max(row.accuracy.n for row in rows) else ""
 
 
 def _says(row: Row) -> str:
@@ -78,11 +84,6 @@ def notes(rows: Sequence[Row]) -> list[str]:
 
 
 def _shared_masks(rows: Sequence[Row]) -> list[str]:
-    """Return which methods have fewer masks than training seeds, so that the interval leaves out how masks differ."""
-    pruned = [row for row in rows if not row.is_full and row.num_masks < len(row.seeds)]
-    one = sorted({row.label for row in pruned if row.num_masks == 1})
-    few = sorted({f"{row.label} ({row.num_masks} of {len(row.seeds)})" for row in pruned if row.num_masks > 1})
-    lines = [f"one mask (one score_seed) for all seeds, only training varies: {', '.join(one)}"] if one else []
-    if few:
-        lines.append(f"fewer masks than seeds, the intervals hold for these masks only: {', '.join(few)}")
-    return lines
+    """Return which methods have one mask for all seeds, so that their interval leaves out how masks differ."""
+    one = sorted({row.label for row in rows if not row.is_full and row.num_masks == 1 < len(row.seeds)})
+    return [f"one mask (one score_seed) for all seeds, only training varies: {', '.join(one)}"] if one else []

@@ -4,12 +4,12 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
 from typing import Any
 
 from secateur.report.load import LeftOut
 from secateur.report.realized import at_realized_ratio
 from secateur.report.run import NEUTRAL, Run
+from secateur.report.two_seeds import Values
 
 MAX_SHOWN = 5  # settings in a label
 
@@ -33,25 +33,28 @@ class Cell:
     runs: tuple[Run, ...]
 
     @property
-    def accuracy_by_seed(self) -> dict[int, float]:
-        """Accuracy by training seed; several masks (score seeds) of one seed are averaged."""
-        return _by_seed([(run.seed, run.accuracy) for run in self.runs])
+    def accuracy(self) -> Values:
+        """Accuracy by ``(seed, score_seed)``."""
+        return {(run.seed, run.score_seed): run.accuracy for run in self.runs}
 
     @property
-    def robust_accuracy_by_seed(self) -> dict[int, float]:
-        """Accuracy on the attacked test set by training seed; empty if a run did not measure it."""
-        return _where_all_have_one([(run.seed, run.robust_accuracy) for run in self.runs])
+    def robust_accuracy(self) -> Values:
+        """Accuracy on the attacked test set, likewise; empty if a run did not measure it."""
+        return _where_all_have_one({(run.seed, run.score_seed): run.robust_accuracy for run in self.runs})
 
     @property
-    def worst_class_accuracy_by_seed(self) -> dict[int, float]:
-        """Accuracy of the worst class by training seed; empty if a run did not measure it."""
-        return _where_all_have_one([(run.seed, run.worst_class_accuracy) for run in self.runs])
+    def worst_class_accuracy(self) -> Values:
+        """Accuracy of the worst class, likewise; empty if a run did not measure it."""
+        return _where_all_have_one({(run.seed, run.score_seed): run.worst_class_accuracy for run in self.runs})
 
-    def compared_with(self, name: str) -> dict[int, float]:
-        """Accuracy by training seed of what the runs themselves were compared with; empty if one was not."""
-        if any(name not in run.comparison for run in self.runs):
-            return {}
-        return replace(self, runs=tuple(replace(r, accuracy=r.comparison[name]) for r in self.runs)).accuracy_by_seed
+    def compared_with(self, name: str) -> Values:
+        """Accuracy of what the runs themselves were compared with, likewise; empty if one was not."""
+        return _where_all_have_one({(run.seed, run.score_seed): run.comparison.get(name) for run in self.runs})
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Training seeds."""
+        return tuple(sorted({run.seed for run in self.runs}))
 
     @property
     def resolution(self) -> float:
@@ -70,17 +73,9 @@ class Cell:
         return self.runs[0].recipe
 
 
-def _by_seed(values: Iterable[tuple[int, float]]) -> dict[int, float]:
-    """Return the mean of every seed's values, by seed."""
-    by_seed = defaultdict(list)
-    for seed, value in values:
-        by_seed[seed].append(value)
-    return {seed: fmean(members) for seed, members in sorted(by_seed.items())}
-
-
-def _where_all_have_one(values: Sequence[tuple[int, float | None]]) -> dict[int, float]:
-    known = [(seed, value) for seed, value in values if value is not None]
-    return _by_seed(known) if len(known) == len(values) else {}
+def _where_all_have_one(values: Mapping[tuple[int, Any], float | None]) -> Values:
+    known = {key: value for key, value in values.items() if value is not None}
+    return known if len(known) == len(values) else {}
 
 
 def make_cells(runs: Sequence[Run]) -> tuple[list[Cell], list[LeftOut]]:

@@ -1,8 +1,11 @@
 """Which cells nothing else beats in both accuracy and cost."""
 
+import math
 from collections.abc import Sequence
 
 from secateur.report.summary import Row
+
+SAME = 9  # decimals; costs and means that agree so far are equal
 
 
 def pareto_front(rows: Sequence[Row]) -> list[Row]:
@@ -11,9 +14,15 @@ def pareto_front(rows: Sequence[Row]) -> list[Row]:
     Means are compared, without regard to their uncertainty. Full data takes part; what has no cost, or was selected
     on the test set, does not. Of rows with equal cost and mean the first counts.
     """
-    known = [(row.cost_vs_full, -row.accuracy.mean, i) for i, row in enumerate(rows) if not row.selected_on_test]
+    known = [
+        (round(row.cost_vs_full, SAME), -round(row.accuracy.mean, SAME), i)
+        for i, row in enumerate(rows)
+        if not row.selected_on_test and row.cost_vs_full is not None
+    ]
     front: list[Row] = []
-    for _, _, position in sorted((cost, loss, i) for cost, loss, i in known if cost is not None):
-        if not front or rows[position].accuracy.mean > front[-1].accuracy.mean:
+    lowest = math.inf
+    for _, loss, position in sorted(known):
+        if loss < lowest:
             front.append(rows[position])
+            lowest = loss
     return front

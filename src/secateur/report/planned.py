@@ -147,9 +147,9 @@ def missing(cells: Sequence[Cell], left_out: Sequence[LeftOut], planned: Collect
 def _missing_seeds(cells: Sequence[Cell]) -> list[LeftOut]:
     expected = {run.seed for cell in cells for run in cell.runs}
     return [
-        _absent(cell, cell.pruning_ratio, seed, f"{len(cell.accuracy_by_seed)} of {len(expected)} seeds are there")
+        _absent(cell, cell.pruning_ratio, seed, f"{len(cell.seeds)} of {len(expected)} seeds are there")
         for cell in cells
-        for seed in sorted(expected - set(cell.accuracy_by_seed))
+        for seed in sorted(expected - set(cell.seeds))
     ]
 
 

@@ -2,15 +2,15 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean, stdev
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
+from secateur.report.two_seeds import Values
+
 Design = Literal["crossed", "nested", "tied", "training only", "masks only", "one run", "incomplete"]
-Values = Mapping[tuple[int, Any], float]
 
 
 @dataclass(frozen=True)

@@ -100,15 +100,16 @@ def paired_difference(
     error = half / float(stdtrit(plain.n - 1, (1 + CONFIDENCE) / 2))
     return Comparison(
         *(plain.mean, plain.n, plain.sd, plain.mean - half, plain.mean + half),
-        p_t=_p_of_t(plain.mean, error, plain.n),
+        p_t=p_of_t(plain.mean, error, plain.n - 1),
         p_exact=sign_flip_p(differences) if MIN_EXACT <= plain.n <= MAX_EXACT else None,
     )
 
 
-def _p_of_t(mean: float, error: float, n: int) -> float:
+def p_of_t(mean: float, error: float, freedom: int) -> float:
+    """Return the two-sided p of a t test of a mean with its standard error and degrees of freedom."""
     if error <= ROUNDING:
         return 1.0 if abs(mean) <= ROUNDING else 0.0
-    return float(2 * stdtr(n - 1, -abs(mean) / error))
+    return float(2 * stdtr(freedom, -abs(mean) / error))
 
 
 def sign_flip_p(differences: Sequence[float]) -> float:

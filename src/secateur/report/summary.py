@@ -9,7 +9,8 @@ from typing import Any, Literal
 from secateur.report.cells import Cell
 from secateur.report.run import FULL, Run, recipe_for
 from secateur.report.spread import Spread, spread
-from secateur.report.statistics import Comparison, Estimate, estimate, holm, paired_difference, verdict
+from secateur.report.statistics import Comparison, Estimate, holm, verdict
+from secateur.report.two_seeds import Values, compare_runs, estimate_runs
 
 
 @dataclass(frozen=True)
@@ -146,16 +147,15 @@ def _row(cell: Cell, baseline: str, baselines: Sequence[Cell], fulls: Sequence[C
     selected_on_test = any(run.selected_on_test for run in cell.runs)
     if selected_on_test:
         says_baseline = says_full = "selected on test: no verdict"
-    values = cell.accuracy_by_seed
     return Row(
         data=cell.data,
         model=cell.model,
         label=cell.label,
         pruning_ratio=cell.pruning_ratio,
         keep_fraction=_mean([run.keep_fraction for run in cell.runs]),
-        seeds=tuple(values),
+        seeds=cell.seeds,
         num_masks=cell.num_masks,
-        accuracy=estimate(list(values.values())),
+        accuracy=estimate_runs(cell.accuracy),
         vs_baseline=vs_baseline,
         vs_full=vs_full,
         verdict_baseline=says_baseline,
@@ -163,22 +163,22 @@ def _row(cell: Cell, baseline: str, baselines: Sequence[Cell], fulls: Sequence[C
         cost_vs_full=_mean([run.cost_vs_full for run in cell.runs]),
         cost_vs_full_amortized=_mean([run.cost_vs_full_amortized for run in cell.runs]),
         selected_on_test=selected_on_test,
-        robust_accuracy=_estimate_or_none(cell.robust_accuracy_by_seed),
-        worst_class_accuracy=_estimate_or_none(cell.worst_class_accuracy_by_seed),
-        spread=spread({(run.seed, run.score_seed): run.accuracy for run in cell.runs}),
+        robust_accuracy=_estimate_or_none(cell.robust_accuracy),
+        worst_class_accuracy=_estimate_or_none(cell.worst_class_accuracy),
+        spread=spread(cell.accuracy),
         runs=cell.runs,
     )
 
 
-def _estimate_or_none(by_seed: dict[int, float]) -> Estimate | None:
-    return estimate(list(by_seed.values())) if by_seed else None
+def _estimate_or_none(values: Values) -> Estimate | None:
+    return estimate_runs(values) if values else None
 
 
 def _compare(cell: Cell, references: Sequence[Cell], name: str, equal: str) -> tuple[Comparison | None, str]:
     """Compare with what the runs were compared with themselves, or the reference of the same final recipe."""
-    values, own = cell.accuracy_by_seed, cell.compared_with(name)
+    values, own = cell.accuracy, cell.compared_with(name)
     if own:
-        difference = paired_difference(values, own, cell.resolution)
+        difference = compare_runs(values, own, cell.resolution)
         return difference, verdict(difference, name, equal)
     if not references:
         return None, f"no {name} run"
@@ -186,7 +186,7 @@ def _compare(cell: Cell, references: Sequence[Cell], name: str, equal: str) -> t
     alike = [reference for reference in references if recipe_for(name, reference.recipe) == recipe]
     if not alike:
         return None, f"no {name} run with the same {_differing(recipe, references[0].recipe)}"
-    difference = paired_difference(values, alike[0].accuracy_by_seed, cell.resolution)
+    difference = compare_runs(values, alike[0].accuracy, cell.resolution)
     return difference, verdict(difference, name, equal)
 
 
