@@ -181,6 +181,14 @@ def test_shared_masks_are_noted(rows_of, records_of):
     assert notes(rows_of(records_of(FULL, RANDOM, TDDS))) == []
 
 
+def test_seeds_that_agree_are_no_certainty(rows_of, record):
+    sizes = {"data__num_test": 200, "data__num_classes": 10, "metrics__worst_class_accuracy": 0.5}
+    row = pick(rows_of([record("score", "tdds", seed=seed, accuracy=0.9, **sizes) for seed in range(3)]), "tdds")
+    assert (row.accuracy.sd, row.worst_class_accuracy.sd) == (0.0, 0.0)
+    assert (row.accuracy.low, row.accuracy.high) == pytest.approx((0.895, 0.905))
+    assert (row.worst_class_accuracy.low, row.worst_class_accuracy.high) == pytest.approx((0.45, 0.55))
+
+
 def test_masks_that_recur_over_the_seeds_widen_the_verdict(rows_of, record):
     """Three masks, each trained with three seeds: seeds agree, masks do not, so another mask may be anywhere."""
     masks = (0.90, 0.82, 0.72)

@@ -63,6 +63,13 @@ class Cell:
         return 1 / min(sizes) if sizes else 0.0
 
     @property
+    def class_resolution(self) -> float:
+        """Smallest step of the accuracy of one class: one of its test images, were classes of equal size."""
+        blocks = [data for run in self.runs if isinstance(data := run.record.get("data"), Mapping)]
+        counts = [count for data in blocks if isinstance(count := data.get("num_classes"), int)]
+        return min(self.resolution * max(counts, default=1), 1.0)
+
+    @property
     def num_masks(self) -> int:
         """Number of different score seeds."""
         return len({run.score_seed for run in self.runs})

@@ -155,7 +155,7 @@ def _row(cell: Cell, baseline: str, baselines: Sequence[Cell], fulls: Sequence[C
         keep_fraction=_mean([run.keep_fraction for run in cell.runs]),
         seeds=cell.seeds,
         num_masks=cell.num_masks,
-        accuracy=estimate_runs(cell.accuracy),
+        accuracy=estimate_runs(cell.accuracy, cell.resolution),
         vs_baseline=vs_baseline,
         vs_full=vs_full,
         verdict_baseline=says_baseline,
@@ -163,15 +163,15 @@ def _row(cell: Cell, baseline: str, baselines: Sequence[Cell], fulls: Sequence[C
         cost_vs_full=_mean([run.cost_vs_full for run in cell.runs]),
         cost_vs_full_amortized=_mean([run.cost_vs_full_amortized for run in cell.runs]),
         selected_on_test=selected_on_test,
-        robust_accuracy=_estimate_or_none(cell.robust_accuracy),
-        worst_class_accuracy=_estimate_or_none(cell.worst_class_accuracy),
+        robust_accuracy=_estimate_or_none(cell.robust_accuracy, cell.resolution),
+        worst_class_accuracy=_estimate_or_none(cell.worst_class_accuracy, cell.class_resolution),
         spread=spread(cell.accuracy),
         runs=cell.runs,
     )
 
 
-def _estimate_or_none(values: Values) -> Estimate | None:
-    return estimate_runs(values) if values else None
+def _estimate_or_none(values: Values, resolution: float) -> Estimate | None:
+    return estimate_runs(values, resolution) if values else None
 
 
 def _compare(cell: Cell, references: Sequence[Cell], name: str, equal: str) -> tuple[Comparison | None, str]:

@@ -40,11 +40,13 @@ def by_seed(values: Values) -> dict[int, float]:
     return {seed: fmean(group) for seed, group in sorted(members.items())}
 
 
-def estimate_runs(values: Values) -> Estimate:
+def estimate_runs(values: Values, resolution: float = 0.0) -> Estimate:
     """Return the mean over training seeds, the sample standard deviation over runs, and the 95 % t interval.
 
     Args:
         values: by ``(seed, score_seed)``, at least one; n is the number of seeds.
+        resolution: the smallest step of a value, one test image. Half the interval is never less: seeds that happen to
+            agree are not certainty.
 
     Example:
         >>> crossed = {(0, 0): 0.90, (1, 0): 0.90, (0, 1): 0.80, (1, 1): 0.80}
@@ -57,7 +59,7 @@ def estimate_runs(values: Values) -> Estimate:
     if len(means) == 1:
         return Estimate(mean, 1)
     error, freedom = standard_error(values)
-    half = quantile(freedom) * error
+    half = max(quantile(freedom) * error, resolution)
     return Estimate(mean, len(means), stdev(values.values()), mean - half, mean + half)
 
 
