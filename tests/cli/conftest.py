@@ -65,3 +65,15 @@ def commands(tmp_path, monkeypatch):
         path.chmod(0o755)
 
     return make
+
+
+@pytest.fixture
+def verify(capsys, tmp_path, monkeypatch):
+    """Return a function that verifies a run and returns the exit code, what was printed, and the line of error."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        code = main(["verify", *map(str, arguments)])
+        return code, *capsys.readouterr()
+
+    return call

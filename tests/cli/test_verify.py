@@ -37,17 +37,6 @@ def run_dir(finished, tmp_path):
     return Path(shutil.copytree(finished["el2n"], tmp_path / finished["el2n"].name))
 
 
-@pytest.fixture
-def verify(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        code = main(["verify", *map(str, arguments)])
-        return code, *capsys.readouterr()
-
-    return call
-
-
 def edit(path, change):
     content = json.loads(path.read_text())
     change(content)
@@ -129,18 +118,17 @@ def test_an_edited_seed_is_found_and_nothing_is_run(run_dir, verify, monkeypatch
         assert "5" in out
 
 
-def test_a_seed_edited_everywhere_contradicts_the_key_and_the_results(run_dir, verify):
+def test_a_seed_edited_everywhere_contradicts_the_key_and_nothing_is_run(run_dir, verify, monkeypatch):
+    monkeypatch.setattr("secateur.pipeline.verification.verify.execute_resolved", None)
     edit(run_dir / "run.json", change_both)
     config = OmegaConf.load(run_dir / "config.yaml")
     config.seed = 5
     OmegaConf.save(config, run_dir / "config.yaml")
-    code, out, _ = verify(run_dir, "--quick")
-    assert code == 1
-    assert "run_key is" in out
-    code, out, _ = verify(run_dir)
-    assert code == 1
-    assert "scores.parquet                identical" in out  # score_seed is as it was
-    assert "metrics.csv: epoch 0, column train_loss" in out
+    for flags in ([], ["--quick"]):
+        code, out, _ = verify(run_dir, *flags)
+        assert code == 1
+        assert "nothing was run again" in out
+        assert "run_key is" in out
 
 
 def test_an_edited_accuracy_is_found(run_dir, verify):
@@ -482,7 +470,11 @@ def test_the_users_own_scorer_is_found_and_an_edited_one_is_said(program, verify
     assert "scorer_of_a_verify_test was edited" in out
     sys.path.remove(str(folder))
     monkeypatch.delitem(sys.modules, "scorer_of_a_verify_test")
-    code, _, err = verify(run_dir)
-    assert code == 2
-    assert "cannot be imported" in err
-    assert "--config-dir" in err
+    for flags, expected in (
+        ([], "not a class of Secateur"),
+        (["--config-dir", tmp_path / "other"], "cannot be imported"),
+    ):
+        code, _, err = verify(run_dir, *flags)
+        assert code == 2
+        assert expected in err
+        assert "--config-dir" in err

@@ -57,6 +57,12 @@ def test_sizes(before, after, size):
 def test_new_keys_can_be_allowed_and_lost_ones_cannot():
     assert first_difference({"a": 1}, {"a": 1, "b": 2}, new_keys=True) is None
     assert first_difference({"a": 1, "b": 2}, {"a": 1}, new_keys=True) is not None
+    assert first_difference({"a": None}, {"a": 1}, new_keys=True) is not None
+
+
+def test_a_mapping_that_was_emptied_has_lost_its_keys():
+    assert str(first_difference({"x": {}}, {"x": {"a": 1}}, new_keys=True)) == "x.a: nothing recorded, 1 now"
+    assert first_difference({}, {"a": None}, new_keys=True) is None
 
 
 def table(path, **columns):
@@ -90,6 +96,56 @@ def test_what_no_tolerance_can_cover(tmp_path, columns, expected):
     found = compare_files("scores.parquet", before, table(tmp_path / "b.parquet", **columns))
     assert expected in found.first
     assert found.state(Tolerances(1e9, 1e9, 1e9, 1e9)) == "different"
+
+
+def headed(path, header, **more):
+    columns = pa.table({"sample_id": np.arange(4), "score": SCORE})
+    metadata = {"secateur": header if isinstance(header, str) else json.dumps(header), **more}
+    pq.write_table(columns.replace_schema_metadata(metadata), path)
+    return path
+
+
+HEADER = {"direction": "higher", "made_by": {"score": {"epoch": 3}}}
+
+
+@pytest.mark.parametrize(
+    ("header", "more", "expected"),
+    [
+        pytest.param({**HEADER, "direction": "lower"}, {}, "header direction: lower recorded, higher now", id="value"),
+        pytest.param(
+            {**HEADER, "made_by": {"score": {"epoch": 4}}},
+            {},
+            "header made_by.score.epoch: 4 recorded, 3 now",
+            id="nested",
+        ),
+        pytest.param({"made_by": HEADER["made_by"]}, {}, "header direction: nothing recorded, higher now", id="lost"),
+        pytest.param(HEADER, {"author": "me"}, "header author: me recorded, nothing now", id="beside"),
+        pytest.param("[]", {}, "the recorded file cannot be read", id="list"),
+        pytest.param("{", {}, "the recorded file cannot be read", id="no_json"),
+    ],
+)
+def test_a_table_s_header_is_compared_key_by_key(tmp_path, header, more, expected):
+    before, after = headed(tmp_path / "a.parquet", header, **more), headed(tmp_path / "b.parquet", HEADER)
+    found = compare_files("scores.parquet", before, after)
+    assert expected in found.first
+    assert found.state(Tolerances(1e9, 1e9, 1e9, 1e9)) == "different"
+
+
+def test_other_code_may_have_written_a_shorter_header(tmp_path):
+    before = headed(tmp_path / "a.parquet", {"made_by": HEADER["made_by"]})
+    after = headed(tmp_path / "b.parquet", HEADER)
+    assert compare_files("scores.parquet", before, after, new_keys=True).first == ""
+    assert compare_files("scores.parquet", after, before, new_keys=True).first != ""
+
+
+def test_columns_and_weights_of_another_type_are_different(tmp_path):
+    before = table(tmp_path / "a.parquet", score=SCORE.astype(np.float64))
+    found = compare_files("scores.parquet", before, table(tmp_path / "b.parquet", score=SCORE))
+    assert (found.size, found.first) == (math.inf, "type of column score: double recorded, float now")
+    save_file({"w": torch.ones(2, dtype=torch.float64)}, tmp_path / "a.safetensors")
+    save_file({"w": torch.ones(2)}, tmp_path / "b.safetensors")
+    found = compare_files("x.safetensors", tmp_path / "a.safetensors", tmp_path / "b.safetensors")
+    assert found.first == "other tensors, shapes or types"
 
 
 def test_a_mask_differs_by_the_share_of_samples(tmp_path):

@@ -23,10 +23,14 @@ FORMATS = ("adapruner", "dp4tl", "dyn-unc", "extrapolation", "tdds")
 def export(arguments: list[str]) -> int:
     """Write a run's files; 0, or 2 after one line of error."""
     parsed = _parser().parse_args(arguments)
+    from secateur.cli.user_code import make_importable
     from secateur.pipeline.exporting import export_run
 
+    own_code = parsed.config_dir is not None
+    if own_code:
+        make_importable(parsed.config_dir)
     try:
-        exported = export_run(parsed.run_dir, parsed.format, parsed.output, parsed.data_root)
+        exported = export_run(parsed.run_dir, parsed.format, parsed.output, parsed.data_root, own_code=own_code)
     except BAD_INPUT as error:
         sys.stderr.write(f"secateur: error: {message(error)}\n")
         return 2
@@ -45,5 +49,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR")
     parser.add_argument("--format", required=True, choices=FORMATS)
     parser.add_argument("--output", required=True, type=Path, metavar="FILE")
+    parser.add_argument(
+        "--config-dir",
+        metavar="DIR",
+        help="beside the code of your own data set; runs whatever code the record names: only where you trust it",
+    )
     parser.add_argument("--data-root", type=Path, metavar="DIR", help="where the data lies now (adapruner, dyn-unc)")
     return parser

@@ -30,6 +30,10 @@ examples:
   secateur verify RUN_DIR --data-root /data/cifar10 --tolerance 0.01 --tolerance scores=0.1
 
 exit codes: 0 identical or within tolerance, 1 different, 2 bad input (no finished run, other data, ...)"""
+CONFIG_DIR = (
+    "as for secateur run: your own options, and classes beside them; runs whatever code the record names, so only for "
+    "records you trust (without it only Secateur's own classes are made)"
+)
 STYLES = {"identical": "green", "within tolerance": "yellow", "different": "red"}
 
 
@@ -94,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--quick", action="store_true", help="only the check of the folder; nothing is trained")
     add("--data-root", type=Path, metavar="DIR", help="where the data lies now; the same as data.root=DIR")
-    add("--config-dir", metavar="DIR", help="as for secateur run: your own options, and classes beside them")
+    add("--config-dir", metavar="DIR", help=CONFIG_DIR)
     add(
         "--tolerance",
         action="append",

@@ -1,7 +1,9 @@
 """A run's mask and scores as foreign files."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,7 +19,8 @@ from secateur.interop.dp4tl import write_dp4tl
 from secateur.interop.dyn_unc import FileList, read_file_list, relative_names, write_dyn_unc
 from secateur.interop.extrapolation_json import write_extrapolation
 from secateur.interop.tdds import write_tdds
-from secateur.pipeline.config import build
+from secateur.pipeline.config import Config, build
+from secateur.pipeline.recorded import check_targets
 
 OF_SCORES = ("extrapolation", "tdds")
 OF_MASKS = ("adapruner", "dp4tl", "dyn-unc")
@@ -34,7 +37,9 @@ class Exported:
     remark: str
 
 
-def export_run(run_dir: Path, file_format: str, output: Path, data_root: Path | None = None) -> Exported:
+def export_run(
+    run_dir: Path, file_format: str, output: Path, data_root: Path | None = None, *, own_code: bool = False
+) -> Exported:
     """Write a run's mask, or its scores, as the files of a release.
 
     Args:
@@ -42,8 +47,10 @@ def export_run(run_dir: Path, file_format: str, output: Path, data_root: Path | 
         file_format: one of :data:`FORMATS`.
         output: the file to write; the scores of ``tdds`` go beside it, as ``score_<name>``.
         data_root: where the data lies now, for the formats that need it; None: as recorded.
+        own_code: whether the data set may be of a class of the user's own, which runs whatever the record names.
 
     Raises:
+        ConfigError: the record's data set is not of a class of Secateur, and ``own_code`` is not given.
         DataError: there is no run, it has no scores, or the format needs what the data does not have.
     """
     record = load_record(run_dir)
@@ -53,7 +60,7 @@ def export_run(run_dir: Path, file_format: str, output: Path, data_root: Path | 
     mask = Mask.load(_there(run_dir / "mask.parquet"))
     if file_format not in NEEDS_DATA:
         return Exported((write_dp4tl(output, mask.kept_ids),), f"{mask.num_kept} kept rows")
-    data = _data(record["config"]["data"], data_root, mask)
+    data = _data(_data_node(run_dir, record, own_code), data_root, mask)
     if file_format == "adapruner":
         keep = torch.zeros(len(data.labels), dtype=torch.bool)
         keep[mask.kept_ids] = True
@@ -106,7 +113,17 @@ def _export_scores(table: ScoreTable, file_format: str, output: Path) -> Exporte
     return Exported(files, f"{len(table)} rows by ascending score, and their scores")
 
 
-def _data(node: dict[str, object], data_root: Path | None, mask: Mask) -> PreparedData:
+def _data_node(run_dir: Path, record: Mapping[str, Any], own_code: bool) -> Config:
+    config = record.get("config")
+    node = config.get("data") if isinstance(config, dict) else None
+    if not isinstance(node, dict) or "_target_" not in node:
+        raise DataError(f"{run_dir}/run.json has no configuration of its data set.")
+    if not own_code:
+        check_targets(node, "config.data")
+    return node
+
+
+def _data(node: Config, data_root: Path | None, mask: Mask) -> PreparedData:
     recipe = build({**node, "root": str(data_root)} if data_root else node)
     recipe.check()
     data = prepare(recipe)

@@ -44,6 +44,7 @@ from secateur.pipeline.fidelity import assess, missing
 from secateur.pipeline.final import Final, finish
 from secateur.pipeline.history import following, mirror
 from secateur.pipeline.methods.base import Pruned
+from secateur.pipeline.option_names import exact_choices
 from secateur.pipeline.paths import runs_folder, store_folder
 from secateur.pipeline.training import train_on_mask
 from secateur.tracking.provenance import provenance
@@ -90,7 +91,7 @@ def execute(
         SecateurError: the run failed; a record with status ``failed`` and the reason has been written.
     """
     config = without_idle_variant(canonical(resolve(cfg)), choices or {})
-    return execute_resolved(config, console, choices or {}, announce)
+    return execute_resolved(config, console, exact_choices(config, choices or {}), announce)
 
 
 def execute_resolved(

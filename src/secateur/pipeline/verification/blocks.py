@@ -10,7 +10,8 @@ from secateur.pipeline.verification.verdict import Compared
 Record = Mapping[str, Any]
 # Made of full scorings, and so a comparison.
 OF_FIDELITY = ("fidelity", "seed_level")
-# What was asked for must be there, no less and no more; other blocks may have keys that came with later code.
+# What was asked for must be there, no less and no more; other blocks may have keys that came with later code than the
+# record's own.
 WHOLE = ("comparison", "fidelity")
 
 
@@ -23,27 +24,31 @@ def compare_blocks(record: Record, repeated: Record, comparison: bool) -> Iterat
         comparison: whether to compare what the run was compared with: baselines, full scorings.
     """
     before, after = _blocks(record, comparison), _blocks(repeated, comparison)
-    for name in dict.fromkeys([*before, *(name for name in WHOLE if name in after)]):
-        there, now = before.get(name, {}), after.get(name, {})
-        found = first_difference(there, now, new_keys=name not in WHOLE or there.keys() == now.keys())
+    other_code = not same_code(record, repeated)
+    for name, there in before.items():
+        now = after[name]
+        if not (_says_something(there) or _says_something(now)):
+            continue
+        found = first_difference(there, now, new_keys=other_code and (name not in WHOLE or there.keys() == now.keys()))
         size, first = (found.size, str(found)) if found else (0.0, "")
         yield Compared(f"run.json {name}", "metrics", size, first)
     names = first_difference(_names(record, repeated), _names(repeated, record))
     yield Compared("run.json names", "metrics", math.inf if names else 0.0, str(names or ""))
-    if _same_code(record, repeated):
+    if same_code(record, repeated):
         warnings = first_difference(_warnings(record, repeated), _warnings(repeated, record))
         yield Compared("run.json warnings", "metrics", math.inf if warnings else 0.0, str(warnings or ""))
 
 
 def warning_remarks(record: Record, repeated: Record) -> Iterator[str]:
     """Yield the warnings that only one of two runs of different code gave: a warning's wording may change."""
-    if not _same_code(record, repeated):
+    if not same_code(record, repeated):
         then, now = set(record["warnings"]), set(repeated["warnings"])
         yield from (f"a warning that is not given any more: {message}" for message in sorted(then - now))
         yield from (f"a warning that was not given then: {message}" for message in sorted(now - then))
 
 
-def _same_code(record: Record, repeated: Record) -> bool:
+def same_code(record: Record, repeated: Record) -> bool:
+    """Whether two records were made by the same code of Secateur's."""
     return bool(record["provenance"].get("code") == repeated["provenance"].get("code"))
 
 
@@ -81,13 +86,17 @@ def _blocks(record: Record, comparison: bool) -> dict[str, Any]:
         "data": _without(record["data"], "name"),  # a folder's name is the data set's where it has no other
         "ledger": {
             **{key: ledger[key] for key in ("cost_vs_full", "cost_vs_full_amortized")},
-            "stages": [{key: stage[key] for key in counted} for stage in ledger["stages"]],
+            "stages": [{key: stage.get(key) for key in counted} for stage in ledger["stages"]],
         },
     }
     if comparison:
         blocks["comparison"] = {name: _without(metrics, "reused") for name, metrics in record["comparison"].items()}
         blocks["fidelity"] = {key: record["extrapolation"].get(key) for key in OF_FIDELITY}
-    return {name: block for name, block in blocks.items() if any(value is not None for value in block.values())}
+    return blocks
+
+
+def _says_something(block: Mapping[str, Any]) -> bool:
+    return any(value is not None for value in block.values())
 
 
 def _without(block: Mapping[str, Any], *keys: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A run's files beside those of its repetition: how far apart, and where first."""
 
 import csv
+import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,20 +15,26 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from secateur.core.files import read_json
+from secateur.core.parquet import METADATA_KEY
 from secateur.pipeline.verification.values import first_difference
 from secateur.pipeline.verification.verdict import Compared, Kind
 
-Columns = dict[str, NDArray[Any]]
-UNREADABLE = (OSError, ValueError, pa.ArrowInvalid, SafetensorError, csv.Error)
+Reader = Callable[[str, Path, Path, bool], tuple[float, str]]
+# What reading a file can raise that no run has written.
+UNREADABLE = (
+    *(ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError),
+    *(pa.ArrowException, SafetensorError, csv.Error),
+)
 
 
-def compare_files(name: str, recorded: Path, repeated: Path) -> Compared:
+def compare_files(name: str, recorded: Path, repeated: Path, *, new_keys: bool = False) -> Compared:
     """Compare two files by their content: tables by row and column, CSV by cell, JSON by key, weights by element.
 
     Args:
         name: name of the file in the run's folder; its suffix says what it is.
         recorded: the run's file.
         repeated: the repetition's.
+        new_keys: whether a table's header may have gained keys: other code wrote the recorded one.
     """
     kind = _kind(name)
     for path, what in ((recorded, "recorded file"), (repeated, "repetition's file")):
@@ -36,7 +43,7 @@ def compare_files(name: str, recorded: Path, repeated: Path) -> Compared:
     if recorded.read_bytes() == repeated.read_bytes():
         return Compared(name, kind)
     try:
-        size, first = _READERS.get(recorded.suffix, _compare_bytes)(name, recorded, repeated)
+        size, first = _READERS.get(recorded.suffix, _compare_bytes)(name, recorded, repeated, new_keys)
     except UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return Compared(name, kind, math.inf, f"the recorded file cannot be read: {reason}")
@@ -49,27 +56,37 @@ def _kind(name: str) -> Kind:
     return {".parquet": "scores", ".safetensors": "weights"}.get(Path(name).suffix, "metrics")  # type: ignore[return-value]
 
 
-def _compare_tables(name: str, recorded: Path, repeated: Path) -> tuple[float, str]:
-    """Compare tables whose first column names the rows."""
-    before, after = (_columns(path) for path in (recorded, repeated))
+def _compare_tables(name: str, recorded: Path, repeated: Path, new_keys: bool) -> tuple[float, str]:
+    """Compare tables whose first column names the rows: headers and types of columns, then row by row."""
+    tables = [pq.read_table(path) for path in (recorded, repeated)]
+    before, after = ({column: table[column].to_numpy() for column in table.column_names} for table in tables)
     if list(before) != list(after):
         return math.inf, f"columns {', '.join(before)} recorded, {', '.join(after)} now"
+    for what, of in (("header", _header), ("type of column", _types)):
+        if found := first_difference(*map(of, tables), new_keys=new_keys):
+            return math.inf, f"{what} {found}"
     key, *others = before
     if problem := _other_rows(key, before[key], after[key]):
         return math.inf, problem
     unequal = {column: _unequal(before[column], after[column]) for column in others}
     rows = [int(where.argmax()) for where in unequal.values() if where.any()]
     if not rows:
-        return 0.0, ""  # only the header differs, and the hash in the record speaks for it
+        return 0.0, ""  # written in another way
     row = min(rows)
     column = next(column for column, where in unequal.items() if where[row])
     size = max(_size(name, column, before[column], after[column], where) for column, where in unequal.items())
     return size, f"{key} {before[key][row]}, column {column}: {_both(before[column][row], after[column][row])}"
 
 
-def _columns(path: Path) -> Columns:
-    table = pq.read_table(path)
-    return {column: table[column].to_numpy() for column in table.column_names}
+def _header(table: pa.Table) -> dict[str, Any]:
+    """Return what a table says of itself: the keys of our JSON header, and whatever else lies beside it."""
+    metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+    header = json.loads(metadata.pop(METADATA_KEY.decode(), "{}"))
+    return {**header, **metadata}
+
+
+def _types(table: pa.Table) -> dict[str, str]:
+    return {field.name: str(field.type) for field in table.schema}
 
 
 def _other_rows(key: str, before: NDArray[Any], after: NDArray[Any]) -> str:
@@ -108,7 +125,7 @@ def _spread_units(before: NDArray[Any], after: NDArray[Any]) -> float:
     return size if math.isfinite(size) else math.inf
 
 
-def _compare_csv(_: str, recorded: Path, repeated: Path) -> tuple[float, str]:
+def _compare_csv(_: str, recorded: Path, repeated: Path, __: bool) -> tuple[float, str]:
     before, after = (_rows(path) for path in (recorded, repeated))
     if before[0] != after[0] or len(before) != len(after):
         shape = [f"{len(rows) - 1} rows of {', '.join(rows[0])}" for rows in (before, after)]
@@ -140,18 +157,17 @@ def _number(cell: str) -> float | str:
         return cell
 
 
-def _compare_json(_: str, recorded: Path, repeated: Path) -> tuple[float, str]:
+def _compare_json(_: str, recorded: Path, repeated: Path, __: bool) -> tuple[float, str]:
     found = first_difference(read_json(recorded), read_json(repeated))
     return (found.size, str(found)) if found else (0.0, "")
 
 
-def _compare_weights(_: str, recorded: Path, repeated: Path) -> tuple[float, str]:
-    before, after = (
-        {key: value.float().numpy() for key, value in load_file(path).items()} for path in (recorded, repeated)
-    )
-    shapes = [{key: value.shape for key, value in tensors.items()} for tensors in (before, after)]
-    if shapes[0] != shapes[1]:
-        return math.inf, "other tensors or shapes"
+def _compare_weights(_: str, recorded: Path, repeated: Path, __: bool) -> tuple[float, str]:
+    tensors = [load_file(path) for path in (recorded, repeated)]
+    forms = [{key: (value.shape, value.dtype) for key, value in each.items()} for each in tensors]
+    if forms[0] != forms[1]:
+        return math.inf, "other tensors, shapes or types"
+    before, after = ({key: value.float().numpy() for key, value in each.items()} for each in tensors)
     unequal = {key: _unequal(value.ravel(), after[key].ravel()) for key, value in before.items()}
     wrong = [key for key, where in unequal.items() if where.any()]
     if not wrong:
@@ -161,7 +177,7 @@ def _compare_weights(_: str, recorded: Path, repeated: Path) -> tuple[float, str
     return size, f"tensor {wrong[0]}, element {int(unequal[wrong[0]].argmax())}: {_both(*values)}"
 
 
-def _compare_bytes(_: str, recorded: Path, repeated: Path) -> tuple[float, str]:
+def _compare_bytes(_: str, recorded: Path, repeated: Path, __: bool) -> tuple[float, str]:
     return math.inf, f"{recorded.stat().st_size} bytes recorded, {repeated.stat().st_size} now, and not the same ones"
 
 
@@ -169,7 +185,7 @@ def _both(before: Any, after: Any) -> str:
     return f"{before!s} recorded, {after!s} now"  # not formatted: a float32 has its own shortest digits
 
 
-_READERS: dict[str, Callable[[str, Path, Path], tuple[float, str]]] = {
+_READERS: dict[str, Reader] = {
     ".parquet": _compare_tables,
     ".csv": _compare_csv,
     ".json": _compare_json,

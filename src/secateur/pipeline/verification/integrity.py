@@ -12,9 +12,11 @@ from yaml import YAMLError
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.hashing import file_sha256
 from secateur.core.mask import Mask
-from secateur.core.record import load_record
+from secateur.core.record import load_record, one_line
 from secateur.core.tables import ScoreTable
 from secateur.pipeline.config import Config, foreign_code, run_key
+from secateur.pipeline.verification.compare import UNREADABLE
+from secateur.pipeline.verification.structure import form_problem, missing_keys
 from secateur.pipeline.verification.values import first_difference
 
 Record = Mapping[str, Any]
@@ -32,13 +34,15 @@ def finished_record(run_dir: Path) -> dict[str, Any]:
     """Return the record of a finished run.
 
     Raises:
-        DataError: there is none, it cannot be read, or the run did not finish.
+        DataError: there is none, it cannot be read, it has not the form of a record, or the run did not finish.
     """
     record = load_record(run_dir)
+    if missing := missing_keys(record):
+        raise DataError(f"{run_dir}/run.json has no {', '.join(missing)}: it is not the record of a run.")
     if record["status"] != "finished":
         raise DataError(f"The run in {run_dir} is {record['status']!r}; only a finished run can be verified.")
-    if not isinstance(record["config"], dict) or not isinstance(record["artifacts"], dict):
-        raise DataError(f"{run_dir}/run.json has no configuration, or no list of files.")
+    if problem := form_problem(record):
+        raise DataError(f"{run_dir}/run.json is not the record of a finished run: {problem}.")
     return record
 
 
@@ -87,7 +91,7 @@ def key_problem(record: Record, versions: Mapping[str, int]) -> str | None:
         raise OlderRecordError(
             f"an older record: its key cannot be checked (its configuration has no {error.args[0]!r})"
         ) from error
-    except (AttributeError, TypeError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise ConfigError(f"The configuration in run.json is not one of a run ({error}).") from error
     if key == record["run_key"]:
         return None
@@ -116,8 +120,8 @@ def file_problems(run_dir: Path, record: Record) -> Iterator[str]:
 def _readable(check: Callable[[Path, Record], str | None], run_dir: Path, record: Record) -> str | None:
     try:
         return check(run_dir, record)
-    except (DataError, ArithmeticError, OSError, ValueError, KeyError) as error:
-        return f"{check.__name__.split('_')[1]}: cannot be checked: {error}"
+    except UNREADABLE as error:
+        return f"{check.__name__.split('_')[1]}: cannot be checked: {one_line(error)}"
 
 
 def _mask_problem(run_dir: Path, record: Record) -> str | None:
@@ -147,9 +151,13 @@ def _metrics_problem(run_dir: Path, record: Record) -> str | None:
     if "metrics.csv" not in record["artifacts"]:
         return None
     with (run_dir / "metrics.csv").open(encoding="utf-8", newline="") as file:
-        last = list(csv.DictReader(file))[-1]
+        rows = list(csv.DictReader(file))
+    if not rows:
+        return "metrics.csv: has no epoch"
     key = "source_accuracy" if record["transfer"].get("downstream") else "test_accuracy"
-    there, said = last.get("test_accuracy"), record["metrics"][key]
-    if not there or said is None or float(there) == said:
+    there, said = rows[-1].get("test_accuracy"), record["metrics"][key]
+    if not there or float(there) == said:
         return None
-    return f"run.json: metrics.{key} is {said}, but the last epoch in metrics.csv has {there}"
+    return (
+        f"run.json: metrics.{key} is {'null' if said is None else said}, but the last epoch in metrics.csv has {there}"
+    )

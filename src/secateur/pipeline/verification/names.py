@@ -4,19 +4,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
 from secateur.core.record import label_of
 from secateur.pipeline.config import Config
 from secateur.pipeline.facts import choice, model_names
+from secateur.pipeline.option_names import PARTS, compose_node, exact_options, is_shipped, options_of
 from secateur.pipeline.paths import CONF
 
 Record = Mapping[str, Any]
-PARTS = ("method", "score", "extrapolation", "selection")
 NETWORKS = {"model": ("model", "scoring"), "model@retrain_model": ("retrain_model", "final")}
 
 
@@ -60,7 +54,7 @@ def name_problems(record: Record, names: Mapping[str, str]) -> Iterator[str]:
             yield f"run.json: {key} is {recorded}, but its config says {expected}{_hint(key, recorded)}"
     try:
         label = label_of(record)
-    except ValueError:  # it names no method, which was said above
+    except (LookupError, TypeError, ValueError):  # it names no method, which was said above
         return
     if record["label"] != label:
         yield f"run.json: label is {record['label']}, but its names give {label}"
@@ -68,12 +62,8 @@ def name_problems(record: Record, names: Mapping[str, str]) -> Iterator[str]:
 
 def _hint(key: str, recorded: str | None) -> str:
     group = "model" if key.startswith("models.") else key.removeprefix("pruning.")
-    unknown = key.startswith(("models.", "pruning.")) and recorded and not _is_shipped(group, recorded)
+    unknown = key.startswith(("models.", "pruning.")) and recorded and not is_shipped(group, recorded)
     return " (an option of your own? then add --config-dir)" if unknown else ""
-
-
-def _is_shipped(group: str, name: str) -> bool:
-    return (CONF / group / f"{name}.yaml").is_file()
 
 
 def _option(group: str, key: str, recorded: str | None, config: Config, user_conf: Path | None) -> str | None:
@@ -83,50 +73,22 @@ def _option(group: str, key: str, recorded: str | None, config: Config, user_con
     module = str(node["_target_"]).rsplit(".", 2)[-2]
     if recorded == node.get("architecture") and recorded:
         return recorded  # such networks are called by it
-    options = _options(group, node["_target_"])
+    options = options_of(group, node["_target_"])
     if recorded and recorded not in options and _is_users(group, recorded, node["_target_"], user_conf):
         return recorded
     if not options:  # a class of the user's own
-        return recorded if recorded and not _is_shipped(group, recorded) else module
+        return recorded if recorded and not is_shipped(group, recorded) else module
     if len(options) == 1:
         return options[0]
-    exact = [name for name in options if _composed(group, name, config.get("variant")) == node]
+    exact = exact_options(group, node, config.get("variant"))
     if recorded in options and (not exact or recorded in exact):
         return recorded
     return exact[0] if exact else options[0]
 
 
-def _options(group: str, target: str) -> list[str]:
-    """Return the shipped options of a class."""
-    paths = sorted((CONF / group).glob("*.yaml"))
-    return [path.stem for path in paths if _node(OmegaConf.load(path)).get("_target_") == target]
-
-
-def _composed(group: str, name: str, variant: str | None) -> Config:
-    """Return a shipped option's node with the preset of its variant."""
-    node = _compose(group, f"{group}/{name}")
-    preset = CONF / "preset" / group / f"{name}_{variant}.yaml"
-    return {**node, **_node(OmegaConf.load(preset))} if preset.is_file() else node
-
-
 def _is_users(group: str, name: str, target: str, user_conf: Path | None) -> bool:
     """Whether the user has an option of this name and class; a shipped one of that name comes first."""
-    if user_conf is None or _is_shipped(group, name) or not (user_conf / group / f"{name}.yaml").is_file():
+    if user_conf is None or is_shipped(group, name) or not (user_conf / group / f"{name}.yaml").is_file():
         return False
-    found = _compose(group, "config", [f"{group}={name}", f"hydra.searchpath=[file://{user_conf.resolve()}]"])
+    found = compose_node(CONF, group, "config", [f"{group}={name}", f"hydra.searchpath=[file://{user_conf.resolve()}]"])
     return bool(found.get("_target_") == target)
-
-
-def _compose(group: str, config_name: str, overrides: list[str] | None = None) -> Config:
-    """Return a group's node in a configuration, defaults filled in; empty where it cannot be composed."""
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-            return _node(compose(config_name, overrides or []).get(group))
-    except (HydraException, OmegaConfBaseException):
-        return {}
-
-
-def _node(config: Any) -> Config:
-    found: Any = OmegaConf.to_container(config, resolve=False) if OmegaConf.is_config(config) else None
-    return found if isinstance(found, dict) else {}

@@ -37,7 +37,7 @@ def first_difference(before: Any, after: Any, *, new_keys: bool = False) -> Valu
     Args:
         before: the recorded value.
         after: the repeated one.
-        new_keys: whether mappings of ``after`` may have keys that ``before`` has not.
+        new_keys: whether mappings of ``after`` may have keys that ``before`` has not; an empty one has lost them.
 
     Example:
         >>> str(first_difference({"a": [1.0, 2.0]}, {"a": [1.0, 2.5]}))
@@ -52,7 +52,8 @@ def first_difference(before: Any, after: Any, *, new_keys: bool = False) -> Valu
 
 def _differences(before: Any, after: Any, path: Path, new_keys: bool) -> Iterator[tuple[Path, Any, Any]]:
     if isinstance(before, Mapping) and isinstance(after, Mapping):
-        extra = [] if new_keys else [key for key in after if key not in before]
+        missing = [key for key in after if key not in before]
+        extra = missing if not new_keys else [] if before else [key for key in missing if after[key] is not None]
         for key in (*before, *extra):
             yield from _differences(before.get(key, ABSENT), after.get(key, ABSENT), (*path, key), new_keys)
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):

@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from secateur.core.errors import FingerprintError
+from secateur.core.errors import DataError, FingerprintError, SecateurError
 from secateur.core.record import load_record, one_line
 from secateur.pipeline.config import Config
+from secateur.pipeline.recorded import check_targets
 from secateur.pipeline.run import VERSIONS, execute_resolved
-from secateur.pipeline.verification.blocks import compare_blocks, warning_remarks
+from secateur.pipeline.verification.blocks import compare_blocks, same_code, warning_remarks
 from secateur.pipeline.verification.compare import compare_files
 from secateur.pipeline.verification.integrity import (
     FILES,
@@ -30,6 +33,7 @@ from secateur.pipeline.verification.repeat import check_pools, circumstances, re
 from secateur.pipeline.verification.verdict import Compared, Tolerances, Verification
 
 Record = Mapping[str, Any]
+BAD_CONFIG = (SecateurError, HydraException, OmegaConfBaseException)  # these say what is wrong in a line of their own
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Options:
         comparison: also repeat what the run was compared with.
         keep: keep the repetition's folder.
         moved: ``KEY=VALUE`` of what lies elsewhere now.
-        user_conf: folder of the user's own options, as ``--config-dir``.
+        user_conf: folder of the user's own options, as ``--config-dir``; None makes nothing but Secateur's own classes.
     """
 
     tolerances: Tolerances = field(default_factory=Tolerances)
@@ -56,7 +60,8 @@ class Options:
 def verify(run_dir: Path, defaults: Config, options: Options, console: Console) -> Verification:
     """Check a run's folder, run its configuration again in a temporary folder, and compare.
 
-    A folder whose copies of the configuration disagree is not run again: it is not clear what was run.
+    A folder whose copies of the configuration disagree, or do not give its run_key, is not run again: it is not clear
+    what was run.
 
     Args:
         run_dir: folder of a finished run.
@@ -68,23 +73,29 @@ def verify(run_dir: Path, defaults: Config, options: Options, console: Console) 
         SecateurError: there is no finished run, its data is not there or other data, or it cannot be run.
     """
     record = finished_record(run_dir)
+    if options.user_conf is None:
+        check_targets(record["config"], "config")
     ambiguous = configuration_problems(run_dir, record)
     key = _key_problems(record, console)
-    names = names_from_config(record, options.user_conf)
-    problems = [*ambiguous, *key, *name_problems(record, names), *file_problems(run_dir, record)]
-    if options.quick or ambiguous:
+    with _as_recorded(run_dir):
+        names = names_from_config(record, options.user_conf)
+        wrong = list(name_problems(record, names))
+    problems = [*ambiguous, *key, *wrong, *file_problems(run_dir, record)]
+    if options.quick or ambiguous or key:
         return Verification(problems, tolerances=options.tolerances)
     for problem in problems:
         console.print(problem, style="red", markup=False)
     with _workplace(options.keep) as folder:
-        config = repeatable(record, defaults, folder, options.moved, options.comparison)
+        with _as_recorded(run_dir):
+            config = repeatable(record, defaults, folder, options.moved, options.comparison)
+            remarks = list(circumstances(record, config))
         try:
             check_pools(record, config)
         except FingerprintError as error:
             if not problems:
                 raise
             return Verification([*problems, one_line(error)], tolerances=options.tolerances)
-        for remark in circumstances(record, config):
+        for remark in remarks:
             console.print(f"note: {remark}", markup=False)
         console.print(f"running {record['run_key']} ({record['label']}) again in {folder}", markup=False)
         repeated = execute_resolved(config, console, names).run_dir
@@ -107,6 +118,18 @@ def _key_problems(record: Record, console: Console) -> list[str]:
 
 
 @contextmanager
+def _as_recorded(run_dir: Path) -> Iterator[None]:
+    """Say in one line that a record's configuration has not the form that a run's has."""
+    try:
+        yield
+    except BAD_CONFIG:
+        raise
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise DataError(f"{run_dir}/run.json: its config is not one of a run ({reason}).") from error
+
+
+@contextmanager
 def _workplace(keep: bool) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="secateur-verify-"))
     try:
@@ -125,7 +148,7 @@ def _compare_all_files(
     names += sorted(listed - set(names) - (set() if comparison else {"fidelity.parquet"}))
     for name in names:
         if name in record["artifacts"]:
-            yield compare_files(name, run_dir / name, repeated / name)
+            yield compare_files(name, run_dir / name, repeated / name, new_keys=not same_code(record, again))
         else:
             yield Compared(name, "metrics", math.inf, "the run makes it, but run.json does not list it")
 
