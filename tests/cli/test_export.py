@@ -31,9 +31,11 @@ def import_again(path, file_format, output, *more):
 
 
 @pytest.mark.parametrize("file_format", ["adapruner", "dp4tl"])
-def test_masks_come_back(run_dir, tmp_path, file_format):
+@pytest.mark.parametrize("ratio", [(), ("--pruning-ratio", "0.3")], ids=["unchecked", "checked"])
+def test_masks_come_back(run_dir, tmp_path, file_format, ratio):
+    """Also held against the run's own ratio, which is a share of the pool."""
     assert export(run_dir, file_format, tmp_path / "file") == 0
-    assert import_again(tmp_path / "file", file_format, tmp_path / "mask.parquet") == 0
+    assert import_again(tmp_path / "file", file_format, tmp_path / "mask.parquet", *ratio) == 0
     before, after = Mask.load(run_dir / "mask.parquet"), Mask.load(tmp_path / "mask.parquet")
     assert torch.equal(before.keep, after.keep)
     assert (before.sha256, before.fingerprint) == (after.sha256, after.fingerprint)

@@ -136,7 +136,9 @@ def test_a_share_tells_a_direction_where_its_opposite_is_another(tmp_path, capsy
     path, output = tmp_path / "mask.pt", tmp_path / "mask.parquet"
     torch.save({"selected_data": (torch.arange(NUM_TRAIN) % every == 0).float()}, path)
     assert run_import(path, output, *(("--pruning-ratio", ratio) if ratio else ())) == 0
-    assert ("direction could not be checked" in capsys.readouterr().out) == (ratio is not None and not checked)
+    out = " ".join(capsys.readouterr().out.split())
+    assert ("direction could not be checked" in out) == (ratio is not None and not checked)
+    assert ("direction was not checked" in out and "--pruning-ratio R" in out) == (ratio is None)
     assert Mask.load(output).metadata["direction_checked"] is checked
 
 
@@ -225,8 +227,15 @@ def test_a_pickle_with_other_labels_or_against_its_own_measures_is_said(measured
     content = {"targets": digits_labels().int(), "el2n": -measured, "accumulated_margin": -measured}
     (tmp_path / "s.pickle").write_bytes(pickle.dumps(content))
     output = tmp_path / "scores.parquet"
-    assert importing(tmp_path / "s.pickle", "ccs", output, "--column", "el2n") == 0
+    assert importing(tmp_path / "s.pickle", "ccs", output, "--column", "el2n") == 2
+    err = capsys.readouterr().err
+    assert "the opposite of what is harder in the file: accumulated_margin -1.00" in err
+    assert "--higher-is-kept or --higher-is-pruned" in err
+    assert not output.exists()
+    assert importing(tmp_path / "s.pickle", "ccs", output, "--column", "el2n", "--higher-is-kept") == 0
     assert "WARNING: that is against accumulated_margin -1.00" in capsys.readouterr().out
+    assert importing(tmp_path / "s.pickle", "ccs", output, "--column", "el2n", "--higher-is-pruned") == 0
+    assert "WARNING" not in capsys.readouterr().out
     content["targets"] = content["targets"].roll(1)
     (tmp_path / "s.pickle").write_bytes(pickle.dumps(content))
     assert importing(tmp_path / "s.pickle", "ccs", output, "--column", "el2n") == 2

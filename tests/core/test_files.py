@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from secateur.core.files import link_or_copy, read_json, write_json, write_text
+from secateur.core.errors import DataError
+from secateur.core.files import link_or_copy, read_json, write_bytes, write_json, write_text, writing
 
 
 def test_folders_are_made_and_nothing_else_is_left(tmp_path):
@@ -58,3 +59,11 @@ def test_where_links_are_impossible_the_file_is_copied(tmp_path, monkeypatch):
     target = link_or_copy(source, tmp_path / "target")
     assert target.read_text() == "weights"
     assert not target.samefile(source)
+
+
+def test_a_path_that_cannot_be_written_is_named_in_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path, why in ((tmp_path / "file" / "x", "a folder of it is a file"), (tmp_path, "Is a directory")):
+        with pytest.raises(DataError, match=f"cannot be written: .*{why}") as error, writing(path):
+            write_bytes(path, b"x")
+        assert str(path) in str(error.value)

@@ -51,6 +51,13 @@ def test_every_column_has_one_value_per_sample(name, change):
         make_table(**change)
 
 
+def test_scores_with_a_graph_can_be_saved(tmp_path):
+    """A loop of one's own may hand over losses as they come."""
+    losses = torch.tensor([0.5, -1.0, 2.0], requires_grad=True)
+    table = make_table(score=losses, columns={"aum": losses * 2})
+    assert torch.equal(ScoreTable.load(table.save(tmp_path / "scores.parquet")).score, losses.detach())
+
+
 def test_numbers_become_float32():
     wide = torch.zeros(3, dtype=torch.float64)
     table = make_table(score=wide, columns={"aum": wide})

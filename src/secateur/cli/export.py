@@ -16,7 +16,8 @@ dyn-unc        /class/file label of the kept files (data sets of image files)
 extrapolation  JSON: row to score, of the pool
 tdds           OUTPUT with the pool's rows by ascending score, and score_OUTPUT with the scores in that order
 
-Higher scores are kept first in every file, as in ours. There is no export for ccs: its files are pickles."""
+Higher scores are kept first in every file, as in ours. A file that exists is written over with --force only, and one
+that belongs to the run never. There is no export for ccs: its files are pickles."""
 FORMATS = ("adapruner", "dp4tl", "dyn-unc", "extrapolation", "tdds")
 
 
@@ -30,7 +31,9 @@ def export(arguments: list[str]) -> int:
     if own_code:
         make_importable(parsed.config_dir)
     try:
-        exported = export_run(parsed.run_dir, parsed.format, parsed.output, parsed.data_root, own_code=own_code)
+        exported = export_run(
+            parsed.run_dir, parsed.format, parsed.output, parsed.data_root, force=parsed.force, own_code=own_code
+        )
     except BAD_INPUT as error:
         sys.stderr.write(f"secateur: error: {message(error)}\n")
         return 2
@@ -55,4 +58,5 @@ def _parser() -> argparse.ArgumentParser:
         help="beside the code of your own data set; runs whatever code the record names: only where you trust it",
     )
     parser.add_argument("--data-root", type=Path, metavar="DIR", help="where the data lies now (adapruner, dyn-unc)")
+    parser.add_argument("--force", action="store_true", help="write over files that exist, except the run's own")
     return parser

@@ -12,6 +12,8 @@ from secateur.cli.console import make_console
 from secateur.cli.errors import BAD_INPUT, message
 
 if TYPE_CHECKING:
+    from secateur.core.mask import Mask
+    from secateur.core.tables import ScoreTable
     from secateur.data.prepared import PreparedData
     from secateur.interop.foreign import ForeignMask, ForeignRows, ForeignScores
     from secateur.pipeline.importing import Imported
@@ -30,11 +32,16 @@ dp4tl          *_topN.indices: rows                            mask     listed i
 dyn-unc        *_P_file_list.txt: /class/file label            mask     listed is kept; P percent is checked
 tdds           data_mask_*.npy, --score-file score_*.npy       scores   higher is kept; both are sorted by score, and
                                                                         that order is checked; without --score-file
-                                                                        the direction has to be given
-ccs            data-score-*.pickle, --column el2n              scores   by the column, checked against the others
+                                                                        the direction has to be given; ids that ascend
+                                                                        with their scores need --insist
+ccs            data-score-*.pickle, --column el2n              scores   by the column, checked against the others;
+                                                                        the opposite of one of them is refused
+                                                                        unless the direction is given
 extrapolation  JSON: row to score                              scores   the file does not say: it has to be given
                                                                         (the release keeps the highest)
 
+A mask is checked over the pool and over the whole training split, by --pruning-ratio or by what its name says; a
+warning says where nothing tells its direction.
 --higher-is-kept and --higher-is-pruned replace what the format says (of a mask: whether 1, or listed, means kept).
 Pickles are read as numbers alone: one that asks for code is refused."""
 MASKS, SCORES = ("adapruner", "dp4tl", "dyn-unc"), ("ccs", "extrapolation", "tdds")
@@ -73,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", required=True, help="the data set it was made for: an option of data=")
     add("--output", type=Path, help="default: mask.parquet, or scores.parquet")
     add("--score-file", type=Path, metavar="FILE", help="tdds: the sorted scores that belong to FILE")
+    add("--insist", action="store_true", help="tdds: take ids that ascend just as their sorted scores do")
     add("--column", help="ccs: which score of the file")
     add(
         "--file-list", type=Path, metavar="FILE", help="dyn-unc: list of all training files, if data= has no file names"
@@ -100,6 +108,8 @@ def _check(parsed: argparse.Namespace) -> None:
     for option, formats in of_format.items():
         if getattr(parsed, option) is not None and parsed.format not in formats:
             raise ConfigError(f"--{option.replace('_', '-')} is for --format {' or '.join(formats)}.")
+    if parsed.insist and parsed.format != "tdds":
+        raise ConfigError("--insist is for --format tdds.")
     if parsed.pruning_ratio is not None:
         check_pruning_ratio(parsed.pruning_ratio)
 
@@ -118,7 +128,7 @@ def _readers(parsed: argparse.Namespace, data: "PreparedData") -> dict[str, Call
         "dp4tl": lambda: dp4tl.read_dp4tl(parsed.file),
         "dyn-unc": lambda: dyn_unc.read_dyn_unc(parsed.file, every()),
         "extrapolation": lambda: extrapolation_json.read_extrapolation(parsed.file),
-        "tdds": lambda: tdds.read_tdds(parsed.file, parsed.score_file),
+        "tdds": lambda: tdds.read_tdds(parsed.file, parsed.score_file, insist=parsed.insist),
     }
 
 
@@ -147,7 +157,7 @@ def _import_mask(
     imported = adopt(
         *(foreign, data, parsed.format), higher_is_kept=parsed.higher_is_kept, pruning_ratio=parsed.pruning_ratio
     )
-    path = imported.mask.save(parsed.output or Path("mask.parquet"))
+    path = _save(imported.mask, parsed.output or Path("mask.parquet"))
     _tell(imported, data.class_names, path, console)
 
 
@@ -157,11 +167,18 @@ def _import_scores(
     from secateur.pipeline.importing import adopt_scores
 
     imported = adopt_scores(foreign, data, parsed.format, higher_is_kept=parsed.higher_is_kept)
-    path = imported.table.save(parsed.output or Path("scores.parquet"))
+    path = _save(imported.table, parsed.output or Path("scores.parquet"))
     console.print(f"{path}: {len(imported.table)} scores, higher = kept first", markup=False)
     if imported.num_outside:
         console.print(f"{imported.num_outside} rows of the file are not in the pool and were dropped")
     _remark(imported.remarks, console)
+
+
+def _save(table: "Mask | ScoreTable", path: Path) -> Path:
+    from secateur.core.files import writing
+
+    with writing(path):
+        return table.save(path)
 
 
 def _tell(imported: "Imported", class_names: list[str], path: Path, console: Console) -> None:

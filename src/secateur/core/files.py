@@ -3,18 +3,40 @@
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from secateur.core.errors import DataError
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say in one line which path, given by a person, cannot be written, and why.
+
+    Raises:
+        DataError: the system refused something inside of the block.
+    """
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError) as error:  # of a folder that was to be made
+        raise DataError(f"{path} cannot be written: what should be a folder of it is a file.") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror or error}. Choose another path.") from error
+
+
 def write_text(path: Path, text: str) -> Path:
     """Write text so that a reader sees the old file or the new one, never half of it."""
+    return write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> Path:
+    """Write bytes so that a reader sees the old file or the new one, never half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -46,8 +46,9 @@ class ScoreTable:
         check_sample_ids(self.sample_id)
         object.__setattr__(self, "label", self.label.to(torch.int64))
         object.__setattr__(self, "observed", self.observed.to(torch.bool))
-        object.__setattr__(self, "score", self.score.to(torch.float32))
-        object.__setattr__(self, "columns", {k: v.to(torch.float32) for k, v in self.columns.items()})
+        # A score may come straight from a loss: its graph is nothing that a table holds.
+        object.__setattr__(self, "score", self.score.detach().to(torch.float32))
+        object.__setattr__(self, "columns", {k: v.detach().to(torch.float32) for k, v in self.columns.items()})
         parts = {"label": self.label, "score": self.score, "observed": self.observed, **self.columns}
         for name, values in parts.items():
             if values.shape != self.sample_id.shape:

@@ -5,14 +5,15 @@ round the list is.
 """
 
 import re
+from io import BytesIO
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from secateur.core.errors import DataError
+from secateur.core.files import write_bytes
 from secateur.interop.foreign import ForeignRows
-from secateur.interop.tensors import load_tensors
+from secateur.interop.tensors import dense_vector, load_tensors
 
 _TOP = re.compile(r"top(\d+)", re.IGNORECASE)
 
@@ -23,16 +24,13 @@ def read_dp4tl(path: Path) -> ForeignRows:
     Raises:
         DataError: the file cannot be read, or is no list of rows.
     """
-    content = load_tensors(path)
-    try:
-        rows = torch.as_tensor(content)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise DataError(f"{path} is not a list of rows.") from error
+    rows = dense_vector(load_tensors(path), f"The list of rows {path}")
     top = _TOP.findall(path.name)
     return ForeignRows(rows, {"num_groups_kept": int(top[-1])} if top else {})
 
 
 def write_dp4tl(path: Path, sample_id: Tensor) -> Path:
     """Write kept rows ``[n]`` in that form."""
-    torch.save(sample_id, path)
-    return path
+    content = BytesIO()
+    torch.save(sample_id, content)
+    return write_bytes(path, content.getvalue())

@@ -16,6 +16,7 @@ from secateur.core.errors import DataError
 from secateur.core.files import write_text
 from secateur.interop.foreign import ForeignRows
 
+MAX_DIGITS = 18  # more do not fit into int64
 _PERCENT = re.compile(r"_(\d+)_file_list")
 
 
@@ -44,6 +45,8 @@ def read_file_list(path: Path) -> FileList:
         name, _, label = line.rstrip().rpartition(" ")
         if not name or not (label.isascii() and label.isdigit()):
             raise DataError(f"{path}, line {number}: expected '/class/file label', got {line[:60]!r}.")
+        if len(label) > MAX_DIGITS:
+            raise DataError(f"{path}, line {number}: the label has {len(label)} digits, which is no class.")
         names.append(name.lstrip("/"))
         labels.append(int(label))
     if not names:

@@ -4,6 +4,7 @@ The release keeps the highest, but a file says neither which scorer made it nor 
 """
 
 import json
+import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,22 @@ from secateur.core.errors import DataError
 from secateur.core.files import write_text
 from secateur.interop.foreign import ForeignScores
 
+MAX_DIGITS = 18  # more do not fit into int64
+
 
 def read_extrapolation(path: Path) -> ForeignScores:
     """Read a score file.
 
     Raises:
-        DataError: it is not JSON, not a mapping from rows to numbers, or a row comes twice.
+        DataError: it is not JSON, not a mapping from rows to numbers, or a row comes twice; the message names it.
     """
     try:
         pairs = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=list)
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist.") from error
-    except (ValueError, OSError) as error:
+    except RecursionError as error:
+        raise DataError(f"{path} is nested too deeply: not a mapping from rows to scores.") from error
+    except (ValueError, OSError, MemoryError) as error:
         raise DataError(f"{path} is not readable JSON.") from error
     if not isinstance(pairs, list) or not pairs or not all(isinstance(pair, tuple) for pair in pairs):
         raise DataError(f"{path} is not a mapping from rows to scores.")
@@ -42,11 +47,16 @@ def write_extrapolation(path: Path, sample_id: Tensor, score: Tensor) -> Path:
 
 def _row(key: str, path: Path) -> int:
     if not (key.isascii() and key.isdigit()):
-        raise DataError(f"{path}: {key!r} is not the number of a row.")
+        raise DataError(f"{path}: {reprlib.repr(key)} is not the number of a row.")
+    if len(key) > MAX_DIGITS:
+        raise DataError(f"{path}: {reprlib.repr(key)} is too large for the number of a row.")
     return int(key)
 
 
 def _score(key: str, value: Any, path: Path) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise DataError(f"{path}: the score of row {key} is {str(value)[:40]!r}, not a number.")
-    return float(value)
+        raise DataError(f"{path}: the score of row {key} is {reprlib.repr(value)}, not a number.")
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise DataError(f"{path}: the score of row {key} is too large for a number with a point.") from error

@@ -40,7 +40,7 @@ class ForeignScores:
 
     Attributes:
         sample_id: int64 ``[n]``, in any order, no duplicates.
-        score: float64 ``[n]``, as in the file.
+        score: float64 ``[n]``, as in the file; finite ones fit into float32.
         higher_is_kept: what the format says of its direction; None: it does not.
         facts: what the file says of itself.
         target: labels ``[n]`` that the file holds; None without any.
@@ -58,7 +58,10 @@ class ForeignScores:
         object.__setattr__(self, "sample_id", checked_ids(self.sample_id))
         object.__setattr__(self, "score", self.score.to(torch.float64))
         if self.score.shape != self.sample_id.shape:
-            raise DataError(f"The file has {len(self.sample_id)} ids and {len(self.score)} scores: they are no pair.")
+            raise DataError(
+                f"The file has ids {list(self.sample_id.shape)} and scores {list(self.score.shape)}: they are no pair."
+            )
+        _check_range(self.sample_id, self.score)
 
 
 def checked_ids(sample_id: Tensor) -> Tensor:
@@ -67,8 +70,10 @@ def checked_ids(sample_id: Tensor) -> Tensor:
     Raises:
         DataError: they are not whole numbers in one dimension, are negative, or come twice; the message names one.
     """
-    if sample_id.ndim != 1 or sample_id.dtype == torch.bool or sample_id.is_complex():
-        raise DataError(f"A list of rows must be numbers [n], got {sample_id.dtype} {list(sample_id.shape)}.")
+    dense = sample_id.layout == torch.strided
+    if sample_id.ndim != 1 or sample_id.dtype == torch.bool or sample_id.is_complex() or not dense:
+        kind = f"{'' if dense else f'{sample_id.layout} '}{sample_id.dtype} {list(sample_id.shape)}"
+        raise DataError(f"A list of rows must be numbers [n], got {kind}.")
     ids = sample_id.to(torch.int64)
     if sample_id.is_floating_point() and not torch.equal(ids.to(sample_id.dtype), sample_id):
         raise DataError("A list of rows must be whole numbers; these look like scores.")
@@ -79,3 +84,14 @@ def checked_ids(sample_id: Tensor) -> Tensor:
     if len(twice):
         raise DataError(f"Row {int(twice[0])} is in the list twice.")
     return ids
+
+
+def _check_range(sample_id: Tensor, score: Tensor) -> None:
+    """Refuse finite scores that our tables, which are float32, would hold as infinity."""
+    beyond = torch.isfinite(score) & ~torch.isfinite(score.to(torch.float32))
+    if bool(beyond.any()):
+        first = int(beyond.nonzero()[0])
+        raise DataError(
+            f"{int(beyond.sum())} of {len(score)} scores of the file are beyond float32 (3.4e38), in which tables are "
+            f"kept; the first is {float(score[first]):.3g}, of row {int(sample_id[first])}. Scale the file's scores."
+        )

@@ -1,5 +1,6 @@
 """A run's mask and scores as foreign files."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import torch
 
 from secateur.core.errors import DataError
+from secateur.core.files import writing
 from secateur.core.mask import Mask
 from secateur.core.record import load_record
 from secateur.core.tables import ScoreTable
@@ -38,7 +40,13 @@ class Exported:
 
 
 def export_run(
-    run_dir: Path, file_format: str, output: Path, data_root: Path | None = None, *, own_code: bool = False
+    run_dir: Path,
+    file_format: str,
+    output: Path,
+    data_root: Path | None = None,
+    *,
+    force: bool = False,
+    own_code: bool = False,
 ) -> Exported:
     """Write a run's mask, or its scores, as the files of a release.
 
@@ -47,26 +55,43 @@ def export_run(
         file_format: one of :data:`FORMATS`.
         output: the file to write; the scores of ``tdds`` go beside it, as ``score_<name>``.
         data_root: where the data lies now, for the formats that need it; None: as recorded.
+        force: write over files that exist; never over those of the run.
         own_code: whether the data set may be of a class of the user's own, which runs whatever the record names.
 
     Raises:
         ConfigError: the record's data set is not of a class of Secateur, and ``own_code`` is not given.
-        DataError: there is no run, it has no scores, or the format needs what the data does not have.
+        DataError: there is no run, it has no scores, the format needs what the data does not have, or the output exists
+            or cannot be written.
     """
     record = load_record(run_dir)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    targets = (output, _score_file(output)) if file_format == "tdds" else (output,)
+    for path in targets:
+        _check_free(path, run_dir, record, force)
+    with writing(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
     if file_format in OF_SCORES:
-        return _export_scores(ScoreTable.load(_there(run_dir / "scores.parquet")), file_format, output)
+        table = ScoreTable.load(_there(run_dir / "scores.parquet"))
+        with writing(output):
+            return _export_scores(table, file_format, output)
+    return _export_mask(run_dir, record, file_format, output, data_root, own_code)
+
+
+def _export_mask(
+    run_dir: Path, record: dict[str, Any], file_format: str, output: Path, data_root: Path | None, own_code: bool
+) -> Exported:
     mask = Mask.load(_there(run_dir / "mask.parquet"))
     if file_format not in NEEDS_DATA:
-        return Exported((write_dp4tl(output, mask.kept_ids),), f"{mask.num_kept} kept rows")
+        with writing(output):
+            return Exported((write_dp4tl(output, mask.kept_ids),), f"{mask.num_kept} kept rows")
     data = _data(_data_node(run_dir, record, own_code), data_root, mask)
     if file_format == "adapruner":
         keep = torch.zeros(len(data.labels), dtype=torch.bool)
         keep[mask.kept_ids] = True
-        outside = len(keep) - len(mask)
-        return Exported((write_adapruner(output, keep),), _remark(mask, outside))
-    return Exported((write_dyn_unc(output, file_list(data), mask.kept_ids),), f"{mask.num_kept} kept files")
+        with writing(output):
+            return Exported((write_adapruner(output, keep),), _remark(mask, len(keep) - len(mask)))
+    every = file_list(data)
+    with writing(output):
+        return Exported((write_dyn_unc(output, every, mask.kept_ids),), f"{mask.num_kept} kept files")
 
 
 def file_list(data: PreparedData) -> FileList:
@@ -108,9 +133,25 @@ def listed_files(path: Path, data: PreparedData) -> FileList:
 def _export_scores(table: ScoreTable, file_format: str, output: Path) -> Exported:
     if file_format == "extrapolation":
         return Exported((write_extrapolation(output, table.sample_id, table.score),), f"{len(table)} scores")
-    scores = output.with_name(f"score_{output.name.removeprefix('data_mask_')}")
-    files = write_tdds(output, scores, table.sample_id, table.score)
+    files = write_tdds(output, _score_file(output), table.sample_id, table.score)
     return Exported(files, f"{len(table)} rows by ascending score, and their scores")
+
+
+def _score_file(output: Path) -> Path:
+    """Return the file of scores that belongs to a list of ids of TDDS."""
+    return output.with_name(f"score_{output.name.removeprefix('data_mask_')}")
+
+
+def _check_free(path: Path, run_dir: Path, record: dict[str, Any], force: bool) -> None:
+    """Refuse to write over what a run consists of, and over anything else without being told to."""
+    own = {os.path.realpath(run_dir / name) for name in ("run.json", "config.yaml", *(record.get("artifacts") or {}))}
+    with writing(path):
+        if os.path.realpath(path) in own:
+            raise DataError(f"{path} is a file of the run itself, which export never writes over: choose another path.")
+        if path.is_dir():
+            raise DataError(f"{path} is a folder; --output is the file to write.")
+        if path.exists() and not force:
+            raise DataError(f"{path} exists already; add --force to write over it.")
 
 
 def _data_node(run_dir: Path, record: Mapping[str, Any], own_code: bool) -> Config:

@@ -14,18 +14,7 @@ from secateur.extrapolation.correlation import spearman
 from secateur.interop.direction import difficulty
 from secateur.interop.foreign import ForeignMask, ForeignRows, ForeignScores
 from secateur.pipeline.context import EVALUATION_BATCH
-
-SLACK = 0.03  # a released mask misses the share it is named after by up to two points
-
-UNCHECKED = "WARNING: the direction could not be checked, the opposite one would fit as well; it was taken"
-
-
-@dataclass(frozen=True)
-class _Check:
-    """What a mask was held against, and whether its opposite would have failed."""
-
-    remark: str
-    tells_direction: bool
+from secateur.pipeline.import_checks import agreement, checked_groups, checked_share, direction_warning
 
 
 @dataclass(frozen=True)
@@ -75,7 +64,8 @@ def adopt(
         data: the data set it belongs to.
         source: the file's format, written into the mask.
         higher_is_kept: false where a 1, or being listed, means that a sample is removed; None: as the format says.
-        pruning_ratio: what the file is said to prune, which is checked; None: what its name says, if anything.
+        pruning_ratio: what the file is said to prune, which is checked over the pool and over the whole training
+            split; None: what its name says, if anything.
 
     Raises:
         DataError: it belongs to other data, or its direction contradicts what it is said to keep.
@@ -83,8 +73,8 @@ def adopt(
     listed = _full_length(foreign, data)
     keep = ~listed if higher_is_kept is False else listed
     asked = None if pruning_ratio is None else 1 - pruning_ratio
-    share = _checked_share(keep, asked if asked is not None else foreign.facts.get("keep_fraction"))
-    groups = _checked_groups(keep, data, foreign.facts.get("num_groups_kept"))
+    share = checked_share(keep, data, asked if asked is not None else foreign.facts.get("keep_fraction"))
+    groups = checked_groups(keep, data, foreign.facts.get("num_groups_kept"))
     checks = [check for check in (share, groups) if check is not None]
     checked = any(check.tells_direction for check in checks)
     in_pool = keep[data.pool]
@@ -94,8 +84,8 @@ def adopt(
     mask = Mask(data.pool, in_pool, data.fingerprint, metadata)
     counts = torch.bincount(data.labels[mask.kept_ids], minlength=data.num_classes)
     remarks = [check.remark for check in checks]
-    if checks and not checked:
-        remarks.append(f"{UNCHECKED} {'by the format' if higher_is_kept is None else 'as given'}")
+    if not checked:
+        remarks.append(direction_warning(share, groups, given=higher_is_kept is not None))
     return Imported(mask, int(keep.sum()) - mask.num_kept, counts, tuple(remarks))
 
 
@@ -114,7 +104,8 @@ def adopt_scores(
         higher_is_kept: the direction; None: see above.
 
     Raises:
-        DataError: a row of the pool has no score, the file is of other data, or its direction is not known.
+        DataError: a row of the pool has no score, the file is of other data, its direction is not known, or the other
+            measures in the file say the opposite.
     """
     num_train = len(data.labels)
     _check_rows(foreign.sample_id, data)
@@ -168,54 +159,16 @@ def _check_rows(sample_id: Tensor, data: PreparedData) -> None:
         )
 
 
-def _checked_share(keep: Tensor, expected: float | None) -> _Check | None:
-    """Compare the kept share with the one it should have; a file of the removed samples has the other one."""
-    share = float(keep.double().mean())
-    if expected is None:
-        return None
-    opposite_fits = abs(1 - share - expected) <= SLACK
-    if abs(share - expected) <= SLACK:
-        remark = f"keeps {share:.3f} of the training split, as expected ({expected:.3f})"
-        return _Check(remark, not opposite_fits)
-    if opposite_fits:
-        raise DataError(
-            f"The file would keep {share:.3f} of the training split, but {expected:.3f} is expected: it lists what was "
-            "removed, or its direction was given the wrong way round. Then add (or leave out) --higher-is-pruned."
-        )
-    raise DataError(f"The file keeps {share:.3f} of the training split, but {expected:.3f} is expected.")
-
-
-def _checked_groups(keep: Tensor, data: PreparedData, num_groups_kept: int | None) -> _Check | None:
-    """Compare the number of whole classes that are kept with the one in the file's name."""
-    if num_groups_kept is None:
-        return None
-    labels, num_classes = data.clean_labels, data.num_classes
-    kept = torch.bincount(labels[keep], minlength=num_classes)
-    size = torch.bincount(labels, minlength=num_classes)
-    if not bool(((kept == 0) | (kept == size)).all()):
-        remark = "keeps parts of classes: it is not of label or feature mapping, and its name does not tell a direction"
-        return _Check(remark, False)
-    whole, removed = int(((kept == size) & (size > 0)).sum()), int(((kept == 0) & (size > 0)).sum())
-    if whole == num_groups_kept:
-        return _Check(f"keeps {whole} whole classes, as its name says", whole != removed)
-    if removed == num_groups_kept:
-        raise DataError(
-            f"The file would keep {whole} whole classes, but its name says {num_groups_kept} of {num_classes}: it "
-            "lists what was removed, or its direction was given the wrong way round. Then add (or leave out) "
-            "--higher-is-pruned."
-        )
-    raise DataError(f"The file keeps {whole} whole classes, but its name says {num_groups_kept}.")
-
-
 def _check_targets(foreign: ForeignScores, data: PreparedData) -> None:
     """Check the labels in the file against the data set's own."""
     if foreign.target is None:
         return
-    wrong = (data.clean_labels[foreign.sample_id] != foreign.target.to(torch.int64)).nonzero().flatten()
+    # Compared as the file has them: a label of NaN, or of 0.5, is a wrong one and not a whole number after all.
+    wrong = (data.clean_labels[foreign.sample_id].double() != foreign.target.double()).nonzero().flatten()
     if len(wrong):
         row = int(foreign.sample_id[wrong[0]])
         raise DataError(
-            f"The file says that row {row} is of class {int(foreign.target[wrong[0]])}, {data.name} says "
+            f"The file says that row {row} is of class {float(foreign.target[wrong[0]]):g}, {data.name} says "
             f"{int(data.clean_labels[row])} ({len(wrong)} rows differ): it was made for other data, or in "
             "another order."
         )
@@ -223,7 +176,7 @@ def _check_targets(foreign: ForeignScores, data: PreparedData) -> None:
 
 def _direction(foreign: ForeignScores, score: Tensor, data: PreparedData, asked: bool | None) -> tuple[bool, list[str]]:
     """Return whether higher is kept, and how that is known."""
-    remarks = _agreement(foreign, foreign.higher_is_kept if asked is None else asked)
+    remarks = agreement(foreign, asked)
     if asked is not None:
         return asked, [f"direction: higher is {_word(asked)}, as given", *remarks]
     if foreign.higher_is_kept is not None:
@@ -235,18 +188,6 @@ def _direction(foreign: ForeignScores, score: Tensor, data: PreparedData, asked:
         f"{correlation:+.2f}; most scorers keep the hard end, Dynamic Uncertainty need not. Say which: "
         "--higher-is-kept or --higher-is-pruned."
     )
-
-
-def _agreement(foreign: ForeignScores, kept: bool | None) -> list[str]:
-    """Compare a score with the other measures in its file that say what is hard."""
-    if not foreign.harder or kept is None:
-        return []
-    sign = 1.0 if kept else -1.0
-    found = {name: sign * spearman(foreign.score, values) for name, values in foreign.harder.items()}
-    against = [f"{name} {value:+.2f}" for name, value in found.items() if value < 0]
-    told = ", ".join(f"{name} {value:+.2f}" for name, value in found.items())
-    warning = [f"WARNING: that is against {', '.join(against)}: is it the wrong way round?"] if against else []
-    return [f"rank correlation with what is harder in the file: {told}", *warning]
 
 
 def _difficulty(data: PreparedData) -> Tensor:
