@@ -34,6 +34,13 @@ def report(argv: list[str]) -> int:
     except SecateurError as error:
         sys.stderr.write(f"secateur: error: {one_line(error)}\n")
         return 2
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(
+            f"secateur: error: {where}{error.strerror or one_line(error)}; the report was to go to {output_dir}: "
+            "choose a folder that can be written with --output.\n"
+        )
+        return 2
     _show(result, make_console())
     return 0
 

@@ -77,6 +77,7 @@ def build_report(
         DataError: a path does not exist, or there is nothing below it to tell of.
         ConfigError: there is no run of the baseline (``random`` may be absent), or it stands for several cells that
             a method could be compared with; or a format is unknown.
+        OSError: a file cannot be written.
     """
     _check_names("format", formats, FORMATS)
     _check_names("figure format", figure_formats, FIGURE_FORMATS)

@@ -34,6 +34,7 @@ LINES = ("-", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
 WRAP = 36  # characters of a name in one line of a legend
 FORMATS = ("svg", "pdf", "png")
 DEFAULT_FORMATS = ("svg", "png")
+MAX_INCHES = 100.0  # of a side of a figure, however long a name is: a picture has at most 65 535 pixels there
 ROW_WRAP, ROW_FONT = 48, 8.0  # of a name beside a row of a heat map
 # What a file says of itself without being asked: when and by what it was made.
 METADATA: dict[str, dict[str, None]] = {
@@ -99,7 +100,7 @@ def size_of(labels: Iterable[str], width: int = WRAP) -> tuple[int, int]:
 
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure, in inches, that needs no window; to be called within :func:`house_style`."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(min(width, MAX_INCHES), min(height, MAX_INCHES)), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
