@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from secateur.core.json_limits import flaw_of
 from secateur.report.cells import Cell
 from secateur.report.load import CONFIG, MASK_ONLY, LeftOut
 from secateur.report.run import FULL, flat_settings
@@ -74,9 +75,10 @@ def name_of(method: str, ratio: float | None, seed: int | None = None) -> str:
 
 def _config_beside(folder: Path) -> Any:
     try:
-        return OmegaConf.to_container(OmegaConf.load(folder / CONFIG))
+        config = OmegaConf.to_container(OmegaConf.load(folder / CONFIG))
     except Exception:  # whatever lies there is as damaged as the record, and the parser raises what it likes
         return None
+    return None if flaw_of(config) else config
 
 
 def _known(cells: Sequence[Cell]) -> Known:
