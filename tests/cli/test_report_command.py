@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from secateur.cli.report import report
@@ -102,3 +104,13 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, capsys, monkeypat
 def test_a_path_that_is_too_long_is_one_line(capsys):
     assert report(["r" * 5000]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_folder_whose_name_is_no_text_is_named_all_the_same(tmp_path, capsys):
+    leave_runs(tmp_path / "runs")
+    odd = tmp_path / "runs" / os.fsdecode(b"odd\xff")
+    odd.mkdir()
+    (odd / "run.json").write_text("{")
+    assert report([str(tmp_path / "runs"), "--output", str(tmp_path / "out"), "--figure-format", ""]) == 0
+    assert "odd\\udcff" in capsys.readouterr().out
+    assert "odd\\udcff" in (tmp_path / "out" / "report.html").read_text()

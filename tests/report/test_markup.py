@@ -94,3 +94,15 @@ def test_a_method_of_a_very_long_name_is_drawn(tmp_path, write, record):
     records = [record(method, score) for method, score in (("full", None), ("random", None), ("score", "m" * 5000))]
     result = build_report([write(records)], tmp_path / "out", formats=[], figure_formats=["png"])
     assert all(path.is_file() for path in result.files)
+
+
+def test_a_dollar_sign_in_a_name_begins_no_formula(tmp_path, write, record):
+    names = {"data__name": "$x_{$", "models__final": "$\\foo$"}
+    counts = {"data__class_names": ["$a_{$", "b"], "pruning__class_counts": [1, 2]}
+    records = [record(*method, **names, **counts) for method in (("full",), ("random",), ("score", "$y^{$"))]
+    result = build_report([write(records)], tmp_path / "out", formats=[])
+    assert sorted(path.name.split("_x")[0].split("_-")[0] for path in result.files) == [
+        "accuracy",
+        "class_balance",
+        "cost",
+    ]

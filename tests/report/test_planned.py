@@ -149,6 +149,12 @@ def test_stage_versions_may_be_anything(tmp_path, write, grid, odd):
     assert f"(stage versions: training {odd!r} instead of 2)" in stale.reason
 
 
+@pytest.mark.parametrize("ratio", [[], {}, None, "x"], ids=str)
+def test_a_ratio_in_a_configuration_may_be_anything(tmp_path, write, record, ratio):
+    root = write([record("score", "tdds", config={"pruning_ratio": ratio}), record(seed=1, status="failed")])
+    assert [kind for kind, _ in problems_of(root, tmp_path)] == ["failed"]
+
+
 def test_of_two_equally_frequent_versions_the_older_is_stale(tmp_path, write, record):
     records = [
         record(ratio=0.3, finished="2026-01-01", provenance=provenance("a" * 40)),

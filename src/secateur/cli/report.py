@@ -13,6 +13,7 @@ from rich.text import Text
 from secateur.cli.console import make_console
 from secateur.core.errors import SecateurError
 from secateur.core.record import one_line
+from secateur.report.markup import encodable
 
 if TYPE_CHECKING:
     from secateur.report.build import Report
@@ -96,7 +97,8 @@ def _show(result: "Report", console: Console) -> None:
         console.print("problems: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())))
         broken = [problem for problem in result.problems if problem.kind != MASK_ONLY]
         _print_lines(console, [_problem_line(problem) for problem in broken], SHOWN)
-    console.print(f"written: {', '.join(str(path) for path in result.files)}", markup=False, soft_wrap=True)
+    written = encodable(", ".join(str(path) for path in result.files))
+    console.print(f"written: {written}", markup=False, soft_wrap=True)
 
 
 def _problem_line(problem: "LeftOut") -> str:
@@ -106,6 +108,6 @@ def _problem_line(problem: "LeftOut") -> str:
 
 def _print_lines(console: Console, lines: Sequence[str], limit: int | None) -> None:
     for line in lines[:limit]:
-        console.print(Text(f"  {line}"), soft_wrap=True)
+        console.print(Text(f"  {encodable(line)}"), soft_wrap=True)
     if limit is not None and len(lines) > limit:
         console.print(f"  ... and {len(lines) - limit} more in report.html")

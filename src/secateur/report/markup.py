@@ -27,6 +27,16 @@ def flat(text: str) -> str:
     return "".join(character for character in " ".join(text.split()) if character >= " " and character != "\x7f")
 
 
+def encodable(text: str) -> str:
+    r"""Return a text that every file can hold: a byte of a folder's name that is no UTF-8 is shown by its number.
+
+    Example:
+        >>> encodable("runs/\udcff")
+        'runs/\\udcff'
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def markdown(text: str) -> str:
     r"""Return a text that may stand in a cell or a heading of Markdown, HTML within it included.
 

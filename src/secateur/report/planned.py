@@ -88,7 +88,8 @@ def _known(cells: Sequence[Cell]) -> Known:
             config = run.record.get("config")
             if config and not run.is_comparison:
                 by_settings[_settings(config)] = cell.label
-                ratios[_settings(config), config.get("pruning_ratio")] = cell.pruning_ratio
+                asked = config.get("pruning_ratio")
+                ratios[_settings(config), asked if isinstance(asked, int | float) else None] = cell.pruning_ratio
                 by_targets[_targets(config)] = cell.label.split(" [")[0]
     return Known(by_settings, by_targets, ratios)
 

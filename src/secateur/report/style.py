@@ -20,6 +20,7 @@ BASELINE_COLOR = "#555555"
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "secateur",  # equal data, equal bytes
     "pdf.fonttype": 42,  # text that can be searched, and that journals take
+    "text.parse_math": False,  # a dollar sign in a name is one
     "font.size": 9.0,
     "axes.spines.top": False,
     "axes.spines.right": False,
