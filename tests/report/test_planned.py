@@ -149,9 +149,10 @@ def test_stage_versions_may_be_anything(tmp_path, write, grid, odd):
     assert f"(stage versions: training {odd!r} instead of 2)" in stale.reason
 
 
-@pytest.mark.parametrize("ratio", [[], {}, None, "x"], ids=str)
-def test_a_ratio_in_a_configuration_may_be_anything(tmp_path, write, record, ratio):
-    root = write([record("score", "tdds", config={"pruning_ratio": ratio}), record(seed=1, status="failed")])
+@pytest.mark.parametrize("key", ["pruning_ratio", "method", "score"])
+@pytest.mark.parametrize("odd", [[], {}, None, "x", 2.5, True], ids=str)
+def test_what_names_a_run_in_a_configuration_may_be_anything(tmp_path, write, record, key, odd):
+    root = write([record("score", "tdds", config={key: odd}), record(seed=1, status="failed")])
     assert [kind for kind, _ in problems_of(root, tmp_path)] == ["failed"]
 
 

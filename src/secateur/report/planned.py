@@ -106,7 +106,7 @@ def _settings(config: Mapping[str, Any]) -> Settings:
 
 def _targets(config: Mapping[str, Any]) -> tuple[str, ...]:
     nodes = [config.get(name) for name in NODES]
-    return tuple(str((node or {}).get("_target_", "")) for node in nodes)
+    return tuple(str(node.get("_target_", "")) if isinstance(node, Mapping) else "" for node in nodes)
 
 
 def _label(config: Mapping[str, Any], known: Known) -> str:
