@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from secateur.cli.report import report
@@ -84,3 +86,31 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys, monkeypatch, ar
     out, err = capsys.readouterr()
     assert out == ""
     assert err == f"secateur: error: {message}\n"
+
+
+@pytest.mark.parametrize("output", ["taken", "taken/below", "/proc/nowhere"])
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, capsys, monkeypatch, output):
+    monkeypatch.chdir(tmp_path)
+    leave_runs(tmp_path / "runs")
+    (tmp_path / "taken").touch()
+    assert report(["runs", "--output", output, "--figure-format", ""]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("secateur: error: ")
+    assert f"the report was to go to {output}: choose a folder that can be written with --output." in err
+    assert err.count("\n") == 1
+
+
+def test_a_path_that_is_too_long_is_one_line(capsys):
+    assert report(["r" * 5000]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_folder_whose_name_is_no_text_is_named_all_the_same(tmp_path, capsys):
+    leave_runs(tmp_path / "runs")
+    odd = tmp_path / "runs" / os.fsdecode(b"odd\xff")
+    odd.mkdir()
+    (odd / "run.json").write_text("{")
+    assert report([str(tmp_path / "runs"), "--output", str(tmp_path / "out"), "--figure-format", ""]) == 0
+    assert "odd\\udcff" in capsys.readouterr().out
+    assert "odd\\udcff" in (tmp_path / "out" / "report.html").read_text()

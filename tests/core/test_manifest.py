@@ -8,6 +8,8 @@ import pytest
 from secateur.core.errors import DataError
 from secateur.core.manifest import Cell, Manifest, editing, load_manifest, save_manifest
 
+CELL = '{"schema": 1, "name": "n", "cells": [{"num": 0, "overrides": [], %s}]}'
+
 
 def make(num_cells=3):
     cells = [Cell(num, [f"seed={num}"]) for num in range(num_cells)]
@@ -42,8 +44,17 @@ def test_keys_of_a_later_version_are_passed_over(tmp_path):
         *(('{"schema": 1}', "no key 'cells'"), ('{"schema": 1, "name": "n", "cells": [3]}', "int")),
         ('{"schema": 1, "name": "n", "cells": [{"num": "0", "overrides": []}]}', "a cell is {'num': '0'"),
         ('{"schema": 1, "name": 3, "cells": []}', "name is 3"),
+        ("[" * 100_000, "truncated"),
+        ('{"schema": 1, "name": "n", "cells": ' + "[" * 900 + "]" * 900 + "}", "nested more than 100 deep"),
+        (CELL % r'"run": "a\u0000b"', "a cell is"),
+        (CELL % '"status": ["failed"]', "a cell is"),
+        (CELL % r'"error": "\ud800"', "half a character"),
+        (CELL % f'"attempts": {10**400}', "more than 63 bits"),
     ],
-    ids=["absent", "truncated", "no object", "another schema", "no cells", "no cell", "no number", "no name"],
+    ids=[
+        *("absent", "truncated", "no object", "another schema", "no cells", "no cell", "no number", "no name"),
+        *("too deep to read", "too deep", "no path", "no status", "no text", "no int64"),
+    ],
 )
 def test_what_is_no_manifest_is_refused(tmp_path, text, says):
     if text is not None:

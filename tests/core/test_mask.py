@@ -49,6 +49,8 @@ def test_halves_go_to_the_even_number(num_samples, pruning_ratio, kept):
     [
         (30, r"must be in \[0, 1\), got 30\. Did you mean 0\.3\?"),
         (2.5, r"Did you mean 0\.025\?"),
+        (10**400, r"must be in \[0, 1\), got inf\."),
+        (-(10**400), r"must be in \[0, 1\), got -inf\."),
         (1.0, "would keep nothing"),
         (1, "would keep nothing"),
         (-0.1, r"must be in \[0, 1\), got -0\.1\.$"),

@@ -35,12 +35,17 @@ def test_an_accuracy_that_is_missing_without_being_asked_to_is_still_unusable(wr
         ({"subset_fraction": None}, "extrapolation.subset_fraction is None"),
         ({"spearman": True}, "extrapolation.fidelity.spearman is True, not a number"),
         ({"score_seed": None}, "score_seed is None"),
+        ({"fidelity": 5}, "extrapolation.fidelity is 5, not a list"),
+        ({"fidelity": [{"by_ratio": [{"a": 1}]}]}, "extrapolation.fidelity.by_ratio.pruning_ratio is None"),
+        ({"seed_level": [1]}, "extrapolation.seed_level is [1], not an object"),
+        ({"subset_fraction": 7}, "extrapolation.subset_fraction is 7, not in [0, 1]"),
+        ({"cost_choosing_vs_full": -1}, "extrapolation.cost_choosing_vs_full is -1, below 0"),
     ],
 )
-def test_a_broken_extrapolation_does_not_cost_the_run_its_accuracy(write, predicted, changes, reason):
+def test_a_record_with_a_broken_extrapolation_is_left_out_as_a_whole(write, predicted, changes, reason):
     trained = {"metrics__test_accuracy": 0.9, "ledger__cost_vs_full": 0.7}
     loaded = load_runs([write([predicted(**trained, **changes)])])
-    assert (len(loaded.runs), loaded.extrapolated) == (1, [])
+    assert (loaded.runs, loaded.extrapolated) == ([], [])
     (left,) = loaded.left_out
     assert left.kind == "unusable"
     assert reason in left.reason

@@ -20,7 +20,7 @@ def digits_payload(folder):
     mask = Mask.from_rows(data.pool, torch.arange(40), fingerprint=data.fingerprint)
     mask.save(folder / "mask.parquet")
     run = {"id": "r", "path": str(folder), "seed": 0, "score_seed": 0, "is_comparison": False, "score": None}
-    run |= {"fingerprint": data.fingerprint, "config": "c", "artifacts": ["mask.parquet"]}
+    run |= {"fingerprint": data.fingerprint, "config": "c", "artifacts": ["mask.parquet"], "num_total": None}
     settings = {"_target_": "secateur.data.digits.DigitsData", "name": "digits"}
     cell = {"id": "c0", "table": "t", "method": "random", "is_full": False, "pruning_ratio": 0.5, "runs": ["r"]}
     tables = [{"id": "t", "class_names": None, "cells": ["c0"]}]

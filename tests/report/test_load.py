@@ -5,6 +5,7 @@ from filelock import FileLock
 
 from secateur.core.errors import DataError
 from secateur.core.record import label_of
+from secateur.report.build import build_report
 from secateur.report.load import load_runs
 from secateur.report.run import flat_settings
 
@@ -65,15 +66,38 @@ CHANGES = [
     ({"metrics__test_accuracy": 95.2}, "unusable", "not in [0, 1]"),
     ({"metrics__test_accuracy": True}, "unusable", "metrics.test_accuracy is True"),
     ({"seed": "0"}, "unusable", "seed is '0'"),
-    ({"pruning": None}, "unusable", "NoneType"),
+    ({"pruning": None}, "unusable", "pruning is None, not an object"),
     ({"pruning__pruning_ratio": None}, "unusable", "pruning.pruning_ratio is None"),
     ({"pruning__method": None}, "unusable", "names no method"),
-    ({"data": {"name": "digits"}}, "unusable", "no key 'fingerprint'"),
+    ({"data": {"name": "digits"}}, "unusable", "no key data.fingerprint"),
     ({"ledger__cost_vs_full": "cheap"}, "unusable", "ledger.cost_vs_full is 'cheap'"),
     ({"config": [1]}, "unusable", "config is [1], not a mapping"),
     ({"config": None}, "unusable", "config is None, not a mapping"),
     ({"config": "x" * 999}, "unusable", "not a mapping"),
-    ({"comparison": {"full": {}}, "pruning__method": "rs2"}, "unusable", "no key 'test_accuracy'"),
+    *(({"run_key": value}, "unusable", f"run_key is {value!r}, not a text") for value in ("", " ", 5, [], {})),
+    ({"pruning__pruning_ratio": 2.5}, "unusable", "pruning.pruning_ratio is 2.5, not in [0, 1)"),
+    ({"pruning__pruning_ratio": -0.1}, "unusable", "pruning.pruning_ratio is -0.1, not in [0, 1)"),
+    ({"pruning__pruning_ratio": 1}, "unusable", "pruning.pruning_ratio is 1, not in [0, 1)"),
+    ({"pruning__keep_fraction": 7}, "unusable", "pruning.keep_fraction is 7, not in [0, 1]"),
+    ({"ledger__cost_vs_full": -1.5}, "unusable", "ledger.cost_vs_full is -1.5, below 0"),
+    ({"ledger__cost_vs_full_amortized": -1}, "unusable", "ledger.cost_vs_full_amortized is -1, below 0"),
+    ({"ledger__cost_vs_full": 1e300}, "unusable", "ledger.cost_vs_full is 1e+300, not a number"),
+    ({"data__num_test": 0}, "unusable", "data.num_test is 0, below 1"),
+    ({"data__num_test": -5}, "unusable", "data.num_test is -5, below 1"),
+    ({"metrics__test_accuracy": -0.1}, "unusable", "metrics.test_accuracy is -0.1, not in [0, 1]"),
+    ({"metrics__robust_accuracy": 2}, "unusable", "metrics.robust_accuracy is 2, not in [0, 1]"),
+    ({"metrics": []}, "unusable", "metrics is [], not an object"),
+    ({"ledger": 3}, "unusable", "ledger is 3, not an object"),
+    ({"data": "x"}, "unusable", "data is 'x', not an object"),
+    ({"extrapolation": 5}, "unusable", "extrapolation is 5, not an object"),
+    ({"models": None}, "unusable", "models is None, not an object"),
+    ({"transfer": [1]}, "unusable", "transfer is [1], not an object"),
+    ({"comparison": [1], "pruning__method": "rs2"}, "unusable", "comparison is [1], not an object"),
+    ({"comparison": {"full": 1}, "pruning__method": "rs2"}, "unusable", "comparison.full is 1, not an object"),
+    ({"pruning__modifiers": 5}, "unusable", "pruning.modifiers is 5, not a list"),
+    ({"pruning__num_total": "x"}, "unusable", "pruning.num_total is 'x', not an integer"),
+    ({"pruning__method": ""}, "unusable", "names no method"),
+    ({"comparison": {"full": {}}, "pruning__method": "rs2"}, "unusable", "no key comparison.full.test_accuracy"),
 ]
 
 
@@ -83,6 +107,55 @@ def test_what_cannot_be_used_says_why(write, record, changes, kind, reason):
     assert loaded.runs == []
     assert loaded.left_out[0].kind == kind
     assert reason in loaded.left_out[0].reason
+
+
+def test_records_without_a_key_do_not_become_one(tmp_path, write, record):
+    root = write([record(seed=seed, accuracy=0.9 + seed / 100) for seed in range(2)])
+    for path in root.glob("*/run.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "run_key": None}))
+    loaded = load_runs([root])
+    assert loaded.runs == []
+    assert [left.reason for left in loaded.left_out] == ["run_key is None, not a text"] * 2
+
+
+BITS = "an integer of more than 63 bits"
+NESTED = "is nested more than 100 deep"
+NO_TEXT = "holds half a character"
+UNFIT = [
+    ({"seed": 10**400}, f"seed is {BITS}"),
+    ({"metrics__test_accuracy": 10**400}, f"metrics.test_accuracy is {BITS}"),
+    ({"pruning__class_counts": [1, -(2**64)]}, f"pruning.class_counts[1] is {BITS}"),
+    ({"ledger__stages": [{"flops": 10**400}]}, f"ledger.stages[0].flops is {BITS}"),
+    ({"name": "\ud800"}, f"name {NO_TEXT}"),
+    ({"data__class_names": ["a", "\udc00b"]}, f"data.class_names[1] {NO_TEXT}"),
+    ({"config": {"\ud800": 1}}, f"a key of config {NO_TEXT}"),
+    ({"status": "failed", "error": "\ud800"}, f"error {NO_TEXT}"),
+    ({"warnings": json.loads("[" * 900 + "]" * 900)}, NESTED),
+    ({"config": json.loads('{"a":' * 900 + "1" + "}" * 900)}, NESTED),
+]
+
+
+@pytest.mark.parametrize(("changes", "reason"), UNFIT)
+def test_what_json_allows_and_nothing_can_hold_is_named(tmp_path, write, record, changes, reason):
+    root = write([record(seed=seed) for seed in range(3)])
+    bad = {**json.loads((root / "00002" / "run.json").read_text()), "config": {}}
+    for key, value in changes.items():
+        block, _, name = key.partition("__")
+        bad[block] = {**bad[block], name: value} if name else value
+    (root / "00002" / "run.json").write_text(json.dumps(bad))
+    report = build_report([root], tmp_path / "out", figure_formats=[])
+    assert len(report.rows[0].runs) == 2
+    assert [one.kind for one in report.problems if one.path.name == "00002"] == ["unusable"]
+    assert reason in report.problems[0].reason
+    assert reason.split(" ")[-1] in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_configuration_beside_a_broken_record_may_be_broken_too(tmp_path, write, record):
+    root = write([record(), record(seed=1)])
+    (root / "00001" / "run.json").write_text("{")
+    (root / "00001" / "config.yaml").write_text(f'seed: {10**400}\nmethod: {{_target_: "a.\\ud800.b"}}\n')
+    report = build_report([root], tmp_path / "out", figure_formats=[])
+    assert [(one.kind, one.name) for one in report.problems] == [("damaged", "00001")]
 
 
 def test_a_nan_in_the_file_is_not_a_number(write, record):

@@ -139,6 +139,23 @@ def test_stage_versions_that_differ_are_named(tmp_path, write, grid):
     assert "(stage versions: training 1 instead of 2)" in stale.reason
 
 
+@pytest.mark.parametrize("odd", [[1], {"a": 1}, "2", None], ids=str)
+def test_stage_versions_may_be_anything(tmp_path, write, grid, odd):
+    records = grid()
+    for number, made in enumerate(records):
+        made["provenance"] = provenance("a" * 40, stage_versions={"training": odd if number < 3 else 2})
+    result = build_report([write(records)], tmp_path / "out", formats=[], figure_formats=[])
+    (stale,) = result.problems
+    assert f"(stage versions: training {odd!r} instead of 2)" in stale.reason
+
+
+@pytest.mark.parametrize("key", ["pruning_ratio", "method", "score"])
+@pytest.mark.parametrize("odd", [[], {}, None, "x", 2.5, True], ids=str)
+def test_what_names_a_run_in_a_configuration_may_be_anything(tmp_path, write, record, key, odd):
+    root = write([record("score", "tdds", config={key: odd}), record(seed=1, status="failed")])
+    assert [kind for kind, _ in problems_of(root, tmp_path)] == ["failed"]
+
+
 def test_of_two_equally_frequent_versions_the_older_is_stale(tmp_path, write, record):
     records = [
         record(ratio=0.3, finished="2026-01-01", provenance=provenance("a" * 40)),
@@ -196,3 +213,19 @@ def test_with_a_sweep_nothing_is_guessed_from_the_grid(tmp_path, swept):
 def test_a_broken_sweep_file_is_named_and_the_runs_are_read(tmp_path, swept, text):
     (sweep_file(swept, []) / "sweep.json").write_text(text)
     assert problems_of(swept, tmp_path) == [("damaged", "study")]
+
+
+@pytest.mark.parametrize(
+    "cell", [{"run": "a\0b"}, {"status": ["failed"]}, {"error": "\ud800"}, {"run": "r" * 5000}, {"run": "loop/x"}]
+)
+def test_no_cell_of_a_sweep_stops_the_report(tmp_path, write, record, cell):
+    root = write([record()])
+    folder = sweep_file(root, [{}])
+    values = json.loads((folder / "sweep.json").read_text())
+    values["cells"][0].update(cell)
+    (folder / "sweep.json").write_text(json.dumps(values))
+    (folder / "loop").symlink_to("loop")
+    assert [one.kind for one in build_report([root], tmp_path / "out", figure_formats=[]).problems] in (
+        ["damaged"],
+        ["missing"],
+    )

@@ -13,6 +13,7 @@ from rich.text import Text
 from secateur.cli.console import make_console
 from secateur.core.errors import SecateurError
 from secateur.core.record import one_line
+from secateur.report.markup import encodable
 
 if TYPE_CHECKING:
     from secateur.report.build import Report
@@ -33,6 +34,13 @@ def report(argv: list[str]) -> int:
         )
     except SecateurError as error:
         sys.stderr.write(f"secateur: error: {one_line(error)}\n")
+        return 2
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(
+            f"secateur: error: {where}{error.strerror or one_line(error)}; the report was to go to {output_dir}: "
+            "choose a folder that can be written with --output.\n"
+        )
         return 2
     _show(result, make_console())
     return 0
@@ -89,7 +97,8 @@ def _show(result: "Report", console: Console) -> None:
         console.print("problems: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())))
         broken = [problem for problem in result.problems if problem.kind != MASK_ONLY]
         _print_lines(console, [_problem_line(problem) for problem in broken], SHOWN)
-    console.print(f"written: {', '.join(str(path) for path in result.files)}", markup=False, soft_wrap=True)
+    written = encodable(", ".join(str(path) for path in result.files))
+    console.print(f"written: {written}", markup=False, soft_wrap=True)
 
 
 def _problem_line(problem: "LeftOut") -> str:
@@ -99,6 +108,6 @@ def _problem_line(problem: "LeftOut") -> str:
 
 def _print_lines(console: Console, lines: Sequence[str], limit: int | None) -> None:
     for line in lines[:limit]:
-        console.print(Text(f"  {line}"), soft_wrap=True)
+        console.print(Text(f"  {encodable(line)}"), soft_wrap=True)
     if limit is not None and len(lines) > limit:
         console.print(f"  ... and {len(lines) - limit} more in report.html")

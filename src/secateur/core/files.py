@@ -80,7 +80,7 @@ def read_document(path: Path, schema: int, kind: str, missing: str) -> dict[str,
         values: dict[str, Any] = read_json(path)
     except FileNotFoundError as error:
         raise DataError(missing) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not readable JSON; it may be truncated.") from error
     if not isinstance(values, dict) or values.get("schema") != schema:
         raise DataError(f"{path} is not {kind} of schema {schema}.")

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from secateur.core.errors import DataError
 from secateur.core.files import read_document, write_json
+from secateur.core.json_limits import flaw_of
 from secateur.core.store import locked
 
 SCHEMA = 1
@@ -101,6 +102,8 @@ def load_manifest(folder: Path) -> Manifest:
     """
     missing = f"No sweep at {folder}: it has no {FILE_NAME}."
     values = read_document(folder / FILE_NAME, SCHEMA, "a sweep", missing)
+    if flaw := flaw_of(values):
+        raise DataError(f"{folder / FILE_NAME} is not a sweep's manifest: {flaw}.")
     try:
         cells = [Cell(**_known(Cell, cell)) for cell in values["cells"]]
         _check(values, cells)
@@ -132,7 +135,8 @@ def _check(values: dict[str, Any], cells: list[Cell]) -> None:
         raise TypeError(f"name is {values['name']!r}")
     for cell in cells:
         texts = isinstance(cell.overrides, list) and all(isinstance(text, str) for text in cell.overrides)
-        if not (isinstance(cell.num, int) and texts and isinstance(cell.run, str | None)):
+        known = isinstance(cell.num, int) and isinstance(cell.status, str) and isinstance(cell.run, str | None)
+        if not (known and texts) or "\0" in (cell.run or ""):
             raise TypeError(f"a cell is {asdict(cell)}")
 
 

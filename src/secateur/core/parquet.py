@@ -40,20 +40,30 @@ def read_table(path: Path | str, kind: str) -> tuple[pa.Table, dict[str, Any]]:
         kind: the expected ``kind`` in the header, ``"scores"``, ``"mask"`` or ``"ranking"``.
 
     Raises:
-        DataError: the file is missing, is not Parquet, or holds another kind of table.
+        DataError: the file is missing, is not Parquet, has a damaged header, or holds another kind of table.
     """
     path = Path(path)
     try:
         table = pq.read_table(path)
     except FileNotFoundError as error:
         raise DataError(f"No {kind} table at {path}.") from error
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} is not a readable Parquet file.") from error
-    raw = (table.schema.metadata or {}).get(METADATA_KEY)
-    header = json.loads(raw) if raw else {}
+    header = _header(table, path)
     if header.get("kind") != kind:
-        raise DataError(f"{path} is not a {kind} table written by Secateur (found kind={header.get('kind')!r}).")
+        raise DataError(f"{path} is not a {kind} table written by Secateur (found kind={header.get('kind')!r:.40}).")
     return table, header
+
+
+def _header(table: pa.Table, path: Path) -> dict[str, Any]:
+    """Return the JSON header of a table; empty where there is none."""
+    try:
+        header = json.loads((table.schema.metadata or {}).get(METADATA_KEY) or "{}")
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} has a damaged header: no JSON under the key {METADATA_KEY.decode()!r}.") from error
+    if not isinstance(header, dict):
+        raise DataError(f"{path} has a damaged header: no JSON object under the key {METADATA_KEY.decode()!r}.")
+    return header
 
 
 def check_fingerprint(found: str, expected: str | None, path: Path | str) -> None:

@@ -2,13 +2,14 @@
 
 import math
 from numbers import Real
+from typing import Any
 
 from secateur.core.errors import ConfigError
 
 
 def check_pruning_ratio(pruning_ratio: float) -> None:
     """Raise :class:`ConfigError` unless the ratio is a number in ``[0, 1)``."""
-    if isinstance(pruning_ratio, bool) or not isinstance(pruning_ratio, Real) or math.isnan(pruning_ratio):
+    if isinstance(pruning_ratio, bool) or not isinstance(pruning_ratio, Real) or math.isnan(_float(pruning_ratio)):
         raise ConfigError(f"pruning_ratio must be a number in [0, 1), got {pruning_ratio!r}.")
     if 0 <= pruning_ratio < 1:
         return
@@ -17,7 +18,15 @@ def check_pruning_ratio(pruning_ratio: float) -> None:
         hint = f" Did you mean {pruning_ratio / 100:g}?"
     elif pruning_ratio == 1:
         hint = " It is the fraction removed, and 1.0 would keep nothing."
-    raise ConfigError(f"pruning_ratio must be in [0, 1), got {pruning_ratio:g}.{hint}")
+    raise ConfigError(f"pruning_ratio must be in [0, 1), got {_float(pruning_ratio):g}.{hint}")
+
+
+def _float(value: Any) -> float:
+    """Return a number as float; infinity for an integer that no float holds."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def keep_count(num_samples: int, pruning_ratio: float) -> int:

@@ -130,13 +130,16 @@ def label_of(record: Mapping[str, Any]) -> str:
     if pruning["method"] == "score":
         defaults = {"extrapolation": "none", "selection": "top"}
         parts += [pruning[key] for key in defaults if pruning[key] not in (None, defaults[key])]
-    parts += pruning.get("modifiers") or []
+    modifiers = pruning.get("modifiers") or []
+    if not isinstance(modifiers, list):
+        raise ValueError(f"pruning.modifiers is {modifiers!r:.40}, not a list")
+    parts += modifiers
     if pruning.get("variant") not in (None, "reference"):
         parts.append(pruning["variant"])
     if record.get("select_on") == "test":
         parts.append("selected on test")
-    if not all(isinstance(part, str) for part in parts):
-        raise ValueError(f"pruning names no method: {parts}")
+    if not parts[0] or not all(isinstance(part, str) for part in parts):
+        raise ValueError(f"pruning names no method: {parts!r:.80}")
     return " + ".join(parts)
 
 

@@ -12,6 +12,7 @@ from secateur.report.kept import chosen_ratios
 from secateur.report.run import Run
 from secateur.report.style import ROW_FONT, ROW_WRAP, Look, house_style, new_figure, size_of, text_color, wrapped
 from secateur.report.summary import Row
+from secateur.report.values import cost
 
 MAX_CLASSES = 20  # more are drawn as sorted curves
 TICKS = ("¼", "½", "1", "2", "4")
@@ -33,9 +34,13 @@ def counts_of(run: Run) -> Array | None:
     """Return the kept samples of each class as a run's record has them, float64 ``[C]``; None where it has none."""
     pruning = run.record.get("pruning")
     counts = pruning.get("class_counts") if isinstance(pruning, Mapping) and not run.is_comparison else None
-    if not isinstance(counts, list) or not counts or not all(isinstance(count, int | float) for count in counts):
+    if not isinstance(counts, list) or not counts:
         return None
-    return np.asarray(counts, dtype=np.float64)
+    try:
+        values = [cost(count, "pruning.class_counts") for count in counts]
+    except ValueError:
+        return None
+    return None if None in values else np.asarray(values, dtype=np.float64)
 
 
 def class_totals(rows: Sequence[Row]) -> Array | None:

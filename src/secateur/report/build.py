@@ -17,6 +17,7 @@ from secateur.report.fidelity_table import LEGEND, fidelity_csv, fidelity_markdo
 from secateur.report.figures import FOLDER, Drawn, save_figures
 from secateur.report.gallery_process import begin_gallery
 from secateur.report.load import MASK_ONLY, LeftOut, Loaded, load_runs
+from secateur.report.markup import encodable
 from secateur.report.page import to_html
 from secateur.report.payload import make_payload
 from secateur.report.payload_types import FigureEntry
@@ -77,6 +78,7 @@ def build_report(
         DataError: a path does not exist, or there is nothing below it to tell of.
         ConfigError: there is no run of the baseline (``random`` may be absent), or it stands for several cells that
             a method could be compared with; or a format is unknown.
+        OSError: a file cannot be written.
     """
     _check_names("format", formats, FORMATS)
     _check_names("figure format", figure_formats, FIGURE_FORMATS)
@@ -99,7 +101,7 @@ def build_report(
     ]
     if page is not None:
         texts["report.html"] = page(drawn, output_dir)
-    report.files.extend(write_text(output_dir / name, text) for name, text in texts.items())
+    report.files.extend(write_text(output_dir / name, encodable(text)) for name, text in texts.items())
     report.files.extend(path for figure in drawn for path in figure.files.values())
     return report
 

@@ -88,15 +88,15 @@ def _where_all_have_one(values: Mapping[tuple[int, Any], float | None]) -> Value
 def make_cells(runs: Sequence[Run]) -> tuple[list[Cell], list[LeftOut]]:
     """Return the cells, sorted, and the runs that another run of the same cell and seeds supersedes.
 
-    A run found twice (equal ``run_key``) counts once. Runs that differ in a setting are told apart by it
-    (``tdds [max_epochs=30]``). Of those that share settings and seeds and still disagree (another version of
-    the code) the one that finished last counts.
+    A run found twice (equal ``run_key``) counts once; copies that disagree are reported. Runs that differ in a
+    setting are told apart by it (``tdds [max_epochs=30]``). Of those that share settings and seeds and still disagree
+    (another version of the code) the one that finished last counts.
     """
     groups: dict[tuple[str, str, str, float], list[Run]] = defaultdict(list)
-    for run in at_realized_ratio(_named_apart(_once(runs))):
+    once, left_out = _once(runs)
+    for run in at_realized_ratio(_named_apart(once)):
         groups[run.data, run.model, run.label, run.pruning_ratio].append(run)
     cells: list[Cell] = []
-    left_out: list[LeftOut] = []
     for (data, model, label, ratio), members in sorted(groups.items()):
         for suffix, alike in _split(members):
             chosen, superseded = _latest(alike)
@@ -105,13 +105,19 @@ def make_cells(runs: Sequence[Run]) -> tuple[list[Cell], list[LeftOut]]:
     return cells, left_out
 
 
-def _once(runs: Iterable[Run]) -> list[Run]:
-    """Drop copies of a run: of equal run keys the one that finished last stays."""
-    latest: dict[str, Run] = {}
+def _once(runs: Iterable[Run]) -> tuple[list[Run], list[LeftOut]]:
+    """Drop copies of a run: of equal run keys the one that finished last stays; report those that disagree."""
+    copies: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
-        if run.run_key not in latest or run.finished > latest[run.run_key].finished:
-            latest[run.run_key] = run
-    return list(latest.values())
+        copies[run.run_key].append(run)
+    latest = {key: max(members, key=lambda run: run.finished) for key, members in copies.items()}
+    left_out = [
+        LeftOut(run.path, "superseded", f"same run key as {latest[key].path}, another accuracy", run.record)
+        for key, members in copies.items()
+        for run in members
+        if run.accuracy != latest[key].accuracy
+    ]
+    return list(latest.values()), left_out
 
 
 def _named_apart(runs: Sequence[Run]) -> list[Run]:

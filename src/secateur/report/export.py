@@ -6,22 +6,13 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
+from secateur.report.markup import flat, latex, markdown
 from secateur.report.ranks import MeanRank, mean_ranks
 from secateur.report.spread import Spread
 from secateur.report.statistics import Comparison, Estimate
 from secateur.report.summary import Row
 from secateur.report.table import Column, columns, legend
 
-LATEX_ESCAPES = {
-    "\\": r"\textbackslash{}",
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    "[": "{[}",  # after a line break a bracket would be read as its argument
-    **{character: f"${character}$" for character in "<>"},
-    "|": r"\textbar{}",
-}
 LATEX_NEEDS = "% needs \\usepackage{booktabs}"
 LATEX_FONTS = "% some names are in letters that pdfLaTeX has not: use XeLaTeX or LuaLaTeX with a font that has them"
 
@@ -89,10 +80,13 @@ def to_markdown(rows: Sequence[Row], baseline: str) -> str:
     for (data, model), group in groupby(rows, key=lambda row: (row.data, row.model)):
         members = list(group)
         shown = columns(members, baseline, wide=True)
-        lines = [[column.header for column in shown], ["---:" if column.number else "---" for column in shown]]
+        lines = [
+            [markdown(column.header) for column in shown],
+            ["---:" if column.number else "---" for column in shown],
+        ]
         lines += [[_markdown_cell(row, column) for column in shown] for row in members]
         table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-        parts.append(f"### {data}, {model}\n\n{table}\n")
+        parts.append(f"### {markdown(f'{data}, {model}')}\n\n{table}\n")
         if ranks := mean_ranks(members):
             parts.append(_markdown_ranks(ranks))
     explained = "\n".join(f"- {line.strip()}" for line in legend(rows, wide=True))
@@ -100,17 +94,13 @@ def to_markdown(rows: Sequence[Row], baseline: str) -> str:
 
 
 def _markdown_cell(row: Row, column: Column) -> str:
-    text = _markdown(column.text(row))
+    text = markdown(column.text(row))
     return f"**{text}**" if column.bold(row) else text
-
-
-def _markdown(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 def _markdown_ranks(ranks: Sequence[MeanRank]) -> str:
     lines = ["| method | mean rank (ratios) |", "| --- | ---: |"]
-    lines += [f"| {_markdown(rank.method)} | {_mean_rank_text(rank)} |" for rank in ranks]
+    lines += [f"| {markdown(rank.method)} | {_mean_rank_text(rank)} |" for rank in ranks]
     return "\n".join(line for line in lines) + "\n"
 
 
@@ -124,15 +114,15 @@ def to_latex(rows: Sequence[Row], baseline: str) -> str:
     if any(ord(character) > ord("ÿ") for row in rows for character in row.label):
         parts.insert(1, LATEX_FONTS)
     for (data, model), group in groupby(rows, key=lambda row: (row.data, row.model)):
-        members = list(group)
+        members, table = list(group), flat(f"{data}, {model}")
         shown = columns(members, baseline, wide=True)
         blocks = [list(alike) for _, alike in groupby(members, key=lambda row: row.pruning_ratio)]
         body = "\n\\midrule\n".join("\n".join(_latex_row(row, shown) for row in block) for block in blocks)
-        parts.append(f"\n% {data}, {model}")
+        parts.append(f"\n% {table}")
         parts.append(_latex_table([column.header for column in shown], [column.number for column in shown], body))
         if ranks := mean_ranks(members):
-            lines = [_latex_line([_latex(rank.method), _latex(_mean_rank_text(rank))]) for rank in ranks]
-            parts.append(f"\n% {data}, {model}: mean ranks")
+            lines = [_latex_line([latex(rank.method), latex(_mean_rank_text(rank))]) for rank in ranks]
+            parts.append(f"\n% {table}: mean ranks")
             parts.append(_latex_table(["method", "mean rank (ratios)"], [False, True], "\n".join(lines)))
     return "\n".join(parts) + "\n"
 
@@ -140,20 +130,14 @@ def to_latex(rows: Sequence[Row], baseline: str) -> str:
 def _latex_table(headers: Sequence[str], numbers: Sequence[bool], body: str) -> str:
     """Return a tabular."""
     form = "".join("lr"[number] for number in numbers)
-    head = _latex_line([_latex(header) for header in headers])
+    head = _latex_line([latex(header) for header in headers])
     return f"\\begin{{tabular}}{{{form}}}\n\\toprule\n{head}\n\\midrule\n{body}\n\\bottomrule\n\\end{{tabular}}"
 
 
 def _latex_row(row: Row, shown: Sequence[Column]) -> str:
-    texts = [(_latex(column.text(row)), column.bold(row)) for column in shown]
+    texts = [(latex(column.text(row)), column.bold(row)) for column in shown]
     return _latex_line([f"\\textbf{{{text}}}" if bold else text for text, bold in texts])
 
 
 def _latex_line(texts: Sequence[str]) -> str:
     return " & ".join(texts) + r" \\"
-
-
-def _latex(text: str) -> str:
-    """Return a text with what LaTeX reads otherwise escaped, and a leading sign as a minus, not a hyphen."""
-    escaped = "".join(LATEX_ESCAPES.get(character, character) for character in text)
-    return f"${escaped[0]}${escaped[1:]}" if escaped[:1] in ("+", "-") and len(escaped) > 1 else escaped

@@ -1,6 +1,5 @@
 """The figures of fidelity: against the scored share, and against what it costs."""
 
-import re
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from secateur.report.fidelity import FidelityRow
 from secateur.report.fidelity_cost_figure import cost_figure
 from secateur.report.fidelity_fraction_figure import fraction_figure
+from secateur.report.figures import file_name
 from secateur.report.style import DEFAULT_FORMATS, save_figure
 
 
@@ -27,7 +27,7 @@ def save_fidelity_figures(
     paths = []
     for study, members in groupby(rows, key=lambda row: row.study):
         group = list(members)
-        name = re.sub(r"[^A-Za-z0-9.]+", "-", "_".join(study))
+        name = file_name("_".join(study))
         for kind, figure in (("fraction", fraction_figure(group)), ("cost", cost_figure(group))):
             if figure is not None and formats:
                 paths += save_figure(figure, output_dir / f"fidelity_{kind}_{name}", formats)

@@ -6,7 +6,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from secateur.report.run import data_name, flat_settings, integer, number, optional
+from secateur.report.run import data_name, flat_settings, pruning_ratio
+from secateur.report.values import as_object, at, block, cost, integer, number, number_in, objects, optional, text
 
 FIDELITY = ("spearman", "pearson", "tail_recall", "tail_chance", "ks", "wasserstein")
 BY_RATIO = ("recall", "chance", "jaccard", "jaccard_chance", "observed_share")
@@ -80,33 +81,34 @@ def fidelity_run_of(path: Path, record: Mapping[str, Any]) -> FidelityRun | None
     """Return what a finished record says of its extrapolation; None for a run without.
 
     Raises:
-        AttributeError, KeyError, TypeError, ValueError: the record lacks something, or it is not what it should be.
+        ValueError: the record lacks something, or it is not what it should be; the message has its key.
     """
-    block, pruning = record.get("extrapolation"), record["pruning"]
-    if not block:
+    if not record.get("extrapolation"):
         return None
-    factor, chosen = block.get("subset_epochs_factor"), block.get("chosen")
+    predicted = block(record, "extrapolation")
+    factor, chosen = predicted.get("subset_epochs_factor"), predicted.get("chosen")
+    fraction = at(record, "extrapolation.subset_fraction")
     return FidelityRun(
         path=path,
-        run_key=str(record["run_key"]),
-        seed=integer(record["seed"], "seed"),
-        score_seed=integer(record["score_seed"], "score_seed"),
+        run_key=text(at(record, "run_key"), "run_key"),
+        seed=integer(at(record, "seed"), "seed"),
+        score_seed=integer(at(record, "score_seed"), "score_seed"),
         data=data_name(record),
-        fingerprint=str(record["data"]["fingerprint"]),
-        model=str(record["models"]["scoring"]),
-        score=str(pruning["score"]),
-        extrapolation=str(pruning["extrapolation"]),
-        merge=str(block.get("merge") or ""),
-        subset_fraction=number(block["subset_fraction"], "extrapolation.subset_fraction"),
+        fingerprint=str(at(record, "data.fingerprint")),
+        model=str(at(record, "models.scoring")),
+        score=str(at(record, "pruning.score")),
+        extrapolation=str(at(record, "pruning.extrapolation")),
+        merge=str(predicted.get("merge") or ""),
+        subset_fraction=number_in(fraction, "extrapolation.subset_fraction", 0, 1),
         subset_epochs_factor=1.0 if factor is None else number(factor, "extrapolation.subset_epochs_factor"),
-        pruning_ratio=_ratio(pruning["pruning_ratio"], "pruning.pruning_ratio"),
+        pruning_ratio=round(pruning_ratio(at(record, "pruning.pruning_ratio")), 9),
         chosen=None if chosen is None else str(chosen),
-        num_compared=len(block.get("fidelity") or []),
-        values=_values(block),
-        by_ratio=_by_ratio(block),
-        cost_vs_full=optional(record["ledger"]["cost_vs_full"], "ledger.cost_vs_full"),
-        finished=str(record["finished"] or ""),
-        settings=_settings_of_scores(record["config"] or {}),
+        num_compared=len(_entries(predicted)),
+        values=_values(predicted),
+        by_ratio=_by_ratio(predicted),
+        cost_vs_full=cost(at(record, "ledger.cost_vs_full"), "ledger.cost_vs_full"),
+        finished=str(at(record, "finished") or ""),
+        settings=_settings_of_scores(as_object(at(record, "config") or {}, "config")),
     )
 
 
@@ -116,16 +118,23 @@ def mean_of_all(values: Sequence[float | None]) -> float | None:
     return fmean(known) if known and len(known) == len(values) else None
 
 
-def _values(block: Mapping[str, Any]) -> dict[str, float | None]:
-    entries = block.get("fidelity") or []
-    values = {name: _mean(entries, name) for name in FIDELITY}
-    seed_level = block.get("seed_level") or {}
-    level = optional(seed_level.get("spearman"), "extrapolation.seed_level.spearman")
+def _entries(predicted: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return what was measured against each full scoring."""
+    return objects(predicted.get("fidelity"), "extrapolation.fidelity")
+
+
+def _seed_level(predicted: Mapping[str, Any]) -> Mapping[str, Any]:
+    return as_object(predicted.get("seed_level") or {}, "extrapolation.seed_level")
+
+
+def _values(predicted: Mapping[str, Any]) -> dict[str, float | None]:
+    values = {name: _mean(_entries(predicted), name) for name in FIDELITY}
+    level = optional(_seed_level(predicted).get("spearman"), "extrapolation.seed_level.spearman")
     spearman = values["spearman"]
     values["seed_spearman"] = level
     values["of_seed_level"] = spearman / level if spearman is not None and level is not None and level > 0 else None
     for name in COSTS:
-        values[name] = optional(block.get(name), f"extrapolation.{name}")
+        values[name] = cost(predicted.get(name), f"extrapolation.{name}")
     return values
 
 
@@ -133,16 +142,14 @@ def _mean(entries: Sequence[Mapping[str, Any]], name: str) -> float | None:
     return mean_of_all([optional(entry.get(name), f"extrapolation.fidelity.{name}") for entry in entries])
 
 
-def _by_ratio(block: Mapping[str, Any]) -> dict[float, dict[str, float | None]]:
+def _by_ratio(predicted: Mapping[str, Any]) -> dict[float, dict[str, float | None]]:
     """Return the values by ratio, averaged over the full scorings, with the recall between those."""
     found: dict[float, list[Mapping[str, Any]]] = {}
-    for entry in block.get("fidelity") or []:
-        for line in entry.get("by_ratio") or []:
-            found.setdefault(_ratio(line["pruning_ratio"], "extrapolation.fidelity.pruning_ratio"), []).append(line)
-    seeds = {
-        _ratio(line["pruning_ratio"], "extrapolation.seed_level.pruning_ratio"): line
-        for line in (block.get("seed_level") or {}).get("by_ratio") or []
-    }
+    for entry in _entries(predicted):
+        for line in objects(entry.get("by_ratio"), "extrapolation.fidelity.by_ratio"):
+            found.setdefault(_ratio(line, "extrapolation.fidelity.by_ratio"), []).append(line)
+    between = objects(_seed_level(predicted).get("by_ratio"), "extrapolation.seed_level.by_ratio")
+    seeds = {_ratio(line, "extrapolation.seed_level.by_ratio"): line for line in between}
     return {
         ratio: {
             **{name: _mean(lines, name) for name in BY_RATIO},
@@ -152,8 +159,8 @@ def _by_ratio(block: Mapping[str, Any]) -> dict[float, dict[str, float | None]]:
     }
 
 
-def _ratio(value: Any, name: str) -> float:
-    return round(number(value, name), 9)
+def _ratio(line: Mapping[str, Any], name: str) -> float:
+    return round(pruning_ratio(line.get("pruning_ratio"), f"{name}.pruning_ratio"), 9)
 
 
 def _settings_of_scores(config: Mapping[str, Any]) -> dict[str, Any]:

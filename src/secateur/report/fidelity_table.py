@@ -14,6 +14,7 @@ from rich.text import Text
 from secateur.report.fidelity import FidelityRow, RatioFidelity
 from secateur.report.fidelity_answers import gap_text
 from secateur.report.fidelity_run import mean_of_all
+from secateur.report.markup import markdown
 from secateur.report.statistics import Estimate
 from secateur.report.table import STYLES, percent, ratio_text
 
@@ -171,10 +172,10 @@ def fidelity_table(rows: Sequence[FidelityRow]) -> Table:
 
 
 def _rich(part: Part) -> Table:
-    table = Table(title=part.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=0)
+    table = Table(title=Text(part.title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=0)
     for position, (header, number) in enumerate(zip(part.headers, part.numbers, strict=True)):
         last = position == len(part.headers) - 1
-        table.add_column(header, justify="right" if number else "left", no_wrap=number and not last)
+        table.add_column(Text(header), justify="right" if number else "left", no_wrap=number and not last)
     for line, first, dim, words in zip(part.lines, part.first, part.dim, part.verdicts, strict=True):
         if first:
             table.add_section()
@@ -187,9 +188,10 @@ def fidelity_markdown(rows: Sequence[FidelityRow]) -> str:
     """Return all tables as Markdown."""
     texts = []
     for part in fidelity_parts(rows):
-        lines = [part.headers, ["---:" if number else "---" for number in part.numbers], *part.lines]
-        table = "\n".join(f"| {' | '.join(text.replace('|', chr(92) + '|') for text in line)} |" for line in lines)
-        texts.append(f"### {part.title}\n\n{table}\n")
+        rule = ["---:" if number else "---" for number in part.numbers]
+        headers, *values = ([markdown(text) for text in line] for line in (part.headers, *part.lines))
+        table = "\n".join(f"| {' | '.join(line)} |" for line in (headers, rule, *values))
+        texts.append(f"### {markdown(part.title)}\n\n{table}\n")
     legend = "\n".join(f"- {line.strip()}" for line in LEGEND)
     return "\n".join([*texts, legend, ""])
 

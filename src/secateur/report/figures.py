@@ -1,5 +1,6 @@
 """All figures of a report: which there are, what they are called, what they show."""
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from secateur.report.style import DEFAULT_FORMATS, Look, looks_of, save_figure
 from secateur.report.summary import Row
 
 FOLDER = "figures"
+MAX_NAME = 120  # characters that a table's name may have in that of a file; the usual limit is 255 for the whole
 
 
 @dataclass(frozen=True)
@@ -90,13 +92,17 @@ def save_figures(
 
 
 def file_name(text: str) -> str:
-    """Return a text as part of a file name.
+    """Return a text as part of a file name; of a long one the beginning and a hash, as names have a limit.
 
     Example:
         >>> file_name("emnist -> mnist, small_cnn")
         'emnist-mnist-small-cnn'
     """
-    return re.sub(r"[^A-Za-z0-9.]+", "-", text)
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", text)
+    if len(name) <= MAX_NAME:
+        return name
+    mark = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{name[: MAX_NAME - len(mark) - 1]}-{mark}"
 
 
 def _measured(rows: Sequence[Row], looks: Mapping[str, Look], baseline: str, measure: Measure) -> Figure | None:

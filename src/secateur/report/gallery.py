@@ -42,16 +42,21 @@ class Strip:
     rows: Rows
 
 
-def read_ranked(folder: Path, fingerprint: str) -> Ranked:
+def read_ranked(folder: Path, fingerprint: str, num_rows: int | None = None) -> Ranked:
     """Read the mask of a run, and its scores where they cover the same samples.
+
+    Args:
+        folder: of the run.
+        fingerprint: of the pool that both must belong to.
+        num_rows: how many samples they must have; None takes any number.
 
     Raises:
         SecateurError: there is no mask, it is damaged, or it is of another pool.
     """
-    sample_id, keep = read_mask(folder, fingerprint)
+    sample_id, keep = read_mask(folder, fingerprint, num_rows)
     if not (folder / SCORES).is_file():
         return Ranked(sample_id, keep)
-    scores = read_scores(folder, fingerprint)
+    scores = read_scores(folder, fingerprint, num_rows)
     if not np.array_equal(scores.sample_id, sample_id):
         raise DataError(f"{SCORES} is of other samples than {MASK}.")
     return Ranked(sample_id, keep, scores.score, scores.label, scores.observed)

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from secateur.core.errors import DataError
 from secateur.core.files import read_json
@@ -51,6 +51,8 @@ def joint_figure(rows: Sequence[Row]) -> Figure:
         _draw_lines(axes["scale"], rows, "scale g", {"scale": "g"})
         _draw_lines(axes["penalty"], rows, "ratio penalty", {"penalty": "λ", "ratio_penalty": "λ (mean s − r)²"})
         axes["penalty"].set_yscale("log")
+        axes["penalty"].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes["penalty"].yaxis.set_minor_formatter(NullFormatter())
         axes["penalty"].set_ylim(bottom=1e-4)
         _draw_flipped(axes["flipped"], rows)
         _draw_mask(axes["mask"], rows)

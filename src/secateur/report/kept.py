@@ -1,7 +1,7 @@
 """What the figures read of runs' own files: kept sets and scores of a few runs, never of all."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from secateur.core.errors import SecateurError
@@ -30,8 +30,8 @@ def keep_of(run: Run) -> Keep | None:
     if not has_file(run, MASK):
         return None
     try:
-        return read_mask(run.path, run.fingerprint or None)[1]
-    except (SecateurError, OSError, ValueError, KeyError):
+        return read_mask(run.path, run.fingerprint or None, _num_total(run))[1]
+    except SecateurError:  # the gallery names it
         return None
 
 
@@ -40,9 +40,16 @@ def scores_of(run: Run) -> Scores | None:
     if not has_file(run, SCORES):
         return None
     try:
-        return read_scores(run.path, run.fingerprint or None)
-    except (SecateurError, OSError, ValueError, KeyError):
+        return read_scores(run.path, run.fingerprint or None, _num_total(run))
+    except SecateurError:  # the gallery names it
         return None
+
+
+def _num_total(run: Run) -> int | None:
+    """Return the size of a run's pool, as its record has it."""
+    pruning = run.record.get("pruning")
+    size = pruning.get("num_total") if isinstance(pruning, Mapping) else None
+    return size if isinstance(size, int) else None
 
 
 def has_file(run: Run, name: str) -> bool:

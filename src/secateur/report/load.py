@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from secateur.core.errors import DataError
+from secateur.core.json_limits import flaw_of
 from secateur.core.manifest import Cell
 from secateur.core.record import FILE_NAME, load_record, one_line
 from secateur.core.store import is_held
@@ -85,7 +86,9 @@ def load_runs(paths: Iterable[Path | str]) -> Loaded:
     for sweep in sweeps:  # of a sweep that was named itself
         if any(sweep.folder.is_relative_to(path.resolve()) for path in named):
             run_dirs = filter(None, map(sweep.run_dir, sweep.cells))
-            found.update(folder for folder in run_dirs if (folder / FILE_NAME).is_file())
+            found.update(
+                folder for folder in run_dirs if os.path.isfile(folder / FILE_NAME)
+            )  # false of what is no path
     for folder in sorted(found):
         _read(folder, loaded)
     for sweep in sweeps:
@@ -108,10 +111,14 @@ def _sweeps(paths: Sequence[Path], found: Iterable[Path], loaded: Loaded) -> lis
 def _without_record(sweep: Sweep, cell: Cell) -> LeftOut:
     kinds: dict[str, Kind] = {"failed": "failed", "lost": "lost", "running": "running"}
     reasons = {"pending": "not started yet", "finished": "its record is gone", "running": "has no record yet"}
-    said = " ".join(str(cell.error or "").split())
+    said = _flat(cell.error)
     reason = said or reasons.get(cell.status, f"no record; the sweep says {cell.status}")
     name = f"job {cell.num} of {sweep.name}: {' '.join(cell.overrides)}"
     return LeftOut(sweep.run_dir(cell) or sweep.folder, kinds.get(cell.status, "missing"), reason, name=name)
+
+
+def _flat(said: Any) -> str:
+    return " ".join(str(said or "").split())
 
 
 def _records_under(path: Path) -> list[Path]:
@@ -132,29 +139,33 @@ def _read(folder: Path, loaded: Loaded) -> None:
         loaded.left_out.append(record)
         return
     try:
-        if is_mask_only(record):
-            loaded.left_out.append(LeftOut(folder, MASK_ONLY, "nothing was trained on the mask", record))
-        else:
-            loaded.runs.extend(runs_of(folder, record))
+        mask_only = is_mask_only(record)
+        runs = [] if mask_only else runs_of(folder, record)
         extrapolated = fidelity_run_of(folder, record)
-        loaded.extrapolated.extend([extrapolated] if extrapolated else [])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        what = f"no key {error}" if isinstance(error, KeyError) else str(error)
+    except (KeyError, ValueError) as error:
+        what = f"no key {error}" if isinstance(error, KeyError) else one_line(error)
         loaded.left_out.append(LeftOut(folder, "unusable", what, record))
+        return
+    if mask_only:
+        loaded.left_out.append(LeftOut(folder, MASK_ONLY, "nothing was trained on the mask", record))
+    loaded.runs.extend(runs)
+    loaded.extrapolated.extend([extrapolated] if extrapolated else [])
 
 
 def _finished(folder: Path) -> Mapping[str, Any] | LeftOut:
     try:
         record = load_record(folder)
-    except (DataError, OSError, RecursionError) as error:
+    except (DataError, OSError) as error:
         return LeftOut(folder, "damaged", " ".join(str(error).replace(f"{folder}/", "").split()))
+    if flaw := flaw_of(record):
+        return LeftOut(folder, "unusable", flaw)  # without the record, which nothing could be done with
     status = record.get("status")
     if status == "failed":
-        return LeftOut(folder, "failed", str(record.get("error") or "no reason recorded"), record)
+        return LeftOut(folder, "failed", _flat(record.get("error")) or "no reason recorded", record)
     if status == "interrupted":
         return LeftOut(folder, "interrupted", "the same command goes on with it", record)
     if status == "running":
         if is_held(folder / LOCK):
             return LeftOut(folder, "running", "its process still runs", record)
         return LeftOut(folder, "lost", "its process is gone; the same command goes on with it", record)
-    return record if status == "finished" else LeftOut(folder, "damaged", f"status is {status!r}", record)
+    return record if status == "finished" else LeftOut(folder, "damaged", f"status is {status!r:.40}", record)

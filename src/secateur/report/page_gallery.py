@@ -1,16 +1,17 @@
 """The gallery of kept and pruned images, ready for the page's scripts."""
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from secateur.core.errors import SecateurError
+from secateur.core.errors import DataError, SecateurError
 from secateur.report.gallery import Ranked, chosen_runs, class_rows, read_ranked, shown_classes, strips
 from secateur.report.page_images import Pool, Thumbnails, open_pool, why_not
 from secateur.report.page_text import listed, where_text
-from secateur.report.tables import Rows
+from secateur.report.tables import MASK, Rows
 
 BUDGET: Final = 3_000_000
 MAX_RUNS: Final = 120
@@ -32,11 +33,12 @@ def gallery_data(payload: Mapping[str, Any], budget: int = BUDGET) -> dict[str, 
         if images.is_full:
             break
         try:
-            ranked = read_ranked(Path(run["path"]), run["fingerprint"])
+            ranked = read_ranked(Path(run["path"]), run["fingerprint"], run["num_total"])
+            pool = pools.of(run, ranked)
         except SecateurError as error:
             notes.append(f"{where_text(cell)}: {why_not(error).replace(run['path'] + '/', '')}")
             continue
-        masks[position] = _Mask(payload, cell, run, ranked, pools.of(run, ranked), images).entry()
+        masks[position] = _Mask(payload, cell, run, ranked, pool, images).entry()
     if len(masks) + len(notes) < len(pairs):
         notes.append(f"{len(masks) + len(notes)} of {len(pairs)} masks are shown: the page has a limit of size.")
     return {
@@ -56,26 +58,45 @@ class _Pools:
 
     def __init__(self, configs: Mapping[str, Any]) -> None:
         self._configs = configs
-        self._found: dict[str, Pool | None] = {}
+        self._opened: dict[str, tuple[Rows, Pool]] = {}
+        self._closed: set[tuple[str, bytes]] = set()
         self._notes: list[str] = []
 
     def of(self, run: Mapping[str, Any], ranked: Ranked) -> Pool | None:
-        """Return the images of a run's pool, or None when they cannot be had; :meth:`notes` says why."""
+        """Return the images of a run's pool, or None when they cannot be had; :meth:`notes` says why.
+
+        Raises:
+            DataError: the run's mask has other samples than the pool with its fingerprint.
+        """
         key = run["fingerprint"]
-        if key not in self._found:
-            settings = self._configs[run["config"]].get("data")
-            settings = settings if isinstance(settings, Mapping) else {}
-            self._found[key] = None
-            try:
-                self._found[key] = open_pool(settings, key, ranked.sample_id, ranked.label)
-            except (SecateurError, OSError, ValueError, KeyError, ImportError) as error:
-                name = settings.get("name") or "unknown data"
-                self._notes.append(f"Images of {name} are not shown: {why_not(error)}")
-        return self._found[key]
+        if key not in self._opened:
+            self._open(run, ranked)
+        if key not in self._opened:
+            return None
+        sample_id, pool = self._opened[key]
+        if not np.array_equal(sample_id, ranked.sample_id):
+            raise DataError(f"{MASK} has other samples than the pool with its fingerprint.")
+        return pool
+
+    def _open(self, run: Mapping[str, Any], ranked: Ranked) -> None:
+        """Open a pool, once per fingerprint and ids: a damaged mask does not keep the others' images away."""
+        attempt = (run["fingerprint"], sha256(ranked.sample_id.tobytes()).digest())
+        if attempt in self._closed:
+            return
+        settings = self._configs[run["config"]].get("data")
+        settings = settings if isinstance(settings, Mapping) else {}
+        try:
+            pool = open_pool(settings, run["fingerprint"], ranked.sample_id, ranked.label)
+        except Exception as error:  # settings of any kind reach the data set's own code, which raises what it likes
+            self._closed.add(attempt)
+            name = settings.get("name") or "unknown data"
+            self._notes.append(f"Images of {name} are not shown: {why_not(error)}")
+        else:
+            self._opened[run["fingerprint"]] = (ranked.sample_id, pool)
 
     def notes(self) -> list[str]:
         """Return one line per data set that could not be opened."""
-        return self._notes
+        return list(dict.fromkeys(self._notes))
 
 
 class _Mask:

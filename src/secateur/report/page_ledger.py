@@ -8,6 +8,7 @@ from typing import Any
 
 from secateur.report.page_text import listed, name_and_settings
 from secateur.report.table import percent, ratio_text
+from secateur.report.values import LARGEST
 
 NUM_COLORS = 8  # classes s0 .. s7 of the style sheet
 TRAINING = "training"
@@ -94,7 +95,7 @@ def mean_stages(runs: Iterable[Mapping[str, Any]]) -> dict[tuple[str, bool], flo
 def _flops(stage: Mapping[str, Any]) -> float:
     """Return what a stage computed; 0 where a damaged record has no such number."""
     flops = stage["flops"]
-    return float(flops) if isinstance(flops, int | float) and flops > 0 else 0.0
+    return float(flops) if isinstance(flops, int | float) and 0 < flops <= LARGEST else 0.0
 
 
 def _bar(

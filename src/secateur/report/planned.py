@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from secateur.core.json_limits import flaw_of
 from secateur.report.cells import Cell
 from secateur.report.load import CONFIG, MASK_ONLY, LeftOut
 from secateur.report.run import FULL, flat_settings
@@ -74,9 +75,10 @@ def name_of(method: str, ratio: float | None, seed: int | None = None) -> str:
 
 def _config_beside(folder: Path) -> Any:
     try:
-        return OmegaConf.to_container(OmegaConf.load(folder / CONFIG))
+        config = OmegaConf.to_container(OmegaConf.load(folder / CONFIG))
     except Exception:  # whatever lies there is as damaged as the record, and the parser raises what it likes
         return None
+    return None if flaw_of(config) else config
 
 
 def _known(cells: Sequence[Cell]) -> Known:
@@ -86,7 +88,8 @@ def _known(cells: Sequence[Cell]) -> Known:
             config = run.record.get("config")
             if config and not run.is_comparison:
                 by_settings[_settings(config)] = cell.label
-                ratios[_settings(config), config.get("pruning_ratio")] = cell.pruning_ratio
+                asked = config.get("pruning_ratio")
+                ratios[_settings(config), asked if isinstance(asked, int | float) else None] = cell.pruning_ratio
                 by_targets[_targets(config)] = cell.label.split(" [")[0]
     return Known(by_settings, by_targets, ratios)
 
@@ -103,7 +106,7 @@ def _settings(config: Mapping[str, Any]) -> Settings:
 
 def _targets(config: Mapping[str, Any]) -> tuple[str, ...]:
     nodes = [config.get(name) for name in NODES]
-    return tuple(str((node or {}).get("_target_", "")) for node in nodes)
+    return tuple(str(node.get("_target_", "")) if isinstance(node, Mapping) else "" for node in nodes)
 
 
 def _label(config: Mapping[str, Any], known: Known) -> str:

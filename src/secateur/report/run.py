@@ -1,6 +1,5 @@
 """What a report reads from one run.json."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from secateur.core.ratio import keep_count
 from secateur.core.record import label_of
+from secateur.report.values import as_object, at, block, cost, integer, number_in, optional_integer, text
 
 # Settings that do not change what a run measures, or that a report tells apart by itself.
 IGNORED = {
@@ -90,31 +90,34 @@ def runs_of(path: Path, record: Mapping[str, Any]) -> list[Run]:
     """Return a finished record's run, and its comparison runs (full data, random subset) as runs of their own.
 
     Raises:
-        AttributeError, KeyError, TypeError, ValueError: the record lacks something, or it is not what it should be.
+        KeyError, ValueError: the record lacks something, or it is not what it should be; the message has its key.
     """
-    pruning, ledger = record["pruning"], record["ledger"]
-    method = pruning["method"]
-    settings = flat_settings(_config(record))
+    pruning, metrics = block(record, "pruning"), block(record, "metrics")
+    method = at(record, "pruning.method")
+    score_seed, finished = at(record, "score_seed"), at(record, "finished")
+    keep_fraction = at(record, "pruning.keep_fraction")
+    for name in ("num_total", "num_kept"):  # read by what compares masks
+        optional_integer(pruning.get(name), f"pruning.{name}", 1)
     run = Run(
         path=path,
-        run_key=str(record["run_key"]),
-        seed=integer(record["seed"], "seed"),
-        score_seed=None if record["score_seed"] is None else integer(record["score_seed"], "score_seed"),
+        run_key=text(at(record, "run_key"), "run_key"),
+        seed=integer(at(record, "seed"), "seed"),
+        score_seed=None if score_seed is None else integer(score_seed, "score_seed"),
         data=data_name(record),
-        fingerprint=str(record["data"]["fingerprint"]),
-        model=str(record["models"]["final"]),
+        fingerprint=str(at(record, "data.fingerprint")),
+        model=str(at(record, "models.final")),
         label=label_of(record),
-        pruning_ratio=0.0 if method == FULL else number(pruning["pruning_ratio"], "pruning.pruning_ratio"),
-        keep_fraction=optional(pruning["keep_fraction"], "pruning.keep_fraction"),
-        accuracy=_accuracy(record["metrics"]["test_accuracy"], "metrics.test_accuracy"),
-        cost_vs_full=optional(ledger["cost_vs_full"], "ledger.cost_vs_full"),
-        cost_vs_full_amortized=optional(ledger["cost_vs_full_amortized"], "ledger.cost_vs_full_amortized"),
-        finished=str(record["finished"] or ""),
-        num_test=None if (size := record["data"].get("num_test")) is None else integer(size, "data.num_test"),
-        selected_on_test=record["select_on"] == "test",
-        settings=settings,
-        robust_accuracy=_further(record["metrics"], "metrics", "robust_accuracy"),
-        worst_class_accuracy=_further(record["metrics"], "metrics", "worst_class_accuracy"),
+        pruning_ratio=0.0 if method == FULL else pruning_ratio(at(record, "pruning.pruning_ratio")),
+        keep_fraction=None if keep_fraction is None else number_in(keep_fraction, "pruning.keep_fraction", 0, 1),
+        accuracy=_accuracy(at(record, "metrics.test_accuracy"), "metrics.test_accuracy"),
+        cost_vs_full=cost(at(record, "ledger.cost_vs_full"), "ledger.cost_vs_full"),
+        cost_vs_full_amortized=cost(at(record, "ledger.cost_vs_full_amortized"), "ledger.cost_vs_full_amortized"),
+        finished=str(finished or ""),
+        num_test=optional_integer(block(record, "data").get("num_test"), "data.num_test", 1),
+        selected_on_test=at(record, "select_on") == "test",
+        settings=flat_settings(_config(record)),
+        robust_accuracy=_further(metrics, "metrics", "robust_accuracy"),
+        worst_class_accuracy=_further(metrics, "metrics", "worst_class_accuracy"),
         name=str(record.get("name") or ""),
         record=record,
     )
@@ -125,7 +128,7 @@ def runs_of(path: Path, record: Mapping[str, Any]) -> list[Run]:
 
 def _config(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the configuration; without one nothing says what the run is comparable with."""
-    config = record["config"]
+    config = at(record, "config")
     if not isinstance(config, Mapping):
         raise ValueError(f"config is {config!r:.40}, not a mapping of settings")
     return config
@@ -143,17 +146,17 @@ def _read_by(name: str, run: Run) -> dict[str, Any]:
 
 def _with_comparisons(run: Run, record: Mapping[str, Any]) -> list[Run]:
     """Add what the run was compared with; a random subset only where it is the one its ratio asks for."""
-    measured = record.get("comparison") or {}
+    found = as_object(record.get("comparison") or {}, "comparison")
+    measured = {name: as_object(found[name], f"comparison.{name}") for name in (FULL, RANDOM) if name in found}
     accuracies = {
-        name: _accuracy(measured[name]["test_accuracy"], f"comparison.{name}.test_accuracy")
-        for name in (FULL, RANDOM)
-        if name in measured
+        name: _accuracy(at(record, f"comparison.{name}.test_accuracy"), f"comparison.{name}.test_accuracy")
+        for name in measured
     }
     runs = [replace(run, comparison=accuracies)]
     for name, accuracy in accuracies.items():
         if name == RANDOM and not _keeps_what_was_asked(run, record):
             continue
-        cost = optional(measured[name].get("cost_vs_full"), f"comparison.{name}.cost_vs_full")
+        spent = cost(measured[name].get("cost_vs_full"), f"comparison.{name}.cost_vs_full")
         changes: dict[str, Any] = {"score_seed": None, "pruning_ratio": 0.0, "keep_fraction": 1.0}
         runs.append(
             replace(
@@ -164,8 +167,8 @@ def _with_comparisons(run: Run, record: Mapping[str, Any]) -> list[Run]:
                 robust_accuracy=_further(measured[name], f"comparison.{name}", "robust_accuracy"),
                 worst_class_accuracy=_further(measured[name], f"comparison.{name}", "worst_class_accuracy"),
                 is_comparison=True,
-                cost_vs_full=cost,
-                cost_vs_full_amortized=cost,
+                cost_vs_full=spent,
+                cost_vs_full_amortized=spent,
                 selected_on_test=False,
                 settings=_read_by(name, run),
                 **(changes if name == FULL else {}),
@@ -175,17 +178,21 @@ def _with_comparisons(run: Run, record: Mapping[str, Any]) -> list[Run]:
 
 
 def _keeps_what_was_asked(run: Run, record: Mapping[str, Any]) -> bool:
-    num_total, num_kept = record["pruning"]["num_total"], record["pruning"]["num_kept"]
+    num_total, num_kept = at(record, "pruning.num_total"), at(record, "pruning.num_kept")
     return num_total is not None and num_kept == keep_count(num_total, run.pruning_ratio)
 
 
 def is_mask_only(record: Mapping[str, Any]) -> bool:
-    """Whether a finished run was to make the mask and train nothing on it (``train_final=false``)."""
-    if record["metrics"]["test_accuracy"] is not None:
+    """Whether a finished run was to make the mask and train nothing on it (``train_final=false``).
+
+    Raises:
+        ValueError: the record lacks what says so; the message has its key.
+    """
+    if at(record, "metrics.test_accuracy") is not None:
         return False
-    config = record["config"]
+    config = at(record, "config")
     asked = isinstance(config, Mapping) and config.get("train_final") is False
-    return asked or record["ledger"]["cost_vs_full"] is None
+    return asked or at(record, "ledger.cost_vs_full") is None
 
 
 def flat_settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -206,50 +213,29 @@ def flat_settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]
 
 
 def data_name(record: Mapping[str, Any]) -> str:
-    """Return the name of the data set, for transfer learning ``source -> downstream``."""
-    downstream = (record.get("transfer") or {}).get("downstream")
-    name = str(record["data"]["name"])
+    """Return the name of the data set, for transfer learning ``source -> downstream``.
+
+    Raises:
+        ValueError: the record has none; the message has its key.
+    """
+    downstream = as_object(record.get("transfer") or {}, "transfer").get("downstream")
+    name = str(at(record, "data.name"))
     return f"{name} -> {downstream}" if downstream else name
 
 
+def pruning_ratio(value: Any, name: str = "pruning.pruning_ratio") -> float:
+    """Return a pruning ratio, in ``[0, 1)``.
+
+    Raises:
+        ValueError: it is none; the message has its name.
+    """
+    return number_in(value, name, 0, 1, below=True)
+
+
 def _accuracy(value: Any, name: str) -> float:
-    accuracy = number(value, name)
-    if not 0 <= accuracy <= 1:
-        raise ValueError(f"{name} is {accuracy}, not in [0, 1]")
-    return accuracy
+    return number_in(value, name, 0, 1)
 
 
 def _further(metrics: Mapping[str, Any], block: str, name: str) -> float | None:
     value = metrics.get(name)
     return None if value is None else _accuracy(value, f"{block}.{name}")
-
-
-def number(value: Any, name: str) -> float:
-    """Return a finite number of a record as float.
-
-    Raises:
-        ValueError: it is none; the message has its name.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{name} is {value!r}, not a number")
-    return float(value)
-
-
-def integer(value: Any, name: str) -> int:
-    """Return an integer of a record.
-
-    Raises:
-        ValueError: it is none; the message has its name.
-    """
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{name} is {value!r}, not an integer")
-    return value
-
-
-def optional(value: Any, name: str) -> float | None:
-    """Return a number of a record, or None where it is null: not measured.
-
-    Raises:
-        ValueError: it is neither; the message has its name.
-    """
-    return None if value is None else number(value, name)

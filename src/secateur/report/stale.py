@@ -9,7 +9,7 @@ from secateur.report.load import LeftOut
 from secateur.report.planned import name_of
 from secateur.report.run import Run
 
-Version = tuple[str, tuple[tuple[str, Any], ...]]
+Version = tuple[str, tuple[tuple[str, str], ...]]
 
 
 def stale(cells: Sequence[Cell]) -> list[LeftOut]:
@@ -57,7 +57,9 @@ def version_of(run: Run) -> Version:
     if not isinstance(provenance, Mapping):
         return "unknown code", ()
     stages = provenance.get("stage_versions")
-    return _code(provenance), tuple(sorted(stages.items())) if isinstance(stages, Mapping) else ()
+    if not isinstance(stages, Mapping):
+        return _code(provenance), ()
+    return _code(provenance), tuple(sorted((name, repr(version)) for name, version in stages.items()))
 
 
 def _code(provenance: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ BASELINE_COLOR = "#555555"
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "secateur",  # equal data, equal bytes
     "pdf.fonttype": 42,  # text that can be searched, and that journals take
+    "text.parse_math": False,  # a dollar sign in a name is one
     "font.size": 9.0,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -34,6 +35,7 @@ LINES = ("-", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
 WRAP = 36  # characters of a name in one line of a legend
 FORMATS = ("svg", "pdf", "png")
 DEFAULT_FORMATS = ("svg", "png")
+MAX_INCHES = 100.0  # of a side of a figure, however long a name is: a picture has at most 65 535 pixels there
 ROW_WRAP, ROW_FONT = 48, 8.0  # of a name beside a row of a heat map
 # What a file says of itself without being asked: when and by what it was made.
 METADATA: dict[str, dict[str, None]] = {
@@ -99,7 +101,7 @@ def size_of(labels: Iterable[str], width: int = WRAP) -> tuple[int, int]:
 
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure, in inches, that needs no window; to be called within :func:`house_style`."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(min(width, MAX_INCHES), min(height, MAX_INCHES)), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 

@@ -26,7 +26,7 @@ class Sweep:
     def run_dir(self, cell: Cell) -> Path | None:
         """Return the folder of a job's run; None until it is known."""
         found = cell.run_dir(self.folder)
-        return None if found is None else found.resolve()
+        return None if found is None else Path(os.path.realpath(found))  # never raises, whatever is there
 
 
 def load_sweep(folder: Path) -> Sweep:

@@ -109,10 +109,10 @@ def comparison_table(rows: Sequence[Row], baseline: str = "random") -> Table:
 
 
 def _part(title: str, rows: Sequence[Row], baseline: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=0)
+    table = Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=0)
     shown = columns(rows, baseline)
     for column in shown:  # a narrow terminal folds the names and the comparisons only
-        table.add_column(column.header, justify="right" if column.number else "left", no_wrap=column.number)
+        table.add_column(Text(column.header), justify="right" if column.number else "left", no_wrap=column.number)
     for _, members in groupby(rows, key=lambda row: row.pruning_ratio):
         for row in members:
             table.add_row(*(_styled(row, column) for column in shown))
