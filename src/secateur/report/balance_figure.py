@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
-from secateur.report.kept import chosen_ratios
+from secateur.report.kept import chosen_ratios, heading, without_redrawn
 from secateur.report.run import Run
 from secateur.report.style import ROW_FONT, ROW_WRAP, Look, house_style, new_figure, size_of, text_color, wrapped
 from secateur.report.summary import Row
@@ -62,6 +62,8 @@ def balance_figure(
 ) -> Figure | None:
     """Draw up to three ratios of one table: heat maps of methods by classes, or curves where there are many classes.
 
+    Methods that draw a new subset every epoch are left out, and named.
+
     Args:
         rows: the rows of one data set and model.
         looks: how each method is drawn.
@@ -70,6 +72,7 @@ def balance_figure(
     Returns:
         The figure; None where no run recorded the classes of what it kept.
     """
+    rows, left_out = without_redrawn(rows)
     totals = class_totals(rows)
     panels: list[tuple[float, dict[str, Array]]] = []
     for ratio in chosen_ratios(rows):
@@ -85,7 +88,7 @@ def balance_figure(
     if len(sizes) != 1:
         return None
     with house_style():
-        title = f"{rows[0].data}, {rows[0].model}"
+        title = heading(rows, left_out)
         if max(sizes) > MAX_CLASSES:
             return _curves(panels, looks, title)
         names = list(class_names or [])

@@ -1,7 +1,8 @@
 """What the figures read of runs' own files: kept sets and scores of a few runs, never of all."""
 
+import textwrap
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from secateur.core.errors import SecateurError
@@ -11,6 +12,8 @@ from secateur.report.tables import MASK, SCORES, Keep, Scores, read_mask, read_s
 
 NUM_SEEDS = 3  # masks of more seeds per cell are not read
 NUM_RATIOS = 3
+# Methods that draw a new subset every epoch: the mask they leave, read after the training, is not what was trained on.
+REDRAWN = ("rs2", "infobatch")
 
 
 def chosen_ratios(rows: Sequence[Row], most: int = NUM_RATIOS) -> list[float]:
@@ -23,6 +26,25 @@ def chosen_ratios(rows: Sequence[Row], most: int = NUM_RATIOS) -> list[float]:
     if len(ratios) <= most:
         return ratios
     return [ratios[round(i * (len(ratios) - 1) / (most - 1))] for i in range(most)]
+
+
+def without_redrawn(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
+    """Return the rows whose kept set is the one that was trained on, and the labels of the methods left out."""
+    left_out = {row.label for row in rows if any(_is_redrawn(run) for run in row.runs)}
+    return [row for row in rows if row.label not in left_out], sorted(left_out)
+
+
+def _is_redrawn(run: Run) -> bool:
+    pruning = run.record.get("pruning")  # a comparison's record is that of the run it was trained beside
+    return not run.is_comparison and isinstance(pruning, Mapping) and pruning.get("method") in REDRAWN
+
+
+def heading(rows: Sequence[Row], left_out: Sequence[str] = ()) -> str:
+    """Return the first lines of a figure: data set and model, and which methods have no kept set to be shown."""
+    title = f"{rows[0].data}, {rows[0].model}"
+    if not left_out:
+        return title
+    return "\n".join([title, *textwrap.wrap(f"without {', '.join(left_out)}: no kept set, a new subset every epoch", 60)])
 
 
 def keep_of(run: Run) -> Keep | None:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from secateur.report.kept import NUM_SEEDS, chosen_ratios, keep_of
+from secateur.report.kept import NUM_SEEDS, chosen_ratios, heading, keep_of, without_redrawn
 from secateur.report.style import ROW_FONT, ROW_WRAP, house_style, new_figure, size_of, text_color, wrapped
 from secateur.report.summary import Row
 from secateur.report.tables import Keep
@@ -100,7 +100,11 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def overlap_figure(rows: Sequence[Row]) -> Figure | None:
-    """Draw a heat map for each of up to three ratios of one table; None where there are no masks to compare."""
+    """Draw a heat map for each of up to three ratios of one table; None where there are no masks to compare.
+
+    Methods that draw a new subset every epoch are left out, and named.
+    """
+    rows, left_out = without_redrawn(rows)
     found = [result for ratio in chosen_ratios(rows) if (result := overlap(rows, ratio))]
     if not found:
         return None
@@ -117,7 +121,7 @@ def overlap_figure(rows: Sequence[Row]) -> Figure | None:
         bar = figure.colorbar(panels[0].images[0], ax=list(panels), pad=0.02, aspect=25)
         bar.set_label("Jaccard index")
         bar.outline.set_visible(False)
-        figure.suptitle(f"{rows[0].data}, {rows[0].model}", x=0.01, ha="left", fontsize=9.5)
+        figure.suptitle(heading(rows, left_out), x=0.01, ha="left", fontsize=9.5)
     return figure
 
 
