@@ -120,8 +120,8 @@ def class_names_of(rows: Sequence[Row]) -> list[str] | None:
 
 
 BARS = (
-    "Mean over seeds, bars: 95 % t interval; a hollow marker is a single seed, which has none. "
-    "A bar that leaves the axes is cut."
+    "Mean over seeds, bars: 95 % t interval as far as it lies within 0 and 100 %; a hollow marker is a single seed, "
+    "which has none. A bar that leaves the axes is cut there, at a small triangle."
 )
 KINDS = (
     Kind("accuracy", "Accuracy against pruning ratio", f"{BARS} Black: full data, with its interval.", _accuracy),
@@ -141,7 +141,8 @@ KINDS = (
         "cost",
         "Accuracy against total cost",
         "Cost of everything the result needs, in trainings on full data; a line joins a method's ratios. Ringed: "
-        "nothing cheaper is more accurate (Pareto front of the means). Left of the dotted line pruning paid at once.",
+        "nothing cheaper is more accurate (Pareto front of the means). Left of the dotted line pruning paid at once. "
+        f"Points of one cost stand beside each other. {BARS}",
         lambda rows, looks, baseline: cost_figure(rows, looks),
     ),
     Kind(

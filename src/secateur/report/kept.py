@@ -44,7 +44,9 @@ def heading(rows: Sequence[Row], left_out: Sequence[str] = ()) -> str:
     title = f"{rows[0].data}, {rows[0].model}"
     if not left_out:
         return title
-    return "\n".join([title, *textwrap.wrap(f"without {', '.join(left_out)}: no kept set, a new subset every epoch", 60)])
+    return "\n".join(
+        [title, *textwrap.wrap(f"without {', '.join(left_out)}: no kept set, a new subset every epoch", 60)]
+    )
 
 
 def keep_of(run: Run) -> Keep | None:
