@@ -97,8 +97,8 @@ def _draw_front(axes: Axes, front: Sequence[tuple[Row, float]]) -> None:
         written.append((row, a))
         text = "full" if row.is_full else f"{100 * row.pruning_ratio:g} %"
         at_axis = axes.transAxes.inverted().transform(axes.transData.transform((a, b)))[0] < NEAR_AXIS
-        side, align = (6, "left") if at_axis else (-6, "right")
-        axes.annotate(text, (a, b), (side, 6), textcoords="offset points", ha=align, va="bottom", zorder=5)
+        offset, align = ((7, -6), ("left", "top")) if at_axis else ((-6, 6), ("right", "bottom"))
+        axes.annotate(text, (a, b), offset, textcoords="offset points", ha=align[0], va=align[1], zorder=5)
 
 
 def _set_axes(axes: Axes, rows: Sequence[Row]) -> None:

@@ -2,8 +2,11 @@
 
 import textwrap
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from secateur.core.errors import SecateurError
 from secateur.report.run import Run
@@ -74,18 +77,43 @@ def has_file(run: Run, name: str) -> bool:
     return not run.is_comparison and Path(run.path, name).is_file()
 
 
-def one_run_per_method(rows: Sequence[Row], ratio: float, name: str, most: int) -> list[tuple[Row, Run]]:
-    """Return the first run with a file of up to so many methods, at the ratio or the method's nearest one.
+def scores_per_method(
+    rows: Sequence[Row], ratio: float, columns: Collection[str], most: int
+) -> tuple[list[tuple[Row, Run, Scores]], int]:
+    """Read the scores of one run of up to so many methods: the most accurate at the ratio, then those near it.
 
     Args:
         rows: rows of one table.
-        ratio: the ratio to look at.
-        name: the file that the run must have left.
+        ratio: the ratio to look at; of a method without it the nearest one.
+        columns: what a score table must have beside scores.
         most: how many methods.
+
+    Returns:
+        Row, run and scores of each, sorted by name; and how many methods have such scores.
     """
-    found: dict[str, tuple[Row, Run]] = {}
-    for row in sorted(rows, key=lambda row: (abs(row.pruning_ratio - ratio), row.label)):
-        run = next((run for run in row.runs if has_file(run, name)), None)
-        if run is not None and not row.is_full:
-            found.setdefault(row.label, (row, run))
-    return [found[label] for label in sorted(found)][:most]
+    having: dict[str, tuple[Row, Run]] = {}
+    for row in sorted(rows, key=lambda row: (abs(row.pruning_ratio - ratio), -row.accuracy.mean, row.label)):
+        if not row.is_full and row.label not in having:
+            run = next((run for run in row.runs if set(columns) <= _columns_of(run)), None)
+            having |= {} if run is None else {row.label: (row, run)}
+    found: list[tuple[Row, Run, Scores]] = []
+    total = len(having)
+    for row, run in having.values():
+        if len(found) == most:
+            break
+        table = scores_of(run)
+        if table is None:
+            total -= 1
+        else:
+            found.append((row, run, table))
+    return sorted(found, key=lambda one: one[0].label), total
+
+
+def _columns_of(run: Run) -> set[str]:
+    """Return the columns of a run's score table without reading it; empty where it cannot be read."""
+    if not has_file(run, SCORES):
+        return set()
+    try:
+        return set(pq.read_schema(Path(run.path, SCORES)).names)
+    except (pa.ArrowException, OSError):
+        return set()

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 
@@ -41,14 +42,19 @@ def draw_points(
     y = [100 * value.mean for value in values]
     bars = [ends(value) for value in values]
     hollow = [a for a, bar in enumerate(bars) if bar is None]
-    line = {"color": look.color, "linestyle": look.line, "marker": look.marker, "markersize": size, "linewidth": 1.3}
+    line: dict[str, Any] = {
+        "color": look.color,
+        "linestyle": look.line,
+        "marker": look.marker,
+        "markersize": size,
+        "linewidth": 1.3,
+    }
     if len(hollow) == len(values):
         axes.plot(x, y, markerfacecolor="white", label=wrapped(label), zorder=3, **line)
         return
     below = [math.nan if bar is None else max(mean - bar[0], 0.0) for mean, bar in zip(y, bars, strict=True)]
     above = [math.nan if bar is None else max(bar[1] - mean, 0.0) for mean, bar in zip(y, bars, strict=True)]
-    caps = {"capsize": size / 2 + 1.25, "elinewidth": 1.0}
-    axes.errorbar(x, y, (below, above), label=wrapped(label), zorder=3, **line, **caps)
+    axes.errorbar(x, y, (below, above), label=wrapped(label), zorder=3, capsize=size / 2 + 1.25, elinewidth=1.0, **line)
     if hollow:
         over = {**line, "linestyle": "none", "markerfacecolor": "white"}
         axes.plot([x[a] for a in hollow], [y[a] for a in hollow], zorder=4, **over)
