@@ -10,6 +10,7 @@ from matplotlib.text import Text
 
 from secateur.core.mask import Mask
 from secateur.core.tables import ScoreTable
+from secateur.report.balance_figure import balance_figure
 from secateur.report.cells import make_cells
 from secateur.report.figures import KINDS
 from secateur.report.histogram import Group, draw_histograms
@@ -143,3 +144,9 @@ def test_numbers_of_the_overlap_are_as_short_as_their_cells(rows_with_files):
         figure = overlap_figure(rows_with_files({f"m{number:02d}": 0.9 for number in range(count)}))
         (axes,) = [axes for axes in figure.axes if axes.images]
         assert {text.get_text() for text in axes.texts} == {expected}
+
+
+def test_the_legend_of_the_curves_names_methods_that_the_first_ratio_lacks(rows_with_files):
+    rows = rows_with_files({"a": 0.9, "b": 0.9, "c": 0.9}, ratios=(0.3, 0.5), num_classes=100, missing=[("b", 0.3)])
+    (legend,) = balance_figure(rows, looks_of("abc", "random")).legends
+    assert sorted(text.get_text() for text in legend.get_texts()) == ["a", "b", "c"]

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
@@ -185,8 +186,11 @@ def _curves(panels: Sequence[tuple[float, dict[str, Array]]], looks: Mapping[str
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     for axes in grid[:, 0]:
         axes.set_ylabel("kept share of the class / of the pool")
-    handles, names = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside right upper", handlelength=2.6)
+    named: dict[str, Artist] = {}
+    for axes in grid.flat:  # a method may be missing at the first ratio
+        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
+            named.setdefault(name, handle)
+    figure.legend(list(named.values()), list(named), loc="outside right upper", handlelength=2.6)
     figure.suptitle(title, x=0.01, ha="left", fontsize=9.5)
     return figure
 
