@@ -270,3 +270,32 @@ def test_other_formats_are_the_same_every_time(tmp_path, rows, kind):
 def test_a_format_that_is_not_asked_for_is_not_written(tmp_path, rows):
     paths = save_figure(accuracy_figure(rows), tmp_path / "x", ["pdf"])
     assert sorted(tmp_path.glob("x*")) == paths == [tmp_path / "x.pdf"]
+
+
+def redrawn(write, record, method):
+    """Return rows of three methods with masks and class counts, of which one draws a new subset every epoch."""
+    records, keeps = [], []
+    for which in (("random", None), ("score", "top"), (method, None)):
+        for seed in (0, 1):
+            keep = kept_by(which[1] or "random", 0.5, seed)
+            records.append(record(*which, 0.5, seed, 0.9, pruning__class_counts=[5, 5, 5, 5]))
+            keeps.append(keep)
+    root = write(records)
+    for number, keep in enumerate(keeps):
+        Mask(torch.arange(NUM), keep, "f" * 64).save(root / f"{number:05d}" / "mask.parquet")
+    return make_rows(make_cells(load_runs([root]).runs)[0])
+
+
+@pytest.mark.parametrize("method", ["rs2", "infobatch"])
+def test_the_mask_of_a_method_that_draws_anew_every_epoch_is_not_shown_as_trained_on(write, record, method):
+    rows = redrawn(write, record, method)
+    looks = looks_of([row.label for row in rows], "random")
+    for figure in (overlap_figure(rows), balance_figure(rows, looks)):
+        assert [tick.get_text().split()[0] for tick in figure.axes[0].get_yticklabels()] == ["random", "top"]
+        assert f"without {method}: no kept set, a new subset every epoch" in figure.get_suptitle()
+
+
+def test_where_only_methods_that_draw_anew_left_masks_nothing_is_compared(write, record):
+    rows = [row for row in redrawn(write, record, "rs2") if row.label != "top"]
+    assert overlap_figure(rows) is None
+    assert balance_figure([row for row in rows if row.label == "rs2"], {}) is None

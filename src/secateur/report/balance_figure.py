@@ -1,22 +1,38 @@
 """Which classes the methods keep: the kept share of each class, relative to the kept share of the whole pool."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
-from secateur.report.kept import chosen_ratios
+from secateur.report.kept import chosen_ratios, heading, without_redrawn
 from secateur.report.run import Run
-from secateur.report.style import ROW_FONT, ROW_WRAP, Look, house_style, new_figure, size_of, text_color, wrapped
+from secateur.report.style import (
+    CHARACTER,
+    LINE,
+    MAX_WIDTH,
+    ROW_WRAP,
+    Look,
+    add_color_bar,
+    house_style,
+    new_figure,
+    size_of,
+    text_color,
+    wrapped,
+)
 from secateur.report.summary import Row
 from secateur.report.values import cost
 
 MAX_CLASSES = 20  # more are drawn as sorted curves
 TICKS = ("¼", "½", "1", "2", "4")
 OCTAVES = 2  # shares below a quarter, or above four times, the average are drawn as if they were just that
+CELL, AROUND = 0.45, 1.8  # inches: of a cell, and around all of them
+ALL_DIGITS = 0.33  # inches that 0.53 takes
 Array = NDArray[np.float64]
 
 
@@ -67,6 +83,8 @@ def balance_figure(
 ) -> Figure | None:
     """Draw up to three ratios of one table: heat maps of methods by classes, or curves where there are many classes.
 
+    Methods that draw a new subset every epoch are left out, and named.
+
     Args:
         rows: the rows of one data set and model.
         looks: how each method is drawn.
@@ -75,6 +93,7 @@ def balance_figure(
     Returns:
         The figure; None where no run recorded the classes of what it kept.
     """
+    rows, left_out = without_redrawn(rows)
     totals = class_totals(rows)
     panels: list[tuple[float, dict[str, Array]]] = []
     for ratio in chosen_ratios(rows):
@@ -90,7 +109,7 @@ def balance_figure(
     if len(sizes) != 1:
         return None
     with house_style():
-        title = f"{rows[0].data}, {rows[0].model}"
+        title = heading(rows, left_out)
         if max(sizes) > MAX_CLASSES:
             return _curves(panels, looks, title)
         names = list(class_names or [])
@@ -102,10 +121,26 @@ def _log2(shares: Array) -> Array:
     return result
 
 
+def _text(share: float, cell: float) -> str:
+    """Return a share with two digits behind the point where a cell, in inches, has room for them."""
+    if cell >= ALL_DIGITS:
+        return f"{share:.2f}"
+    return f"{share:.2f}".removeprefix("0") if share < 0.995 else f"{share:.1f}" if share < 9.95 else f"{share:.0f}"
+
+
 def _heat_maps(panels: Sequence[tuple[float, dict[str, Array]]], names: Sequence[str], title: str) -> Figure:
-    longest, num_lines = size_of((label for _, shares in panels for label in shares), ROW_WRAP)
-    width = 0.065 * longest + 1.6 + 0.45 * len(names)
-    figure = new_figure(width, 0.23 * num_lines + 0.35 * len(panels) + 0.06 * max(map(len, names)) + 0.6)
+    longest, _ = size_of((label for _, shares in panels for label in shares), ROW_WRAP)
+    cell = min(CELL, (MAX_WIDTH - CHARACTER * longest - AROUND) / len(names))
+    tallest = max(1 + wrapped(label, ROW_WRAP).count("\n") for _, shares in panels for label in shares)
+    num_rows = sum(len(shares) for _, shares in panels)
+    height = (
+        max(0.25, LINE * tallest + 0.03) * num_rows
+        + 0.4 * len(panels)
+        + 0.06 * max(map(len, names))
+        + LINE * title.count("\n")
+        + 0.6
+    )
+    figure = new_figure(CHARACTER * longest + AROUND + cell * len(names), height)
     heights = [len(shares) for _, shares in panels]
     grid = figure.subplots(len(panels), 1, squeeze=False, sharex=True, height_ratios=heights)[:, 0]
     for axes, (ratio, shares) in zip(grid, panels, strict=True):
@@ -120,19 +155,18 @@ def _heat_maps(panels: Sequence[tuple[float, dict[str, Array]]], names: Sequence
         for i, values in enumerate(shares.values()):
             for j, value in enumerate(values):
                 color = text_color(image.cmap(image.norm(_log2(np.array([value]))[0])))
-                axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=7.0, color=color)
-        axes.set_yticks(range(len(shares)), [wrapped(label, ROW_WRAP) for label in shares], fontsize=ROW_FONT)
+                axes.text(j, i, _text(value, cell), ha="center", va="center", color=color)
+        axes.set_yticks(range(len(shares)), [wrapped(label, ROW_WRAP) for label in shares])
         axes.tick_params(length=0)
-        axes.set_title(f"{100 * ratio:g} % pruned", loc="left", fontsize=8.5)
+        axes.set_title(f"{100 * ratio:g} % pruned", loc="left", fontsize=9.0)
         for spine in axes.spines.values():
             spine.set_visible(False)
     turned = max(map(len, names)) > 3
     grid[-1].set_xticks(range(len(names)), names, rotation=40 if turned else 0, ha="right" if turned else "center")
     grid[-1].set_xlabel("" if turned else "class")
-    bar = figure.colorbar(grid[0].images[0], ax=list(grid), pad=0.02, aspect=20, ticks=range(-OCTAVES, OCTAVES + 1))
+    bar = add_color_bar(figure, grid[0].images[0], list(grid), ticks=range(-OCTAVES, OCTAVES + 1))
     bar.ax.set_yticklabels(TICKS)
     bar.set_label("kept share of the class / of the pool")
-    bar.outline.set_visible(False)
     figure.suptitle(title, x=0.01, ha="left", fontsize=9.5)
     return figure
 
@@ -140,19 +174,28 @@ def _heat_maps(panels: Sequence[tuple[float, dict[str, Array]]], names: Sequence
 def _curves(panels: Sequence[tuple[float, dict[str, Array]]], looks: Mapping[str, Look], title: str) -> Figure:
     labels = sorted({label for _, shares in panels for label in shares})
     longest, num_lines = size_of(labels)
-    figure = new_figure(2.2 + 2.9 * len(panels) + 0.06 * longest, max(3.4, 0.17 * num_lines + 0.8))
-    grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
-    for axes, (ratio, shares) in zip(grid, panels, strict=True):
+    across = min(len(panels), 2)
+    down = ceil(len(panels) / across)
+    width = min(1.2 + 2.9 * across + CHARACTER * longest, MAX_WIDTH)
+    figure = new_figure(width, max(3.0 * down + 0.4, 0.19 * num_lines + 0.8))
+    grid = figure.subplots(down, across, squeeze=False, sharey=True)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_visible(False)
+    for axes, (ratio, shares) in zip(grid.flat, panels, strict=False):
         for label, values in shares.items():
             _draw_curve(axes, label, values, looks[label])
         axes.axhline(0.0, color="black", linewidth=0.8, zorder=1.5)
-        axes.set_title(f"{100 * ratio:g} % pruned", loc="left", fontsize=8.5)
+        axes.set_title(f"{100 * ratio:g} % pruned", loc="left", fontsize=9.0)
         axes.set_xlabel("classes, sorted")
         axes.set_yticks(range(-OCTAVES, OCTAVES + 1), TICKS)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    grid[0].set_ylabel("kept share of the class / of the pool")
-    handles, names = grid[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside right upper", handlelength=2.6)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("kept share of the class / of the pool")
+    named: dict[str, Artist] = {}
+    for axes in grid.flat:  # a method may be missing at the first ratio
+        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
+            named.setdefault(name, handle)
+    figure.legend(list(named.values()), list(named), loc="outside right upper", handlelength=2.6)
     figure.suptitle(title, x=0.01, ha="left", fontsize=9.5)
     return figure
 

@@ -1,5 +1,6 @@
 """Accuracy against what the result costs in all: what pruning buys, and at which price."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
@@ -8,10 +9,14 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from secateur.report.figure import PERCENT, legend_title, limits
 from secateur.report.pareto import pareto_front
-from secateur.report.style import Look, house_style, new_figure, size_of, wrapped
+from secateur.report.points import MARKER, dodged, draw_points
+from secateur.report.style import Look, house_style, new_figure, size_of
 from secateur.report.summary import Row
 
 WIDE = 20.0  # costs that differ by more are drawn on a logarithmic axis
+SAME_COST = 0.01  # of the axis: costs no further apart cover each other
+STAR = 9.0  # points
+NEAR_AXIS = 0.15  # of the axis: text to the left of such a point would lie across it
 
 
 def cost_figure(rows: Sequence[Row], looks: Mapping[str, Look]) -> Figure | None:
@@ -35,10 +40,13 @@ def cost_figure(rows: Sequence[Row], looks: Mapping[str, Look]) -> Figure | None
         figure = new_figure(7.0 + 0.06 * max(longest - 24, 0), max(3.8, 0.17 * num_lines + 1.2))
         axes = figure.add_subplot()
         _set_axes(axes, drawn)
+        ordered = [row for members in by_label.values() for row in members]
+        places = dict(zip(map(id, ordered), _places(axes, ordered), strict=True))
         for label, members in by_label.items():
             if members:
-                _draw_method(axes, members, looks[label])
-        _draw_front(axes, pareto_front(drawn))
+                x, values = [places[id(row)] for row in members], [row.accuracy for row in members]
+                draw_points(axes, x, values, looks[label], label, STAR if members[0].is_full else MARKER)
+        _draw_front(axes, [(row, places[id(row)]) for row in pareto_front(drawn)])
         figure.legend(
             loc="outside right upper",
             handlelength=2.6,
@@ -48,28 +56,28 @@ def cost_figure(rows: Sequence[Row], looks: Mapping[str, Look]) -> Figure | None
     return figure
 
 
-def _draw_method(axes: Axes, rows: Sequence[Row], look: Look) -> None:
-    values = [row.accuracy for row in rows]
-    axes.errorbar(
-        [row.cost_vs_full or 0.0 for row in rows],
-        [100 * value.mean for value in values],
-        [0.0 if value.high is None else 100 * (value.high - value.mean) for value in values],
-        color=look.color,
-        marker=look.marker,
-        linestyle=look.line,
-        linewidth=1.2,
-        markersize=9.0 if rows[0].is_full else 4.5,
-        elinewidth=0.8,
-        capsize=2.0,
-        label=wrapped(rows[0].label),
-        zorder=3,
-    )
+def _places(axes: Axes, rows: Sequence[Row]) -> list[float]:
+    """Return where each row's point stands: at its cost, beside others of that cost; to be called with final limits."""
+    is_log = axes.get_xscale() == "log"
+    costs = [math.log10(_cost(row)) if is_log else _cost(row) for row in rows]
+    low, high = (math.log10(end) if is_log else end for end in axes.get_xlim())
+    places = dodged(costs, high - low, SAME_COST * (high - low))
+    return [10**place for place in places] if is_log else places
 
 
-def _draw_front(axes: Axes, front: Sequence[Row]) -> None:
-    """Ring the front's points, join them by steps and write their ratios."""
-    x = [row.cost_vs_full or 0.0 for row in front]
-    y = [100 * row.accuracy.mean for row in front]
+def _cost(row: Row) -> float:
+    return row.cost_vs_full or 0.0  # rows without a cost have been left out
+
+
+def _draw_front(axes: Axes, front: Sequence[tuple[Row, float]]) -> None:
+    """Ring the front's points, join them by steps and write their ratios.
+
+    Args:
+        axes: with the final limits.
+        front: rows and where each stands.
+    """
+    x = [place for _, place in front]
+    y = [100 * row.accuracy.mean for row, _ in front]
     axes.plot(x, y, drawstyle="steps-post", color="#999999", linewidth=3.0, alpha=0.45, zorder=1.5)
     axes.plot(
         *(x, y),
@@ -83,24 +91,26 @@ def _draw_front(axes: Axes, front: Sequence[Row]) -> None:
         zorder=4,
     )
     written: list[tuple[Row, float]] = []
-    for row, a, b in zip(front, x, y, strict=True):
+    for (row, a), b in zip(front, y, strict=True):
         if any(row.pruning_ratio == other.pruning_ratio and abs(a - c) < 0.1 for other, c in written):
             continue  # its neighbor says the same
         written.append((row, a))
         text = "full" if row.is_full else f"{100 * row.pruning_ratio:g} %"
-        axes.annotate(
-            text, (a, b), (-6, 6), textcoords="offset points", ha="right", va="bottom", fontsize=7.5, zorder=5
-        )
+        at_axis = axes.transAxes.inverted().transform(axes.transData.transform((a, b)))[0] < NEAR_AXIS
+        offset, align = ((7, -6), ("left", "top")) if at_axis else ((-6, 6), ("right", "bottom"))
+        axes.annotate(text, (a, b), offset, textcoords="offset points", ha=align[0], va=align[1], zorder=5)
 
 
 def _set_axes(axes: Axes, rows: Sequence[Row]) -> None:
-    costs = [row.cost_vs_full or 0.0 for row in rows]
+    costs = [_cost(row) for row in rows]
     axes.set_title(f"{rows[0].data}, {rows[0].model}", loc="left", fontsize=9.5)
     axes.set_xlabel("cost of the result, in trainings on full data")
     axes.set_ylabel("test accuracy, last epoch")
     axes.axvline(1.0, color="#999999", linestyle=":", linewidth=1.0, zorder=1)
     if min(costs) > 0 and max(costs) / min(costs) > WIDE:
         axes.set_xscale("log")
+        low, high = min(costs), max(*costs, 1.0)
+        axes.set_xlim(low * (low / high) ** 0.15, high * (high / low) ** 0.05)
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_minor_formatter(NullFormatter())
     else:
@@ -108,5 +118,5 @@ def _set_axes(axes: Axes, rows: Sequence[Row]) -> None:
         axes.set_xlim(max(0.0, min(costs) - 0.15 * span), max(*costs, 1.0) + 0.05 * span)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_major_formatter(PERCENT)
-    low, high = limits([row.accuracy for row in rows])
-    axes.set_ylim(low, high + 0.05 * (high - low))
+    bottom, top = limits([row.accuracy for row in rows])
+    axes.set_ylim(bottom, top + 0.05 * (top - bottom))

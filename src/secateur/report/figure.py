@@ -1,19 +1,18 @@
 """A measure against the pruning ratio: one line per method, full data as a horizontal band."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from secateur.report.points import dodged, draw_points, ends
 from secateur.report.statistics import Estimate
-from secateur.report.style import Look, house_style, looks_of, new_figure, size_of, wrapped
+from secateur.report.style import Look, house_style, looks_of, new_figure, size_of
 from secateur.report.summary import Row, is_method
 
-PERCENT = FuncFormatter(lambda value, _: f"{value:g} %")
+PERCENT = FuncFormatter(lambda value, _: f"{value:g} %" if 0 <= value <= 100 else "")  # the margins hold no share
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,8 @@ def accuracy_figure(
 ) -> Figure:
     """Draw one data set and model.
 
-    A bar is the 95 % t interval of the mean over seeds; a hollow marker is a single seed, which has none. The
-    methods are shifted a little sideways so that bars do not hide each other.
+    A bar is the 95 % t interval of the mean over seeds, cut at 0 and 100 %; a hollow marker is a single seed, which
+    has none. The methods are shifted a little sideways so that bars do not hide each other.
 
     Args:
         rows: the rows of one data set and model; those without the measure are left out.
@@ -63,6 +62,7 @@ def accuracy_figure(
         longest, num_lines = size_of(labels)
         figure = new_figure(7.0 + 0.06 * max(longest - 24, 0), max(3.6, 0.17 * num_lines + 1.0))
         axes = figure.add_subplot()
+        axes.set_ylim(*limits(_all(rows, measure)))
         for row in rows:
             if row.is_full:
                 _draw_full(axes, row.label, _known(row, measure), looks[row.label])
@@ -87,59 +87,24 @@ def _all(rows: Sequence[Row], measure: Measure) -> list[Estimate]:
 
 def _places(rows: Sequence[Row], labels: Sequence[str]) -> dict[tuple[str, float], float]:
     """Return where each method's point stands, in percent: beside the others at its ratio, around it."""
-    at: dict[float, list[str]] = {}
-    for label in labels:
-        for row in rows:
-            if row.label == label:
-                at.setdefault(row.pruning_ratio, []).append(label)
-    gaps = [right - left for left, right in pairwise(sorted(at))]
-    step = min(100 * min(gaps, default=0.1) * 0.35 / max(len(labels), 1), 0.8)
-    return {
-        (label, ratio): 100 * ratio + (number - (len(members) - 1) / 2) * step
-        for ratio, members in at.items()
-        for number, label in enumerate(members)
-    }
+    points = [(row.label, row.pruning_ratio) for label in labels for row in rows if row.label == label]
+    x = [100 * ratio for _, ratio in points]
+    span = max(x, default=0.0) - min(x, default=0.0)
+    return dict(zip(points, dodged(x, span or 100.0), strict=True))
 
 
 def _draw_full(axes: Axes, label: str, value: Estimate, look: Look) -> None:
     axes.axhline(100 * value.mean, color=look.color, linewidth=1.0, linestyle=look.line, label=label, zorder=1.5)
-    if value.low is not None and value.high is not None:
-        axes.axhspan(100 * value.low, 100 * value.high, color=look.color, alpha=0.10, linewidth=0, zorder=1)
+    if (band := ends(value)) is not None:
+        axes.axhspan(*band, color=look.color, alpha=0.10, linewidth=0, zorder=1)
 
 
 def _draw_method(
     axes: Axes, rows: Sequence[Row], look: Look, places: Mapping[tuple[str, float], float], measure: Measure
 ) -> None:
     rows = sorted(rows, key=lambda row: row.pruning_ratio)
-    values = _all(rows, measure)
     x = [places[row.label, row.pruning_ratio] for row in rows]
-    y = [100 * value.mean for value in values]
-    half = [math.nan if value.high is None else 100 * (value.high - value.mean) for value in values]
-    axes.errorbar(
-        x,
-        y,
-        half,
-        capsize=2.5,
-        elinewidth=1.0,
-        linewidth=1.4,
-        marker=look.marker,
-        markersize=4.5,
-        label=wrapped(rows[0].label),
-        zorder=3,
-        color=look.color,
-        linestyle=look.line,
-    )
-    single = [(a, b) for a, b, value in zip(x, y, values, strict=True) if value.sd is None]
-    if single:
-        axes.plot(
-            *zip(*single, strict=True),
-            linestyle="none",
-            marker=look.marker,
-            markersize=4.5,
-            color=look.color,
-            markerfacecolor="white",
-            zorder=4,
-        )
+    draw_points(axes, x, _all(rows, measure), look, rows[0].label)
 
 
 def _decorate(axes: Axes, rows: Sequence[Row], ratios: Sequence[float], measure: Measure) -> None:
@@ -151,7 +116,6 @@ def _decorate(axes: Axes, rows: Sequence[Row], ratios: Sequence[float], measure:
     axes.xaxis.set_major_formatter(PERCENT)
     axes.yaxis.set_major_formatter(PERCENT)
     axes.grid(visible=False, axis="x")
-    axes.set_ylim(*limits(_all(rows, measure)))
 
 
 def legend_title(values: Sequence[Estimate]) -> str:
@@ -164,17 +128,18 @@ def legend_title(values: Sequence[Estimate]) -> str:
 
 
 def limits(values: Sequence[Estimate]) -> tuple[float, float]:
-    """Return y limits, in percent, that show all means and all bars but those longer than the range of the means."""
+    """Return y limits, in percent, that show all means and all bars but those longer than the range of the means.
+
+    There is room for a whole marker at the lowest and at the highest mean, even where that is 0 or 100.
+    """
     means = [100 * value.mean for value in values]
     span = max(max(means) - min(means), 1.0)
-    ends = list(means)
+    seen = list(means)
     for value in values:
-        if value.low is not None and value.high is not None:
-            low, high = 100 * value.low, 100 * value.high
-            ends += (
-                [low, high]
-                if high - low <= span
-                else [max(low, min(means) - span / 4), min(high, max(means) + span / 4)]
-            )
-    margin = 0.05 * (max(ends) - min(ends) or 1.0)
-    return max(min(ends) - margin, -1.0), min(max(ends) + margin, 100.5)
+        if (bar := ends(value)) is not None:
+            low, high = bar
+            if high - low > span:
+                low, high = max(low, min(means) - span / 4), min(high, max(means) + span / 4)
+            seen += [low, high]
+    margin = 0.05 * (max(seen) - min(seen) or 1.0)
+    return min(seen) - margin, max(seen) + margin

@@ -126,9 +126,10 @@ def class_names_of(rows: Sequence[Row]) -> list[str] | None:
 
 
 BARS = (
-    "Mean over seeds, bars: 95 % t interval; a hollow marker is a single seed, which has none. "
-    "A bar that leaves the axes is cut."
+    "Mean over seeds, bars: 95 % t interval as far as it lies within 0 and 100 %; a hollow marker is a single seed, "
+    "which has none. A bar that leaves the axes is cut there, at a small triangle."
 )
+ONE_RUN = "One run per method, of at most six methods: those with the highest mean accuracy."
 KINDS = (
     Kind("accuracy", "Accuracy against pruning ratio", f"{BARS} Black: full data, with its interval.", _accuracy),
     Kind(
@@ -147,34 +148,38 @@ KINDS = (
         "cost",
         "Accuracy against total cost",
         "Cost of everything the result needs, in trainings on full data; a line joins a method's ratios. Ringed: "
-        "nothing cheaper is more accurate (Pareto front of the means). Left of the dotted line pruning paid at once.",
+        "nothing cheaper is more accurate (Pareto front of the means). Left of the dotted line pruning paid at once. "
+        f"Points of one cost stand beside each other. {BARS}",
         lambda rows, looks, baseline: cost_figure(rows, looks),
     ),
     Kind(
         "overlap",
         "Overlap of the kept sets",
         "Jaccard index: samples both keep over samples either keeps, mean over up to three masks of equal seed. "
-        "Diagonal: masks of one method with different seeds. Chance: two random subsets of that size.",
-        lambda rows, looks, baseline: overlap_figure(rows),
+        "Diagonal: masks of one method with different seeds. Chance: two random subsets of that size. Methods that "
+        "draw a new subset every epoch have no kept set.",
+        lambda rows, looks, baseline: overlap_figure(rows, baseline),
     ),
     Kind(
         "class_balance",
         "Class balance of the kept sets",
         "Kept share of each class over the kept share of the pool, mean over seeds: 1 keeps the pool's balance, 0 "
-        "loses the class. What is beyond a quarter or four times is drawn as just that.",
+        "loses the class. What is beyond a quarter or four times is drawn as just that. Methods that draw a new subset "
+        "every epoch have no kept set.",
         lambda rows, looks, baseline: balance_figure(rows, looks, class_names_of(rows)),
     ),
     Kind(
         "scores",
         "Distribution of the scores",
-        "One run per method. With score extrapolation: predicted beside observed scores, before they are merged; "
-        "otherwise kept and pruned samples. Each group's bins sum to 100 %.",
+        f"{ONE_RUN} With score extrapolation: predicted beside observed scores, before they are merged; "
+        "otherwise kept and pruned samples. Each group's bins sum to 100 %: a bin with an arrowhead also holds the up "
+        "to 0.5 % of all scores that lie beyond it.",
         lambda rows, looks, baseline: score_figure(rows),
     ),
     Kind(
         "dynamics",
         "Training dynamics of kept and pruned samples",
-        "One run per method. Mean and standard deviation, over the epochs of the scoring training, of the probability "
+        f"{ONE_RUN} Mean and standard deviation, over the epochs of the scoring training, of the probability "
         "of a sample's label: easy samples lie at the top left, hard ones at the bottom left, ambiguous ones to the "
         "right.",
         lambda rows, looks, baseline: dynamics_figure(rows),

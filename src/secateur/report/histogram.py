@@ -5,11 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.markers import CARETLEFTBASE, CARETRIGHTBASE
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 NUM_BINS = 40
 OUTSIDE = 0.005  # share of the scores at each end that may lie beyond the histogram
+ARROWS = {
+    CARETLEFTBASE: "\N{BLACK LEFT-POINTING SMALL TRIANGLE}",
+    CARETRIGHTBASE: "\N{BLACK RIGHT-POINTING SMALL TRIANGLE}",
+}
 Array = NDArray[np.float64]
 
 
@@ -33,7 +38,7 @@ class Group:
 
 
 def draw_histograms(axes: Axes, groups: Sequence[Group]) -> None:
-    """Draw groups that are not empty over common bins; the end bins hold what lies beyond them."""
+    """Draw groups that are not empty over common bins; the end bins hold what lies beyond them, and say so."""
     groups = [group for group in groups if len(group.values)]
     ends = np.concatenate([group.values for group in groups])
     edges = np.histogram_bin_edges(ends, NUM_BINS, range=tuple(np.quantile(ends, [OUTSIDE, 1 - OUTSIDE])))
@@ -50,8 +55,21 @@ def draw_histograms(axes: Axes, groups: Sequence[Group]) -> None:
             linestyle=group.line,
             label=f"{group.name} ({size})",
         )
-    axes.set_xlabel("score (higher is kept first)")
+    axes.set_xlabel("score (higher is kept first)" + _mark_outside(axes, ends, edges))
     axes.set_ylabel("share of each group")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.legend(fontsize=8.0)
+    axes.legend()
+
+
+def _mark_outside(axes: Axes, values: Array, edges: Array) -> str:
+    """Draw an arrowhead at the end bins that hold what lies beyond them, and return the line that says so."""
+    sides = [
+        (edges[0], CARETLEFTBASE, bool((values < edges[0]).any())),
+        (edges[-1], CARETRIGHTBASE, bool((values > edges[-1]).any())),
+    ]
+    for edge, marker, is_beyond in sides:
+        if is_beyond:
+            axes.plot(edge, 0.0, marker=marker, color="black", markersize=5.0, clip_on=False, zorder=5)
+    arrows = " ".join(ARROWS[marker] for _, marker, is_beyond in sides if is_beyond)
+    return f"\n{arrows}: this bin and all beyond" if arrows else ""

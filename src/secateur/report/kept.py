@@ -1,8 +1,12 @@
 """What the figures read of runs' own files: kept sets and scores of a few runs, never of all."""
 
+import textwrap
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from secateur.core.errors import SecateurError
 from secateur.report.run import Run
@@ -11,6 +15,8 @@ from secateur.report.tables import MASK, SCORES, Keep, Scores, read_mask, read_s
 
 NUM_SEEDS = 3  # masks of more seeds per cell are not read
 NUM_RATIOS = 3
+# Methods that draw a new subset every epoch: the mask they leave, read after the training, is not what was trained on.
+REDRAWN = ("rs2", "infobatch")
 
 
 def chosen_ratios(rows: Sequence[Row], most: int = NUM_RATIOS) -> list[float]:
@@ -23,6 +29,27 @@ def chosen_ratios(rows: Sequence[Row], most: int = NUM_RATIOS) -> list[float]:
     if len(ratios) <= most:
         return ratios
     return [ratios[round(i * (len(ratios) - 1) / (most - 1))] for i in range(most)]
+
+
+def without_redrawn(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
+    """Return the rows whose kept set is the one that was trained on, and the labels of the methods left out."""
+    left_out = {row.label for row in rows if any(_is_redrawn(run) for run in row.runs)}
+    return [row for row in rows if row.label not in left_out], sorted(left_out)
+
+
+def _is_redrawn(run: Run) -> bool:
+    pruning = run.record.get("pruning")  # a comparison's record is that of the run it was trained beside
+    return not run.is_comparison and isinstance(pruning, Mapping) and pruning.get("method") in REDRAWN
+
+
+def heading(rows: Sequence[Row], left_out: Sequence[str] = ()) -> str:
+    """Return the first lines of a figure: data set and model, and which methods have no kept set to be shown."""
+    title = f"{rows[0].data}, {rows[0].model}"
+    if not left_out:
+        return title
+    return "\n".join(
+        [title, *textwrap.wrap(f"without {', '.join(left_out)}: no kept set, a new subset every epoch", 60)]
+    )
 
 
 def keep_of(run: Run) -> Keep | None:
@@ -57,18 +84,43 @@ def has_file(run: Run, name: str) -> bool:
     return not run.is_comparison and Path(run.path, name).is_file()
 
 
-def one_run_per_method(rows: Sequence[Row], ratio: float, name: str, most: int) -> list[tuple[Row, Run]]:
-    """Return the first run with a file of up to so many methods, at the ratio or the method's nearest one.
+def scores_per_method(
+    rows: Sequence[Row], ratio: float, columns: Collection[str], most: int
+) -> tuple[list[tuple[Row, Run, Scores]], int]:
+    """Read the scores of one run of up to so many methods: the most accurate at the ratio, then those near it.
 
     Args:
         rows: rows of one table.
-        ratio: the ratio to look at.
-        name: the file that the run must have left.
+        ratio: the ratio to look at; of a method without it the nearest one.
+        columns: what a score table must have beside scores.
         most: how many methods.
+
+    Returns:
+        Row, run and scores of each, sorted by name; and how many methods have such scores.
     """
-    found: dict[str, tuple[Row, Run]] = {}
-    for row in sorted(rows, key=lambda row: (abs(row.pruning_ratio - ratio), row.label)):
-        run = next((run for run in row.runs if has_file(run, name)), None)
-        if run is not None and not row.is_full:
-            found.setdefault(row.label, (row, run))
-    return [found[label] for label in sorted(found)][:most]
+    having: dict[str, tuple[Row, Run]] = {}
+    for row in sorted(rows, key=lambda row: (abs(row.pruning_ratio - ratio), -row.accuracy.mean, row.label)):
+        if not row.is_full and row.label not in having:
+            run = next((run for run in row.runs if set(columns) <= _columns_of(run)), None)
+            having |= {} if run is None else {row.label: (row, run)}
+    found: list[tuple[Row, Run, Scores]] = []
+    total = len(having)
+    for row, run in having.values():
+        if len(found) == most:
+            break
+        table = scores_of(run)
+        if table is None:
+            total -= 1
+        else:
+            found.append((row, run, table))
+    return sorted(found, key=lambda one: one[0].label), total
+
+
+def _columns_of(run: Run) -> set[str]:
+    """Return the columns of a run's score table without reading it; empty where it cannot be read."""
+    if not has_file(run, SCORES):
+        return set()
+    try:
+        return set(pq.read_schema(Path(run.path, SCORES)).names)
+    except (pa.ArrowException, OSError):
+        return set()

@@ -1,8 +1,9 @@
 """How much of what one method keeps another keeps as well: Jaccard indices of the kept sets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import ceil
 from statistics import fmean
 from typing import Any
 
@@ -11,13 +12,26 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from secateur.report.kept import NUM_SEEDS, chosen_ratios, keep_of
-from secateur.report.style import ROW_FONT, ROW_WRAP, house_style, new_figure, size_of, text_color, wrapped
-from secateur.report.summary import Row
+from secateur.report.kept import NUM_SEEDS, chosen_ratios, heading, keep_of, without_redrawn
+from secateur.report.style import (
+    CHARACTER,
+    LINE,
+    MAX_WIDTH,
+    ROW_WRAP,
+    add_color_bar,
+    house_style,
+    new_figure,
+    size_of,
+    text_color,
+    wrapped,
+)
+from secateur.report.summary import Row, is_method
 from secateur.report.tables import Keep
 
 COLORS = "YlGnBu"
 MAX_NAME = 20  # characters of a name that may stand below a column
+CELL, BETWEEN, AROUND = 0.42, 0.3, 1.1  # inches: of a cell, between two panels, around all of them
+ALL_DIGITS, SHORT = 0.33, 0.25  # inches that 0.53 and .53 take
 
 
 @dataclass(frozen=True)
@@ -99,44 +113,87 @@ def _mean(values: Sequence[float]) -> float:
     return fmean(values) if values else float("nan")
 
 
-def overlap_figure(rows: Sequence[Row]) -> Figure | None:
-    """Draw a heat map for each of up to three ratios of one table; None where there are no masks to compare."""
+def overlap_figure(rows: Sequence[Row], baseline: str = "random") -> Figure | None:
+    """Draw a heat map for each of up to three ratios of one table; None where there are no masks to compare.
+
+    Methods that draw a new subset every epoch are left out, and named.
+
+    Args:
+        rows: the rows of one data set and model.
+        baseline: label of the method that comes first.
+    """
+    rows, left_out = without_redrawn(rows)
     found = [result for ratio in chosen_ratios(rows) if (result := overlap(rows, ratio))]
     if not found:
         return None
-    most = max(len(one.labels) for one in found)
-    longest, _ = size_of((label for one in found for label in one.labels), ROW_WRAP)
+    union = {label for one in found for label in one.labels}
+    labels = sorted(union, key=lambda label: (not is_method(label, baseline), label))
+    lines = {label: wrapped(label, ROW_WRAP) for label in labels}
+    longest, _ = size_of(labels, ROW_WRAP)
     numbered = longest > MAX_NAME  # long names stand at the rows only, with the number of their column
-    side = 0.42 * most + 0.6
+    if numbered:
+        lines = {label: f"{line}  {place + 1}" for place, (label, line) in enumerate(lines.items())}
+    grid = _grid(found, CHARACTER * longest, 1 + max(line.count("\n") for line in lines.values()))
+    below = 0.3 if numbered else 0.65 * CHARACTER * longest
+    down = ceil(len(found) / grid.across)
     with house_style():
-        height = side + 0.7 + (0.0 if numbered else 0.055 * longest)
-        figure = new_figure(0.065 * longest + 1.1 + side * len(found), height)
-        panels = figure.subplots(1, len(found), squeeze=False)[0]
-        for number, (axes, one) in enumerate(zip(panels, found, strict=True)):
-            _draw(axes, one, names=number == 0 or one.labels != found[0].labels, numbered=numbered)
-        bar = figure.colorbar(panels[0].images[0], ax=list(panels), pad=0.02, aspect=25)
+        heading_lines = heading(rows, left_out)
+        height = (grid.height + 0.5 + below) * down + LINE * (heading_lines.count("\n") + 2)
+        figure = new_figure(CHARACTER * longest + AROUND + (grid.width + BETWEEN) * grid.across, height)
+        panels = figure.subplots(down, grid.across, squeeze=False)
+        for axes in panels.flat[len(found) :]:
+            axes.set_visible(False)
+        for number, (axes, one) in enumerate(zip(panels.flat, found, strict=False)):
+            _draw(axes, one, lines, names=number % grid.across == 0, numbered=numbered, digits=grid.digits)
+        bar = add_color_bar(figure, panels.flat[0].images[0], list(panels.flat))
         bar.set_label("Jaccard index")
-        bar.outline.set_visible(False)
-        figure.suptitle(f"{rows[0].data}, {rows[0].model}", x=0.01, ha="left", fontsize=9.5)
+        figure.suptitle(heading_lines, x=0.01, ha="left", fontsize=9.5)
     return figure
 
 
-def _draw(axes: Axes, one: Overlap, *, names: bool, numbered: bool) -> None:
+@dataclass(frozen=True)
+class _Grid:
+    across: int
+    width: float
+    height: float
+    digits: str
+
+
+def _grid(found: Sequence[Overlap], names: float, num_lines: int) -> _Grid:
+    """Return how many panels stand beside each other, their sizes in inches, and how much of a number has room."""
+    most = max(len(one.labels) for one in found)
+    room = MAX_WIDTH - AROUND - names
+    across = max(1, min(len(found), int(room / (CELL * most + BETWEEN))))
+    if any(one.labels != found[0].labels for one in found):
+        across = 1  # the rows of each have names of their own
+    cell = min(CELL, (room / across - BETWEEN) / most)
+    digits = "all" if cell >= ALL_DIGITS else "short" if cell >= SHORT else "none"
+    return _Grid(across, cell * most, max(cell, LINE * num_lines + 0.03) * most, digits)
+
+
+def _draw(axes: Axes, one: Overlap, lines: Mapping[str, str], *, names: bool, numbered: bool, digits: str) -> None:
+    """Draw one ratio; a method has the same number in all panels, whichever others are in them."""
     axes.grid(visible=False)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    image = axes.imshow(np.ma.masked_invalid(one.jaccard), cmap=COLORS, vmin=0.0, vmax=1.0)
+    image = axes.imshow(np.ma.masked_invalid(one.jaccard), cmap=COLORS, vmin=0.0, vmax=1.0, aspect="auto")
     for (i, j), value in np.ndenumerate(one.jaccard):
-        text = "-" if np.isnan(value) else f"{value:.2f}"
         color = "black" if np.isnan(value) else text_color(image.cmap(value))
-        axes.text(j, i, text, ha="center", va="center", color=color, fontsize=7.5)
+        axes.text(j, i, _text(float(value), digits), ha="center", va="center", color=color)
     places = range(len(one.labels))
-    lines = [wrapped(label, ROW_WRAP) for label in one.labels]
     if numbered:
-        axes.set_xticks(places, [str(place + 1) for place in places])
-        lines = [f"{line}  {place + 1}" for place, line in zip(places, lines, strict=True)]
+        axes.set_xticks(places, [lines[label].rsplit(" ", 1)[1] for label in one.labels])
     else:
-        axes.set_xticks(places, lines, rotation=40, ha="right", rotation_mode="anchor")
-    axes.set_yticks(places, lines if names else [], fontsize=ROW_FONT)
+        axes.set_xticks(places, [lines[label] for label in one.labels], rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(places, [lines[label] for label in one.labels] if names else [])
     axes.tick_params(length=0)
-    axes.set_title(f"{100 * one.pruning_ratio:g} % pruned\nchance {one.chance:.2f}", loc="left", fontsize=8.5)
+    axes.set_title(f"{100 * one.pruning_ratio:g} % pruned\nchance {one.chance:.2f}", loc="left", fontsize=9.0)
+
+
+def _text(value: float, digits: str) -> str:
+    """Return a number as far as a cell has room for it."""
+    if digits == "none":
+        return ""
+    if np.isnan(value):
+        return "-"
+    return f"{value:.2f}" if digits == "all" else f"{value:.2f}".removeprefix("0").removesuffix(".00")

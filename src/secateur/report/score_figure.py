@@ -1,6 +1,6 @@
-"""Scores as they are distributed, and where samples lie that a method keeps; of one run per method."""
+"""Scores as they are distributed, and where samples lie that a method keeps; of one run each of up to six methods."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from math import ceil
 from typing import Any
 
@@ -10,16 +10,17 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from secateur.report.histogram import Group, draw_histograms
-from secateur.report.kept import chosen_ratios, keep_of, one_run_per_method, scores_of
+from secateur.report.kept import chosen_ratios, keep_of, scores_per_method
 from secateur.report.run import Run
-from secateur.report.style import BASELINE_COLOR, COLORS, house_style, new_figure, wrapped
+from secateur.report.style import BASELINE_COLOR, COLORS, LINE, MAX_WIDTH, house_style, new_figure, wrapped
 from secateur.report.summary import Row
-from secateur.report.tables import SCORES, Array, Keep, Scores
+from secateur.report.tables import Array, Keep, Scores
 
 KEPT, PRUNED = COLORS[0], COLORS[1]
 RAW = "predicted_raw"
 MEAN, DEVIATION = "mean_probability", "std_probability"
 MAX_PANELS = 6
+TITLE_WRAP = 28  # characters in a line above a panel
 MAX_POINTS = 2000  # more samples are drawn as bins
 NUM_BINS = 48
 SHARE = LinearSegmentedColormap.from_list("kept", [PRUNED, "#F2F2F2", KEPT])
@@ -29,64 +30,66 @@ def score_figure(rows: Sequence[Row]) -> Figure | None:
     """Draw a histogram per method that scores: predicted scores beside observed, else pruned beside kept ones.
 
     Args:
-        rows: the rows of one data set and model; of up to six methods one run is read.
+        rows: the rows of one data set and model; of up to six methods, the most accurate ones, one run is read.
 
     Returns:
         The figure; None where no run left scores.
     """
-    return _panels(rows, _draw_scores, lambda table: True, shared=False)
+    return _panels(rows, _draw_scores, {"score"}, shared=False)
 
 
 def dynamics_figure(rows: Sequence[Row]) -> Figure | None:
     """Draw mean confidence against its variability over training, kept and pruned samples apart, a panel per method.
 
     Args:
-        rows: the rows of one data set and model; of up to six methods one run is read.
+        rows: the rows of one data set and model; of up to six methods, the most accurate ones, one run is read.
 
     Returns:
         The figure; None where no run left scores with these columns and a mask.
     """
-    return _panels(rows, _draw_dynamics, lambda table: {MEAN, DEVIATION} <= set(table.columns), shared=True)
+    return _panels(rows, _draw_dynamics, {MEAN, DEVIATION}, shared=True)
 
 
 def _panels(
-    rows: Sequence[Row],
-    draw: Callable[[Axes, Scores, Keep | None], None],
-    wanted: Callable[[Scores], bool],
-    *,
-    shared: bool,
+    rows: Sequence[Row], draw: Callable[[Axes, Scores, Keep | None], None], columns: Collection[str], *, shared: bool
 ) -> Figure | None:
     ratios = chosen_ratios(rows)
     if not ratios:
         return None
-    chosen = one_run_per_method(rows, ratios[len(ratios) // 2], SCORES, MAX_PANELS)
-    found: list[tuple[Row, Run, Scores]] = []
-    for row, run in chosen:
-        table = scores_of(run)
-        if table is not None and wanted(table):
-            found.append((row, run, table))
+    ratio = ratios[len(ratios) // 2]
+    found, total = scores_per_method(rows, ratio, columns, MAX_PANELS)
     if not found:
         return None
     across = min(len(found), 3)
+    titles = [_title(row, run) for row, run, _ in found]
+    down = ceil(len(found) / across)
     with house_style():
-        figure = new_figure(3.1 * across + 0.5, 2.7 * ceil(len(found) / across) + 0.4)
-        grid = figure.subplots(ceil(len(found) / across), across, squeeze=False, sharex=shared, sharey=shared)
+        title_height = LINE * max(title.count("\n") + 1 for title in titles)
+        figure = new_figure((MAX_WIDTH - 0.3) / 3 * across + 0.3, (2.4 + title_height) * down + 0.6)
+        grid = figure.subplots(down, across, squeeze=False, sharex=shared, sharey=shared)
         for axes in grid.flat[len(found) :]:
             axes.set_visible(False)
-        for axes, (row, run, table) in zip(grid.flat, found, strict=False):
+        for axes, title, (_, run, table) in zip(grid.flat, titles, found, strict=False):
             draw(axes, table, _keep(run, table))
-            seed = run.seed if run.score_seed is None else run.score_seed
-            axes.set_title(
-                f"{wrapped(row.label)}\n{100 * row.pruning_ratio:g} % pruned, seed {seed}", loc="left", fontsize=8.5
-            )
+            axes.set_title(title, loc="left", fontsize=9.0)
         for number, axes in enumerate(grid.flat):
             axes.tick_params(labelbottom=True)
             if number % across:
                 axes.set_ylabel("")
         if shared and (handles := grid.flat[0].get_legend_handles_labels())[0]:
             figure.legend(*handles, loc="upper right", ncols=2, markerscale=1.8, handletextpad=0.2)
-        figure.suptitle(f"{rows[0].data}, {rows[0].model}", x=0.01, ha="left", fontsize=9.5)
+        figure.suptitle(_heading(rows, len(found), total, ratio), x=0.01, ha="left", fontsize=9.5)
     return figure
+
+
+def _title(row: Row, run: Run) -> str:
+    seed = run.seed if run.score_seed is None else run.score_seed
+    return f"{wrapped(row.label, TITLE_WRAP)}\n{100 * row.pruning_ratio:g} % pruned, seed {seed}"
+
+
+def _heading(rows: Sequence[Row], shown: int, total: int, ratio: float) -> str:
+    title = f"{rows[0].data}, {rows[0].model}"
+    return title if shown == total else f"{title}\n{shown} of {total} methods: the most accurate at {100 * ratio:g} %"
 
 
 def _keep(run: Run, table: Scores) -> Keep | None:
@@ -115,7 +118,7 @@ def _draw_dynamics(axes: Axes, table: Scores, keep: Keep | None) -> None:
     else:
         _draw_points(axes, x[~keep], y[~keep], "x", label="pruned", color=PRUNED, markersize=3.0, mew=0.7, zorder=2)
         _draw_points(axes, x[keep], y[keep], "o", label="kept", color=KEPT, markersize=2.2, mew=0, alpha=0.65, zorder=3)
-    axes.set_xlabel("variability (sd of the label's probability)")
+    axes.set_xlabel("variability (sd of probability)")
     axes.set_ylabel("mean confidence")
 
 
@@ -132,6 +135,6 @@ def _draw_bins(axes: Axes, x: Array, y: Array, keep: Keep) -> None:
     axes.grid(visible=False)
     mesh = axes.pcolormesh(edges[0], edges[1], shares.T, cmap=SHARE, vmin=0.0, vmax=1.0, linewidth=0, rasterized=True)
     bar = axes.figure.colorbar(mesh, ax=axes, pad=0.02, ticks=[0, 0.5, 1])
-    bar.ax.set_yticklabels(["0 %", "50 %", "100 %"], fontsize=7.0)
-    bar.set_label("kept", fontsize=7.5)
+    bar.ax.set_yticklabels(["0 %", "50 %", "100 %"])
+    bar.set_label("kept")
     bar.outline.set_visible(False)

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from secateur.report.run import FULL
 from secateur.report.summary import is_method
@@ -32,11 +35,14 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
 }
 LINES = ("-", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
-WRAP = 36  # characters of a name in one line of a legend
+MAX_WIDTH = 9.0  # inches; a page shows wider figures with letters too small to read
+BAR_LENGTH = 4.0  # inches of a color bar, at most
+WRAP = 32  # characters of a name in one line of a legend
 FORMATS = ("svg", "pdf", "png")
 DEFAULT_FORMATS = ("svg", "png")
 MAX_INCHES = 100.0  # of a side of a figure, however long a name is: a picture has at most 65 535 pixels there
-ROW_WRAP, ROW_FONT = 48, 8.0  # of a name beside a row of a heat map
+ROW_WRAP = 32  # of a name beside a row of a heat map
+CHARACTER, LINE = 0.07, 0.15  # inches that a character, and a line, of a name takes
 # What a file says of itself without being asked: when and by what it was made.
 METADATA: dict[str, dict[str, None]] = {
     "svg": {"Date": None, "Creator": None},
@@ -78,7 +84,9 @@ def looks_of(labels: Iterable[str], baseline: str) -> dict[str, Look]:
 
 
 def wrapped(label: str, width: int = WRAP) -> str:
-    r"""Return a method's name in lines of about so many characters, broken where its parts meet.
+    r"""Return a method's name in lines of at most so many characters, broken where its parts meet.
+
+    A part that is longer than a line is broken behind a ``_`` or ``.``, or where the line ends.
 
     Example:
         >>> wrapped("tdds + knn_same_class_cv + ccs [lr=0.1]", 24)
@@ -86,11 +94,22 @@ def wrapped(label: str, width: int = WRAP) -> str:
     """
     lines = [""]
     for part in label.replace(" + ", "\n+ ").replace(" [", "\n[").replace(", ", ",\n").split("\n"):
-        if lines[-1] and len(lines[-1]) + 1 + len(part) > width:
-            lines.append(part)
-        else:
-            lines[-1] = f"{lines[-1]} {part}".strip()
+        for number, piece in enumerate(_pieces(part, width)):
+            if number or (lines[-1] and len(lines[-1]) + 1 + len(piece) > width):
+                lines.append(piece)
+            else:
+                lines[-1] = f"{lines[-1]} {piece}".strip()
     return "\n".join(lines)
+
+
+def _pieces(part: str, width: int) -> list[str]:
+    """Break what is longer than a line behind its last space, ``_`` or ``.``, or else where the line ends."""
+    pieces = []
+    while len(part) > width:
+        end = max(part.rfind(mark, 0, width) for mark in " _.") + 1 or width
+        pieces.append(part[:end].rstrip())
+        part = part[end:]
+    return [*pieces, part]
 
 
 def size_of(labels: Iterable[str], width: int = WRAP) -> tuple[int, int]:
@@ -104,6 +123,17 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(min(width, MAX_INCHES), min(height, MAX_INCHES)), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def add_color_bar(figure: Figure, image: AxesImage, panels: Sequence[Axes], **bar: Any) -> Colorbar:
+    """Draw a narrow color bar to the right of panels, at the top, however tall the figure is."""
+    height = figure.get_size_inches()[1]
+    length = min(1.0, BAR_LENGTH / height)
+    drawn = figure.colorbar(
+        image, ax=list(panels), pad=0.02, shrink=length, aspect=length * height / 0.16, anchor=(0.0, 1.0), **bar
+    )
+    drawn.outline.set_visible(False)
+    return drawn
 
 
 def house_style() -> AbstractContextManager[None]:
