@@ -11,7 +11,7 @@ from secateur.report.page_text import RelativePaths, counted, listed, name_and_s
 from secateur.report.table import percent
 
 ANSWER = re.compile(
-    r"^(?P<where>.*?pruned): (?P<word>yes|no|undecided|cost not measured|no verdict)\b:? ?(?P<rest>.*)$"
+    r"^(?P<where>.*?pruned): (?P<word>yes|no verdict|no|undecided|cost not measured)\b:? ?(?P<rest>.*)$"
 )
 TONES: Final = {"yes": "good", "no": "bad"}
 HARMLESS: Final = (MASK_ONLY, "superseded")

@@ -48,10 +48,17 @@ def points(value: float | None, digits: int = 1) -> str:
 
 
 def interval(estimate: Mapping[str, Any]) -> str:
-    """Return the 95 % interval of an estimate in percent, or that there is none."""
+    """Return the 95 % interval of an estimate in percent, or that there is none.
+
+    No accuracy is below 0 or above 100 %, so the interval of one ends there as well; the tables keep it as computed.
+
+    Example:
+        >>> interval({"low": 0.9875, "high": 1.0021})
+        '[98.8, 100.0]'
+    """
     if estimate["low"] is None or estimate["high"] is None:
         return "no interval"
-    return f"[{points(estimate['low'])}, {points(estimate['high'])}]"
+    return f"[{points(max(estimate['low'], 0.0))}, {points(min(estimate['high'], 1.0))}]"
 
 
 def estimate_text(estimate: Mapping[str, Any]) -> str:

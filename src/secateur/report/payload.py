@@ -50,7 +50,7 @@ def make_payload(
         fidelity: tables on predicted scores; None without any.
     """
     shared = Shared()
-    outdated = {(one.method, one.pruning_ratio) for one in problems if one.kind == "stale"}
+    outdated = {(one.table, one.method, one.pruning_ratio) for one in problems if one.kind == "stale"}
     cells = [_cell(f"c{i}", row, baseline, outdated) for i, row in enumerate(rows)]
     runs = {entry["id"]: entry for row in rows for entry in (run_entry(run, shared) for run in row.runs)}
     looks = looks_of([row.label for row in rows], baseline)
@@ -79,7 +79,7 @@ def make_payload(
     return cleaned
 
 
-def _cell(name: str, row: Row, baseline: str, outdated: set[tuple[str | None, float | None]]) -> CellEntry:
+def _cell(name: str, row: Row, baseline: str, outdated: set[tuple[str, str | None, float | None]]) -> CellEntry:
     counts, spread = class_counts(row), row.spread or Spread("one run")
     return {
         "id": name,
@@ -111,7 +111,7 @@ def _cell(name: str, row: Row, baseline: str, outdated: set[tuple[str | None, fl
         "cost_vs_full": row.cost_vs_full,
         "cost_vs_full_amortized": row.cost_vs_full_amortized,
         "selected_on_test": row.selected_on_test,
-        "stale": (row.label, row.pruning_ratio) in outdated,
+        "stale": (table_id(row), row.label, row.pruning_ratio) in outdated,
         "class_counts": None if counts is None else counts.tolist(),
         "class_totals": None,
         "settings": _settings(row.label),
@@ -156,4 +156,5 @@ def _problem(one: LeftOut) -> ProblemEntry:
         "pruning_ratio": one.pruning_ratio,
         "seed": one.seed,
         "score_seed": one.score_seed,
+        "table": one.table or None,
     }

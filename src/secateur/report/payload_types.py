@@ -76,6 +76,7 @@ class ProblemEntry(TypedDict):
     pruning_ratio: float | None
     seed: int | None
     score_seed: int | None
+    table: str | None
 
 
 class FigureEntry(TypedDict):
