@@ -23,7 +23,7 @@ def two_tables(write, comparison):
         second = [{**one, "name": "study"} for one in comparison(seeds=[0, 1, 2])]
         for one in second:
             one["data"] = {**one["data"], "name": "letters", "fingerprint": "e" * 64}
-            one["run_key"] = f"b{one['run_key'][1:]}"
+            one["run_key"] = one["run_key"][::-1]
         cells, left_out = make_cells(load_runs([write([*records, *change(second)])]).runs)
         problems = [*left_out, *missing(cells, left_out), *stale(cells)]
         named = {"title": "demo", "paths": ["runs"], "answers": [], "notes": [], "baseline": "random"}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from secateur.report.build import Report
     from secateur.report.load import LeftOut
 
+FIGURES = "figures/"
 SHOWN = 10  # longer lists are cut on the terminal; report.html has all of them
 
 
@@ -34,7 +35,7 @@ def report(argv: list[str]) -> int:
     except SecateurError as error:
         sys.stderr.write(f"secateur: error: {one_line(error)}\n")
         return 2
-    _show(result, make_console())
+    _show(result, output_dir, make_console())
     return 0
 
 
@@ -66,7 +67,7 @@ def _listed(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in text.split(",") if name))
 
 
-def _show(result: "Report", console: Console) -> None:
+def _show(result: "Report", output_dir: Path, console: Console) -> None:
     from secateur.report.fidelity_table import fidelity_table
     from secateur.report.load import MASK_ONLY
     from secateur.report.table import comparison_table
@@ -89,7 +90,15 @@ def _show(result: "Report", console: Console) -> None:
         console.print("problems: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())))
         broken = [problem for problem in result.problems if problem.kind != MASK_ONLY]
         _print_lines(console, [_problem_line(problem) for problem in broken], SHOWN)
-    console.print(f"written: {', '.join(str(path) for path in result.files)}", markup=False, soft_wrap=True)
+    console.print(_written(result.files, output_dir), markup=False, soft_wrap=True)
+
+
+def _written(files: Sequence[Path], folder: Path) -> str:
+    """Return the folder and what lies in it; figures are counted, as there may be hundreds."""
+    names = [path.name for path in files if path.parent == folder]
+    figures = {path.with_suffix("") for path in files if path.parent != folder}
+    names += [f"{len(figures)} figure{'' if len(figures) == 1 else 's'} in {FIGURES}"] if figures else []
+    return f"written: {folder} ({', '.join(names) or 'nothing'})"
 
 
 def _problem_line(problem: "LeftOut") -> str:

@@ -9,6 +9,7 @@ from secateur.report.statistics import cautious
 from secateur.report.table import percent, ratio_text
 
 ONE_SEED, STALE, ON_TEST, MISSING, WARNED = "one seed", "stale", "selected on test", "seeds missing", "warnings"
+DYNAMIC = "new subset every epoch"
 ROUNDED = 0.005
 Place = tuple[str | None, str | None, float | None]
 
@@ -124,6 +125,7 @@ def _states(cell: Mapping[str, Any], runs: Mapping[str, Any], missing: set[Place
         STALE: cell["stale"],
         ON_TEST: cell["selected_on_test"],
         MISSING: not missing.isdisjoint({_place(cell), (None, *_place(cell)[1:])}),
+        DYNAMIC: cell["dynamic"],
         WARNED: any(runs[key]["warnings"] for key in cell["runs"]),
     }
     return tuple(name for name, is_so in found.items() if is_so)

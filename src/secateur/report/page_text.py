@@ -4,14 +4,18 @@ import base64
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from markupsafe import Markup
 
 from secateur.report.table import percent
 
 # "<" ends a script element, the last two end a line in old readers of JavaScript.
 UNSAFE_IN_SCRIPT = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 DASH = "–"
+BREAKS = re.compile(r"(?<=[A-Za-z_][_./])(?=[A-Za-z_])")  # in names, not in numbers
 
 
 def script_json(value: Any) -> str:
@@ -100,6 +104,17 @@ def name_and_settings(label: str) -> tuple[str, str]:
 def unbroken(text: str) -> str:
     """Return a sentence in which no line breaks between a number and its percent sign."""
     return text.replace(" %", "\u00a0%")
+
+
+def breakable(text: str) -> Markup:
+    """Return a text for HTML in which a long name may break after ``_``, ``.`` and ``/``, but within no word.
+
+    Example:
+        >>> str(breakable("my.package_x < 1.5"))
+        'my.<wbr>package_<wbr>x &lt; 1.5'
+    """
+    parts = BREAKS.split(str(text))
+    return Markup("<wbr>").join(parts)
 
 
 def counted(number: int, noun: str) -> str:
