@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from secateur.report.build import Report
     from secateur.report.load import LeftOut
 
-FIGURES = "figures/"
+FIGURES, PAGE = "figures/", "report.html"
 SHOWN = 10  # longer lists are cut on the terminal; report.html has all of them
 
 
@@ -95,7 +95,7 @@ def _show(result: "Report", output_dir: Path, console: Console) -> None:
 
 def _written(files: Sequence[Path], folder: Path) -> str:
     """Return the folder and what lies in it; figures are counted, as there may be hundreds."""
-    names = [path.name for path in files if path.parent == folder]
+    names = sorted((path.name for path in files if path.parent == folder), key=lambda name: name != PAGE)
     figures = {path.with_suffix("") for path in files if path.parent != folder}
     names += [f"{len(figures)} figure{'' if len(figures) == 1 else 's'} in {FIGURES}"] if figures else []
     return f"written: {folder} ({', '.join(names) or 'nothing'})"

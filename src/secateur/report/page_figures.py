@@ -77,7 +77,8 @@ def _wide(figure: Mapping[str, Any], output_dir: Path) -> bool:
     if "png" not in figure["files"] or not path.is_file():
         return False
     with Image.open(path) as image:
-        return image.width / image.info.get("dpi", (POINTS, POINTS))[0] * POINTS > WIDE
+        resolution = float(image.info.get("dpi", (POINTS, POINTS))[0])
+        return image.width * POINTS > WIDE * resolution
 
 
 def _data_uri(files: Mapping[str, str], output_dir: Path, left: int) -> str | None:
