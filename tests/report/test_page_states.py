@@ -113,7 +113,7 @@ def test_tables_of_which_another_thing_was_run_have_their_own(two_tables):
 
 
 def test_long_names_may_break_between_their_words_only():
-    assert str(breakable("my.package_x <b> 1.5")) == "my.<wbr>package_<wbr>x &lt;b&gt; 1.5"
+    assert str(breakable("my.package_xY <b> 1.5")) == "my.<wbr>package_<wbr>x<wbr>Y &lt;b&gt; 1.5"
 
 
 @pytest.mark.parametrize("method", ["rs2", "infobatch"])

@@ -15,7 +15,7 @@ from secateur.report.table import percent
 # "<" ends a script element, the last two end a line in old readers of JavaScript.
 UNSAFE_IN_SCRIPT = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 DASH = "–"
-BREAKS = re.compile(r"(?<=[A-Za-z_][_./])(?=[A-Za-z_])")  # in names, not in numbers
+BREAKS = re.compile(r"(?<=[A-Za-z_][_./])(?=[A-Za-z_])|(?<=[a-z])(?=[A-Z])")  # in names, not in numbers
 
 
 def script_json(value: Any) -> str:
@@ -107,7 +107,7 @@ def unbroken(text: str) -> str:
 
 
 def breakable(text: str) -> Markup:
-    """Return a text for HTML in which a long name may break after ``_``, ``.`` and ``/``, but within no word.
+    """Return a text for HTML in which a long name may break after ``_``, ``.``, ``/`` and a camel's hump, but in no word.
 
     Example:
         >>> str(breakable("my.package_x < 1.5"))
