@@ -107,7 +107,7 @@ def unbroken(text: str) -> str:
 
 
 def breakable(text: str) -> Markup:
-    """Return a text for HTML in which a long name may break after ``_``, ``.``, ``/`` and a camel's hump, but in no word.
+    """Return a text for HTML in which a name may break after ``_``, ``.`` and ``/`` and before a capital, but in no word.
 
     Example:
         >>> str(breakable("my.package_x < 1.5"))
