@@ -130,11 +130,11 @@ def test_a_subset_per_epoch_is_marked(write, comparison, record, method):
 def test_commands_of_a_sweep_say_how_many_runs_they_made(write, comparison):
     records = comparison(seeds=[0, 1], ratios=[0.5])
     for number, one in enumerate(records):
-        one["command"] = "secateur run -m seed=0,1" if number < 4 else f"secateur run seed={number}"
+        one["command"] = "secateur run sweeps=demo" if number < 4 else f"python -m secateur run seed={number}"
     cells, _ = make_cells(load_runs([write(records)]).runs)
     named = {"title": "demo", "paths": ["runs"], "answers": [], "notes": [], "baseline": "random"}
     data = script_data(make_payload(with_ranks(make_rows(cells, "random")), problems=(), **named), str)
-    number = str(data["commands"].index("secateur run -m seed=0,1"))
+    number = str(data["commands"].index("secateur run sweeps=demo"))
     assert data["sweeps"] == {number: 4}
 
 

@@ -100,14 +100,10 @@ def _numbered(texts: Any) -> dict[str, int]:
 
 
 def _sweeps(runs: Iterable[Mapping[str, Any]], commands: Mapping[str, int]) -> dict[str, int]:
-    """Return, by the number of a command that made several runs, how many of this report it made."""
+    """Return, by the number of a command that made several runs (a sweep), how many of this report it made."""
     made = {(run["run_key"], str(run["command"] or "")) for run in runs}
     counts = Counter(command for _, command in made)
-    return {
-        str(number): counts[command]
-        for command, number in commands.items()
-        if {"-m", "--multirun"} & set(command.split())
-    }
+    return {str(number): counts[command] for command, number in commands.items() if counts[command] > 1}
 
 
 def _curve(curve: Mapping[str, Any], cells: Mapping[str, Any]) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def unbroken(text: str) -> str:
 
 
 def breakable(text: str) -> Markup:
-    """Return a text for HTML in which a name may break after ``_``, ``.`` and ``/`` and before a capital, but in no word.
+    """Return a text for HTML in which names may break after ``_``, ``.``, ``/`` and before a capital, not in words.
 
     Example:
         >>> str(breakable("my.package_x < 1.5"))
