@@ -158,3 +158,10 @@ def test_a_subset_per_epoch_is_not_called_kept_and_pruned(look):
 def test_short_tables_have_no_scroller_of_their_own(look):
     page = look()
     assert page.locator("#results .scroll").evaluate("(box) => box.scrollHeight - box.clientHeight") <= 1
+
+
+def test_the_command_of_a_sweep_is_called_one(look):
+    page = look()
+    page.locator("[data-facet=method]").select_option("el2n")
+    page.locator("#table tbody tr:visible button.more").first.click()
+    assert "sweep of 3 runs" in page.locator("dialog[open]").inner_text()
