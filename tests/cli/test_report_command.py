@@ -26,7 +26,8 @@ def test_the_table_is_printed_and_the_files_are_named(tmp_path, capsys, monkeypa
     assert err == ""
     assert "Did it pay?\n  50 % pruned: yes: random matches full (+0.0 ± 0.0 points) at 0.50 of its cost" in out
     assert "random" in out
-    assert "outputs/reports/demo/report.html" in out
+    said = "written: outputs/reports/demo (report.html, results.csv, results.md, results.tex, 2 figures in figures/)"
+    assert out.splitlines()[-1] == said
     assert (tmp_path / "outputs/reports/demo/report.html").is_file()
 
 

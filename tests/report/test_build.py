@@ -17,7 +17,7 @@ from secateur.report.ranks import with_ranks
 class Checker(HTMLParser):
     """Collect the text and make sure that every element is closed."""
 
-    VOID = {"meta", "br", "input", "img"}
+    VOID = {"meta", "br", "wbr", "input", "img"}
 
     def __init__(self):
         super().__init__()

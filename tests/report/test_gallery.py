@@ -230,7 +230,14 @@ def payload(folders, found, settings, **changes):
         artifacts = [path.name for path in sorted(folder.iterdir())] if folder.is_dir() else ["mask.parquet"]
         run = {"id": key, "path": str(folder), "seed": number, "score_seed": 0, "is_comparison": False, "score": "el2n"}
         runs[key] = {**run, "fingerprint": found, "config": "c", "artifacts": artifacts, "num_total": None, **changes}
-        cell = {"id": f"c{number}", "table": "t", "method": f"m{number}", "is_full": False, "pruning_ratio": 0.75}
+        cell = {
+            "id": f"c{number}",
+            "table": "t",
+            "method": f"m{number}",
+            "is_full": False,
+            "pruning_ratio": 0.75,
+            "dynamic": False,
+        }
         cells[f"c{number}"] = {**cell, "runs": [key]}
     tables_ = [{"id": "t", "class_names": ["x", "y", "z"], "cells": list(cells)}]
     return {"runs": runs, "cells": cells, "tables": tables_, "configs": {"c": {"data": settings}}}

@@ -22,7 +22,15 @@ def digits_payload(folder):
     run = {"id": "r", "path": str(folder), "seed": 0, "score_seed": 0, "is_comparison": False, "score": None}
     run |= {"fingerprint": data.fingerprint, "config": "c", "artifacts": ["mask.parquet"], "num_total": None}
     settings = {"_target_": "secateur.data.digits.DigitsData", "name": "digits"}
-    cell = {"id": "c0", "table": "t", "method": "random", "is_full": False, "pruning_ratio": 0.5, "runs": ["r"]}
+    cell = {
+        "id": "c0",
+        "table": "t",
+        "method": "random",
+        "is_full": False,
+        "pruning_ratio": 0.5,
+        "runs": ["r"],
+        "dynamic": False,
+    }
     tables = [{"id": "t", "class_names": None, "cells": ["c0"]}]
     return {"runs": {"r": run}, "cells": {"c0": cell}, "tables": tables, "configs": {"c": {"data": settings}}}
 

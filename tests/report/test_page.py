@@ -130,7 +130,7 @@ def test_a_row_says_what_is_wrong_with_its_cell(payload_of, comparison, record):
             record("score", "loud", seed=0, warnings=["careful"]),
         ]
     )
-    made["problems"] = [{"kind": "missing", "method": "tdds", "pruning_ratio": 0.3}]
+    made["problems"] = [{"kind": "missing", "method": "tdds", "pruning_ratio": 0.3, "table": None}]
     made["cells"][next(key for key, cell in made["cells"].items() if cell["method"] == "el2n")]["stale"] = True
     states = {(line.method, line.ratio): line.states for line in lines(made, columns(made))}
     assert states["one", "50 %"] == ("one seed",)

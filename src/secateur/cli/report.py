@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from secateur.report.build import Report
     from secateur.report.load import LeftOut
 
+FIGURES, PAGE = "figures/", "report.html"
 SHOWN = 10  # longer lists are cut on the terminal; report.html has all of them
 
 
@@ -42,7 +43,7 @@ def report(argv: list[str]) -> int:
             "choose a folder that can be written with --output.\n"
         )
         return 2
-    _show(result, make_console())
+    _show(result, output_dir, make_console())
     return 0
 
 
@@ -74,7 +75,7 @@ def _listed(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in text.split(",") if name))
 
 
-def _show(result: "Report", console: Console) -> None:
+def _show(result: "Report", output_dir: Path, console: Console) -> None:
     from secateur.report.fidelity_table import fidelity_table
     from secateur.report.load import MASK_ONLY
     from secateur.report.table import comparison_table
@@ -97,8 +98,15 @@ def _show(result: "Report", console: Console) -> None:
         console.print("problems: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())))
         broken = [problem for problem in result.problems if problem.kind != MASK_ONLY]
         _print_lines(console, [_problem_line(problem) for problem in broken], SHOWN)
-    written = encodable(", ".join(str(path) for path in result.files))
-    console.print(f"written: {written}", markup=False, soft_wrap=True)
+    console.print(encodable(_written(result.files, output_dir)), markup=False, soft_wrap=True)
+
+
+def _written(files: Sequence[Path], folder: Path) -> str:
+    """Return the folder and what lies in it; figures are counted, as there may be hundreds."""
+    names = sorted((path.name for path in files if path.parent == folder), key=lambda name: name != PAGE)
+    figures = {path.with_suffix("") for path in files if path.parent != folder}
+    names += [f"{len(figures)} figure{'' if len(figures) == 1 else 's'} in {FIGURES}"] if figures else []
+    return f"written: {folder} ({', '.join(names) or 'nothing'})"
 
 
 def _problem_line(problem: "LeftOut") -> str:

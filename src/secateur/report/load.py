@@ -36,6 +36,7 @@ class LeftOut:
         pruning_ratio: its ratio.
         seed: seed of the final training.
         score_seed: seed of the mask.
+        table: data set and final model, where known.
     """
 
     path: Path
@@ -47,6 +48,7 @@ class LeftOut:
     pruning_ratio: float | None = None
     seed: int | None = None
     score_seed: int | None = None
+    table: str = ""
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,20 @@ from secateur.report.page_figures import files_of, pictures
 from secateur.report.page_gallery import gallery_data
 from secateur.report.page_ledger import ledger_bars, stage_colors
 from secateur.report.page_table import columns, lines
-from secateur.report.page_text import RelativePaths, script_json, security_policy
+from secateur.report.page_text import RelativePaths, breakable, script_json, security_policy
 
 STYLES: Final = ("base.css", "page.css", "table.css", "charts.css", "gallery.css", "print.css")
-SCRIPTS: Final = ("dom.js", "theme.js", "table.js", "chart.js", "curves.js", "details.js", "gallery.js")
+SCRIPTS: Final = (
+    "dom.js",
+    "theme.js",
+    "table.js",
+    "marks.js",
+    "pointing.js",
+    "chart.js",
+    "curves.js",
+    "details.js",
+    "gallery.js",
+)
 
 
 def to_html(payload: Mapping[str, Any], output_dir: Path, gallery: Mapping[str, Any] | None = None) -> str:
@@ -38,6 +48,7 @@ def to_html(payload: Mapping[str, Any], output_dir: Path, gallery: Mapping[str, 
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = breakable
     page = environment.get_template("page.html")
     return page.render(
         **_view(payload, output_dir, gallery_data(payload) if gallery is None else gallery),
@@ -51,10 +62,14 @@ def _view(payload: Mapping[str, Any], output_dir: Path, gallery: Mapping[str, An
     relative = _paths(payload)
     colors = stage_colors(payload["runs"].values())
     shown = columns(payload)
+    found = page_summary.answers(payload["answers"])
     problems = page_summary.problem_groups(payload, relative)
     return {
         "payload": payload,
-        "answers": page_summary.answers(payload["answers"]),
+        "answers": found,
+        "blocks": page_summary.blocks(found, payload["tables"]),
+        "count_sentence": page_summary.count_sentence(found, payload["tables"]),
+        "cautious": any(word in answer.rest for answer in found for word in ("(above)", "(below)")),
         "fidelity_answers": page_summary.answers((payload["fidelity"] or {}).get("answers", [])),
         "sentences": page_summary.what_was_run(payload),
         "tiles": page_summary.tiles(payload),

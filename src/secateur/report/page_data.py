@@ -1,7 +1,7 @@
 """What the page's scripts read: the points of the curves, and the provenance of every cell without repetitions."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from secateur.report.page_text import RelativePaths, estimate_text, points, where_text
@@ -44,6 +44,7 @@ def script_data(payload: Mapping[str, Any], relative: RelativePaths) -> dict[str
             for key, cell in payload["cells"].items()
         },
         "commands": list(commands),
+        "sweeps": _sweeps(payload["runs"].values(), commands),
         "usual": usual,
         "varying": varying,
         "settings": settings,
@@ -96,6 +97,13 @@ def factor_out(
 
 def _numbered(texts: Any) -> dict[str, int]:
     return {text: number for number, text in enumerate(dict.fromkeys(str(text or "not recorded") for text in texts))}
+
+
+def _sweeps(runs: Iterable[Mapping[str, Any]], commands: Mapping[str, int]) -> dict[str, int]:
+    """Return, by the number of a command that made several runs (a sweep), how many of this report it made."""
+    made = {(run["run_key"], str(run["command"] or "")) for run in runs}
+    counts = Counter(command for _, command in made)
+    return {str(number): counts[command] for command, number in commands.items() if counts[command] > 1}
 
 
 def _curve(curve: Mapping[str, Any], cells: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from secateur.report.load import MASK_ONLY
@@ -11,9 +11,11 @@ from secateur.report.page_text import RelativePaths, counted, listed, name_and_s
 from secateur.report.table import percent
 
 ANSWER = re.compile(
-    r"^(?P<where>.*?pruned): (?P<word>yes|no|undecided|cost not measured|no verdict)\b:? ?(?P<rest>.*)$"
+    r"^(?P<where>.*?pruned): (?P<word>yes|no verdict|no|undecided|cost not measured)\b:? ?(?P<rest>.*)$"
 )
+WORDS: Final = ("yes", "no", "undecided", "cost not measured", "no verdict")
 TONES: Final = {"yes": "good", "no": "bad"}
+MANY: Final = 4  # of more tables the answers stand in blocks
 HARMLESS: Final = (MASK_ONLY, "superseded")
 
 
@@ -25,6 +27,15 @@ class Answer:
     word: str
     tone: str
     rest: str
+
+
+@dataclass(frozen=True)
+class Block:
+    """The verdicts of one table, and how often each word is among them."""
+
+    table: str
+    counts: str
+    answers: tuple[Answer, ...]
 
 
 @dataclass(frozen=True)
@@ -51,12 +62,51 @@ def answers(lines: Iterable[str]) -> list[Answer]:
     return found
 
 
+def blocks(found: Sequence[Answer], tables: Sequence[Mapping[str, Any]]) -> list[Block]:
+    """Return the verdicts table by table; nothing where there are few tables, whose verdicts stand one by one."""
+    if len(tables) <= MANY:
+        return []
+    made = []
+    for name in (table["id"] for table in tables):
+        own = [replace(one, where=one.where[len(name) + 2 :]) for one in found if one.where.startswith(f"{name}, ")]
+        if own:
+            made.append(Block(name, _counts(own), tuple(_merged(own))))
+    return made
+
+
+def count_sentence(found: Sequence[Answer], tables: Sequence[Mapping[str, Any]]) -> str:
+    """Return how often each word is among the verdicts of all tables."""
+    return f"{len(tables)} data sets and models, {counted(len(found), 'answer')}: {_counts(found)}."
+
+
+def _counts(found: Sequence[Answer]) -> str:
+    counts = Counter(one.word or "other" for one in found)
+    return ", ".join(f"{word} {counts[word]}" for word in (*WORDS, "other") if counts[word])
+
+
+def _merged(found: Sequence[Answer]) -> list[Answer]:
+    """Return the verdicts of a table with those that are equal but for the ratio as one."""
+    places: dict[tuple[str, str, str], list[str]] = {}
+    for one in found:
+        places.setdefault((one.word, one.tone, one.rest), []).append(one.where.removesuffix(" pruned"))
+    return [Answer(f"{listed(where)} pruned", *rest) for rest, where in places.items()]
+
+
 def what_was_run(payload: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return ``where`` and ``what`` per table: how many runs of which methods at which ratios, with how many seeds."""
-    return [_sentence(table, payload) for table in payload["tables"]]
+    """Return ``where`` and ``what``: how many runs of which methods at which ratios, with how many seeds.
+
+    Tables of which the same is to be said share a sentence.
+    """
+    places: dict[str, list[str]] = {}
+    for table in payload["tables"]:
+        places.setdefault(_sentence(table, payload), []).append(table["id"])
+    return [
+        {"where": where[0] if len(where) == 1 else f"each of {len(where)} ({listed(where, MANY)})", "what": what}
+        for what, where in places.items()
+    ]
 
 
-def _sentence(table: Mapping[str, Any], payload: Mapping[str, Any]) -> dict[str, str]:
+def _sentence(table: Mapping[str, Any], payload: Mapping[str, Any]) -> str:
     cells = [payload["cells"][key] for key in table["cells"]]
     keys = {name for cell in cells for name in cell["runs"]}
     num_runs = len({payload["runs"][name]["run_key"] for name in keys})
@@ -66,7 +116,7 @@ def _sentence(table: Mapping[str, Any], payload: Mapping[str, Any]) -> dict[str,
     full = "full data and " if any(cell["is_full"] for cell in cells) else ""
     what = f"{full}{counted(len(methods), 'method')} ({listed(names, 8)})" if methods else "full data"
     at = f" at {ratios} pruned" if ratios and methods else ""
-    return {"where": table["id"], "what": unbroken(f"{counted(num_runs, 'run')} of {what}{at}, {_seeds(cells)}.")}
+    return unbroken(f"{counted(num_runs, 'run')} of {what}{at}, {_seeds(cells)}.")
 
 
 def _seeds(cells: list[Mapping[str, Any]]) -> str:

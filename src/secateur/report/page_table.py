@@ -9,9 +9,9 @@ from secateur.report.statistics import cautious
 from secateur.report.table import percent, ratio_text
 
 ONE_SEED, STALE, ON_TEST, MISSING, WARNED = "one seed", "stale", "selected on test", "seeds missing", "warnings"
-
-
+DYNAMIC = "new subset every epoch"
 ROUNDED = 0.005
+Place = tuple[str | None, str | None, float | None]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def columns(payload: Mapping[str, Any]) -> list[Column]:
 
 def lines(payload: Mapping[str, Any], shown: Sequence[Column]) -> list[Line]:
     """Return one line per cell, in the order of the payload's tables."""
-    missing = {(problem["method"], problem["pruning_ratio"]) for problem in _of_kind(payload, "missing")}
+    missing = {_place(problem) for problem in _of_kind(payload, "missing")}
     ordered = [payload["cells"][key] for table in payload["tables"] for key in table["cells"]]
     return [_line(cell, shown, _states(cell, payload["runs"], missing)) for cell in ordered]
 
@@ -110,16 +110,22 @@ def _line(cell: Mapping[str, Any], shown: Sequence[Column], states: tuple[str, .
     )
 
 
+def _place(entry: Mapping[str, Any]) -> Place:
+    """Return table, method and ratio of a cell or a problem; the table of a run that never began is not known."""
+    return entry["table"], entry["method"], entry["pruning_ratio"]
+
+
 def _of_kind(payload: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:
     return [problem for problem in payload["problems"] if problem["kind"] == kind]
 
 
-def _states(cell: Mapping[str, Any], runs: Mapping[str, Any], missing: set[tuple[Any, Any]]) -> tuple[str, ...]:
+def _states(cell: Mapping[str, Any], runs: Mapping[str, Any], missing: set[Place]) -> tuple[str, ...]:
     found = {
         ONE_SEED: cell["n"] == 1,
         STALE: cell["stale"],
         ON_TEST: cell["selected_on_test"],
-        MISSING: (cell["method"], cell["pruning_ratio"]) in missing,
+        MISSING: not missing.isdisjoint({_place(cell), (None, *_place(cell)[1:])}),
+        DYNAMIC: cell["dynamic"],
         WARNED: any(runs[key]["warnings"] for key in cell["runs"]),
     }
     return tuple(name for name, is_so in found.items() if is_so)

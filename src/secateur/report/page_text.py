@@ -4,14 +4,18 @@ import base64
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from markupsafe import Markup
 
 from secateur.report.table import percent
 
 # "<" ends a script element, the last two end a line in old readers of JavaScript.
 UNSAFE_IN_SCRIPT = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 DASH = "–"
+BREAKS = re.compile(r"(?<=[A-Za-z_][_./])(?=[A-Za-z_])|(?<=[a-z])(?=[A-Z])")  # in names, not in numbers
 
 
 def script_json(value: Any) -> str:
@@ -48,10 +52,17 @@ def points(value: float | None, digits: int = 1) -> str:
 
 
 def interval(estimate: Mapping[str, Any]) -> str:
-    """Return the 95 % interval of an estimate in percent, or that there is none."""
+    """Return the 95 % interval of an estimate in percent, or that there is none.
+
+    No accuracy is below 0 or above 100 %, so the interval of one ends there as well; the tables keep it as computed.
+
+    Example:
+        >>> interval({"low": 0.9875, "high": 1.0021})
+        '[98.8, 100.0]'
+    """
     if estimate["low"] is None or estimate["high"] is None:
         return "no interval"
-    return f"[{points(estimate['low'])}, {points(estimate['high'])}]"
+    return f"[{points(max(estimate['low'], 0.0))}, {points(min(estimate['high'], 1.0))}]"
 
 
 def estimate_text(estimate: Mapping[str, Any]) -> str:
@@ -93,6 +104,17 @@ def name_and_settings(label: str) -> tuple[str, str]:
 def unbroken(text: str) -> str:
     """Return a sentence in which no line breaks between a number and its percent sign."""
     return text.replace(" %", "\u00a0%")
+
+
+def breakable(text: str) -> Markup:
+    """Return a text for HTML in which names may break after ``_``, ``.``, ``/`` and before a capital, not in words.
+
+    Example:
+        >>> str(breakable("my.package_x < 1.5"))
+        'my.<wbr>package_<wbr>x &lt; 1.5'
+    """
+    parts = BREAKS.split(str(text))
+    return Markup("<wbr>").join(parts)
 
 
 def counted(number: int, noun: str) -> str:

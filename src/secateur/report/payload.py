@@ -1,12 +1,12 @@
 """Everything that a report's page shows, as one plain structure that JSON can hold; docs/report.md explains it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from secateur.report.balance_figure import class_counts
 from secateur.report.figures import table_id
 from secateur.report.load import LeftOut
-from secateur.report.payload_run import Shared, finite, run_entry
+from secateur.report.payload_run import NEW_EVERY_EPOCH, Shared, finite, run_entry
 from secateur.report.payload_tables import curves, tables
 from secateur.report.payload_types import (
     CellEntry,
@@ -16,7 +16,7 @@ from secateur.report.payload_types import (
     Payload,
     ProblemEntry,
 )
-from secateur.report.run import FULL
+from secateur.report.run import FULL, Run
 from secateur.report.spread import Spread
 from secateur.report.statistics import CONFIDENCE, TIE_MARGIN, Comparison, Estimate
 from secateur.report.style import Look, looks_of
@@ -50,7 +50,7 @@ def make_payload(
         fidelity: tables on predicted scores; None without any.
     """
     shared = Shared()
-    outdated = {(one.method, one.pruning_ratio) for one in problems if one.kind == "stale"}
+    outdated = {(one.table, one.method, one.pruning_ratio) for one in problems if one.kind == "stale"}
     cells = [_cell(f"c{i}", row, baseline, outdated) for i, row in enumerate(rows)]
     runs = {entry["id"]: entry for row in rows for entry in (run_entry(run, shared) for run in row.runs)}
     looks = looks_of([row.label for row in rows], baseline)
@@ -79,7 +79,7 @@ def make_payload(
     return cleaned
 
 
-def _cell(name: str, row: Row, baseline: str, outdated: set[tuple[str | None, float | None]]) -> CellEntry:
+def _cell(name: str, row: Row, baseline: str, outdated: set[tuple[str, str | None, float | None]]) -> CellEntry:
     counts, spread = class_counts(row), row.spread or Spread("one run")
     return {
         "id": name,
@@ -111,12 +111,18 @@ def _cell(name: str, row: Row, baseline: str, outdated: set[tuple[str | None, fl
         "cost_vs_full": row.cost_vs_full,
         "cost_vs_full_amortized": row.cost_vs_full_amortized,
         "selected_on_test": row.selected_on_test,
-        "stale": (row.label, row.pruning_ratio) in outdated,
+        "stale": (table_id(row), row.label, row.pruning_ratio) in outdated,
+        "dynamic": any(_method_of(run) in NEW_EVERY_EPOCH for run in row.runs),
         "class_counts": None if counts is None else counts.tolist(),
         "class_totals": None,
         "settings": _settings(row.label),
         "runs": [run.run_key for run in row.runs],
     }
+
+
+def _method_of(run: Run) -> Any:
+    pruning = run.record.get("pruning")
+    return pruning.get("method") if isinstance(pruning, Mapping) and not run.is_comparison else None
 
 
 def _estimate(value: Estimate) -> EstimateEntry:
@@ -156,4 +162,5 @@ def _problem(one: LeftOut) -> ProblemEntry:
         "pruning_ratio": one.pruning_ratio,
         "seed": one.seed,
         "score_seed": one.score_seed,
+        "table": one.table or None,
     }

@@ -59,6 +59,7 @@ class CellEntry(TypedDict):
     cost_vs_full_amortized: float | None
     selected_on_test: bool
     stale: bool
+    dynamic: bool
     class_counts: list[float] | None
     class_totals: list[float] | None
     settings: dict[str, str]
@@ -76,6 +77,7 @@ class ProblemEntry(TypedDict):
     pruning_ratio: float | None
     seed: int | None
     score_seed: int | None
+    table: str | None
 
 
 class FigureEntry(TypedDict):

@@ -73,6 +73,11 @@ def name_of(method: str, ratio: float | None, seed: int | None = None) -> str:
     return f"{method}{pruned}" + ("" if seed is None else f", seed {seed}")
 
 
+def table_of(cell: Cell) -> str:
+    """Return the name of the table that a cell stands in."""
+    return f"{cell.data}, {cell.model}"
+
+
 def _config_beside(folder: Path) -> Any:
     try:
         config = OmegaConf.to_container(OmegaConf.load(folder / CONFIG))
@@ -182,4 +187,5 @@ def _absent(cell: Cell, ratio: float, seed: int | None, reason: str) -> LeftOut:
         method=cell.label,
         pruning_ratio=ratio,
         seed=seed,
+        table=table_of(cell),
     )

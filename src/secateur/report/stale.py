@@ -6,7 +6,7 @@ from typing import Any
 
 from secateur.report.cells import Cell
 from secateur.report.load import LeftOut
-from secateur.report.planned import name_of
+from secateur.report.planned import name_of, table_of
 from secateur.report.run import Run
 
 Version = tuple[str, tuple[tuple[str, str], ...]]
@@ -48,6 +48,7 @@ def _entry(cell: Cell, others: Sequence[Run], num_runs: int, usual: Version, sha
         name=name_of(cell.label, cell.pruning_ratio),
         method=cell.label,
         pruning_ratio=cell.pruning_ratio,
+        table=table_of(cell),
     )
 
 

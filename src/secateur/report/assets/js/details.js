@@ -2,6 +2,7 @@
 function openDetails(id) {
   const cell = DATA.cells[id], dialog = byId("details");
   const close = make("button", { type: "button", class: "quiet", text: "Close", onclick: () => dialog.close() });
+  dialog.classList.remove("large");
   dialog.replaceChildren(
     make("div", { class: "head" }, [
       make("div", {}, [make("h2", { id: "details-title", text: cell.title }), make("p", { class: "hint", text: cell.table })]), close,
@@ -10,7 +11,10 @@ function openDetails(id) {
       pairs(cell.facts),
       ...(cell.warnings.length ? [make("h3", { text: "Warnings of its runs" }), make("ul", {}, cell.warnings.map((text) => make("li", { text })))] : []),
       make("h3", { text: cell.commands.length > 1 ? "Commands" : "Command" }),
-      ...cell.commands.map((number) => command(DATA.commands[number])),
+      ...cell.commands.flatMap((number) => [
+        DATA.sweeps[number] ? make("p", { class: "hint", text: `sweep of ${DATA.sweeps[number]} runs, this cell's among them` }) : null,
+        command(DATA.commands[number]),
+      ]),
       make("h3", { text: `Runs (${cell.runs.length})` }),
       scrolling("Runs of this cell", runTable(cell.runs)),
       ...settings(cell),
@@ -18,9 +22,28 @@ function openDetails(id) {
       ...cell.environments.map((key) => pairs(Object.entries(DATA.environments[key] || {}))),
     ]),
   );
+  openDialog(dialog, close);
+}
+
+// Back closes the dialog: opening it is a step of its own, unless the last step was one already.
+function openDialog(dialog, close) {
   if (!dialog.open) dialog.showModal();
+  if (!history.state?.dialog) history.pushState({ dialog: true }, "");
   dialog.scrollTop = 0;
   close.focus();
+}
+
+// A figure at a size at which its words can be read.
+function enlarge(picture) {
+  const dialog = byId("details"), image = picture.querySelector("img");
+  const close = make("button", { type: "button", class: "quiet", text: "Close", onclick: () => dialog.close() });
+  const large = make("img", { src: image.src, alt: image.alt, width: Math.round(image.naturalWidth * 1.4) });
+  dialog.classList.add("large");
+  dialog.replaceChildren(
+    make("div", { class: "head" }, [make("h2", { id: "details-title", text: picture.querySelector("strong").textContent }), close]),
+    make("div", { class: "body" }, [make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Figure" }, [large])]),
+  );
+  openDialog(dialog, close);
 }
 
 const words = (value) => (typeof value === "string" ? value : JSON.stringify(value));
@@ -72,5 +95,8 @@ async function copy(text) {
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button.more");
   if (button) openDetails(button.dataset.cell);
+  const larger = event.target.closest("button.enlarge");
+  if (larger) enlarge(larger.closest("figure"));
   if (event.target === byId("details")) byId("details").close(); // beside the dialog
 });
+window.addEventListener("popstate", () => byId("details").close());

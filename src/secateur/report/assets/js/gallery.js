@@ -8,37 +8,45 @@
     const [number, id, label, score, kept, observed] = sample;
     const name = label === null ? "" : entry.names[label] ?? String(label);
     const state = kept ? "kept" : "pruned";
+    const shown = entry.dynamic ? (kept ? "in the mask" : "not in it") : state;
     const said = score === null ? "" : `${observed ? "score" : "predicted"} ${score}`;
-    const alt = [`sample ${id}`, name && `class ${name}`, state, said].filter(Boolean).join(", ");
+    const alt = [`sample ${id}`, name && `class ${name}`, shown, said].filter(Boolean).join(", ");
     const uri = DATA.gallery.images[number];
     const picture = uri ? make("img", { src: uri, alt, decoding: "async", class: uri.startsWith("data:image/png") ? "tiny" : null }) : make("span", { class: "none", text: `#${id}` });
     return make("li", { class: `image ${state}`, title: alt }, [picture, make("p", {}, [
-      make("span", { class: "name", text: name || `#${id}` }), make("span", { class: "score", text: said }), make("span", { class: "state", text: state }),
+      make("span", { class: "name", text: name || `#${id}` }), make("span", { class: "score", text: said }), make("span", { class: "state", text: shown }),
     ])]);
   }
 
-  function images(entry, samples) {
+  // A strip, or null when none of its samples is to be shown.
+  function strip(entry, title, more, samples) {
     const shown = samples.filter((sample) => only.value === "" || String(sample[4]) === only.value);
-    return shown.length ? make("ul", { class: "images" }, shown.map((sample) => image(entry, sample))) : make("p", { class: "hint", text: "none" });
-  }
-
-  function strip(title, more, child) {
-    return make("div", { class: "strip" }, [make("h3", { text: `${title} ` }, more), child]);
+    if (!shown.length) return null;
+    const list = make("ul", { class: "images" }, shown.map((sample) => image(entry, sample)));
+    return make("div", { class: "strip" }, [make("h3", { text: `${title} ` }, more), list]);
   }
 
   function classes(entry) {
-    return make("div", { class: "classes" }, entry.classes.map(({ label, kept, total, samples }) => strip(
-      entry.names[label] ?? String(label),
+    return entry.classes.map(({ label, kept, total, samples }) => strip(
+      entry, entry.names[label] ?? String(label),
       [make("small", { text: `${kept} of ${total} kept` }), make("meter", { min: 0, max: total, value: kept, "aria-label": `${kept} of ${total} kept` })],
-      images(entry, samples),
-    )));
+      samples,
+    )).filter(Boolean);
+  }
+
+  function about(entry, byClass) {
+    const said = [entry.scored ? `Scores of ${entry.score}: higher is kept first.` : "This method has no score for a single sample."];
+    if (entry.dynamic) said.unshift("New subset every epoch; this is the static mask read after training.");
+    if (byClass) said.push(entry.scored ? "The 4 highest and the 4 lowest scores of each class." : `Some samples of each class, ${entry.dynamic ? "in the mask and not in it" : "kept and pruned"}.`);
+    return said.join(" ");
   }
 
   function show() {
     const entry = DATA.gallery.masks[mask.value];
-    const parts = view.value === "classes" ? [classes(entry)] : entry.strips.map(({ title, samples }) => strip(title, [], images(entry, samples)));
-    const about = entry.scored ? `Scores of ${entry.score}: higher is kept first.` : "This method has no score for a single sample.";
-    host.replaceChildren(make("p", { class: "hint", text: about }), ...parts);
+    const byClass = view.value === "classes";
+    const parts = byClass ? classes(entry) : entry.strips.map(({ title, samples }) => strip(entry, title, [], samples)).filter(Boolean);
+    const none = make("p", { class: "hint", text: "None of the samples shown here is so." });
+    host.replaceChildren(make("p", { class: "hint", text: about(entry, byClass) }), ...(parts.length ? [make("div", { class: byClass ? "classes" : null }, parts)] : [none]));
   }
 
   const first = DATA.gallery.masks.findIndex((entry) => entry.scored);

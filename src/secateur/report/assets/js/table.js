@@ -15,6 +15,14 @@
     return numeric ? Math.sign(a - b) : Math.sign(a.localeCompare(b));
   }
 
+  const firsts = rows.filter((row) => row.classList.contains("first"));
+
+  function unsort() {
+    for (const header of headers) header.setAttribute("aria-sort", "none");
+    for (const row of firsts) row.classList.add("first");
+    body.append(...rows);
+  }
+
   function sort(column) {
     const header = headers[column];
     const ascending = header.getAttribute("aria-sort") !== "ascending";
@@ -52,6 +60,6 @@
     if (header.hasAttribute("aria-sort")) header.querySelector("button").addEventListener("click", () => sort(column));
   });
   filters.addEventListener("input", filter);
-  filters.addEventListener("reset", () => setTimeout(filter));
+  filters.addEventListener("reset", () => { unsort(); setTimeout(filter); });
   filters.addEventListener("submit", (event) => event.preventDefault());
 })();
