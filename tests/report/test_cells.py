@@ -32,7 +32,7 @@ def test_of_two_disagreeing_copies_the_later_counts_and_the_other_is_named(cells
     old = record(accuracy=0.8, run_key="same", finished="2026-01-01")
     new = record(accuracy=0.7, run_key="same", finished="2026-02-01")
     cells, left_out = cells_of([old, new, new])
-    assert cells[0].accuracy_by_seed == {0: 0.7}
+    assert cells[0].accuracy == {(0, 0): 0.7}
     assert [(left.kind, left.path.name) for left in left_out] == [("superseded", "00000")]
     assert "same run key as" in left_out[0].reason
 

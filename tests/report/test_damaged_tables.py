@@ -119,7 +119,14 @@ def run_of(folder, number, **changes):
 
 def payload_of(runs):
     cells = {
-        run["id"]: {"id": run["id"], "table": "t", "method": run["id"], "is_full": False, "pruning_ratio": 0.5}
+        run["id"]: {
+            "id": run["id"],
+            "table": "t",
+            "method": run["id"],
+            "is_full": False,
+            "pruning_ratio": 0.5,
+            "dynamic": False,
+        }
         for run in runs
     }
     cells = {key: {**cell, "runs": [key]} for key, cell in cells.items()}

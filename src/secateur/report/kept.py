@@ -33,11 +33,12 @@ def chosen_ratios(rows: Sequence[Row], most: int = NUM_RATIOS) -> list[float]:
 
 def without_redrawn(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
     """Return the rows whose kept set is the one that was trained on, and the labels of the methods left out."""
-    left_out = {row.label for row in rows if any(_is_redrawn(run) for run in row.runs)}
+    left_out = {row.label for row in rows if any(is_redrawn(run) for run in row.runs)}
     return [row for row in rows if row.label not in left_out], sorted(left_out)
 
 
-def _is_redrawn(run: Run) -> bool:
+def is_redrawn(run: Run) -> bool:
+    """Whether a run drew a new subset every epoch, so that its mask is not what it was trained on."""
     pruning = run.record.get("pruning")  # a comparison's record is that of the run it was trained beside
     return not run.is_comparison and isinstance(pruning, Mapping) and pruning.get("method") in REDRAWN
 

@@ -1,12 +1,13 @@
 """Everything that a report's page shows, as one plain structure that JSON can hold; docs/report.md explains it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from secateur.report.balance_figure import class_counts
 from secateur.report.figures import table_id
+from secateur.report.kept import is_redrawn
 from secateur.report.load import LeftOut
-from secateur.report.payload_run import NEW_EVERY_EPOCH, Shared, finite, run_entry
+from secateur.report.payload_run import Shared, finite, run_entry
 from secateur.report.payload_tables import curves, tables
 from secateur.report.payload_types import (
     CellEntry,
@@ -16,7 +17,7 @@ from secateur.report.payload_types import (
     Payload,
     ProblemEntry,
 )
-from secateur.report.run import FULL, Run
+from secateur.report.run import FULL
 from secateur.report.spread import Spread
 from secateur.report.statistics import CONFIDENCE, TIE_MARGIN, Comparison, Estimate
 from secateur.report.style import Look, looks_of
@@ -112,17 +113,12 @@ def _cell(name: str, row: Row, baseline: str, outdated: set[tuple[str, str | Non
         "cost_vs_full_amortized": row.cost_vs_full_amortized,
         "selected_on_test": row.selected_on_test,
         "stale": (table_id(row), row.label, row.pruning_ratio) in outdated,
-        "dynamic": any(_method_of(run) in NEW_EVERY_EPOCH for run in row.runs),
+        "dynamic": any(is_redrawn(run) for run in row.runs),
         "class_counts": None if counts is None else counts.tolist(),
         "class_totals": None,
         "settings": _settings(row.label),
         "runs": [run.run_key for run in row.runs],
     }
-
-
-def _method_of(run: Run) -> Any:
-    pruning = run.record.get("pruning")
-    return pruning.get("method") if isinstance(pruning, Mapping) and not run.is_comparison else None
 
 
 def _estimate(value: Estimate) -> EstimateEntry:

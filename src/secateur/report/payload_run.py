@@ -9,7 +9,6 @@ from secateur.core.hashing import content_key
 from secateur.report.balance_figure import counts_of
 from secateur.report.run import Run
 
-NEW_EVERY_EPOCH = ("rs2", "infobatch")  # methods whose recorded mask is not what was trained on
 OWN = ("seed", "score_seed", "name")  # keys of a configuration that are the run's own; the rest is shared
 STAGE = (
     *("stage", "reused", "seconds", "device_seconds", "samples_forward", "samples_backward"),
