@@ -478,3 +478,25 @@ def test_the_users_own_scorer_is_found_and_an_edited_one_is_said(program, verify
         assert code == 2
         assert expected in err
         assert "--config-dir" in err
+
+
+def test_several_runs_are_verified_one_after_the_other(run_dir, verify, tmp_path):
+    other = tmp_path / "runs" / "other"
+    for folder in (other, other.with_name("third")):
+        shutil.copytree(run_dir, folder)
+    assert verify(other.parent, "--quick")[1].count("the folder agrees with itself") == 2
+    set_score(other, 3, 0.5)
+    code, out, _ = verify(run_dir, other, "--quick")
+    assert code == 1
+    assert "of 2 runs: 1 hold, 1 differ" in " ".join(out.split())
+    code, out, err = verify(other.with_name("third"), tmp_path / "nothing", "--quick")
+    assert code == 2
+    assert "No run record" in err
+    assert "1 hold, 1 cannot be verified" in " ".join(out.split())
+
+
+@pytest.mark.parametrize("argument", ["seed=3", "foo"])
+def test_what_cannot_be_set_anew_is_refused_before_anything_is_checked(run_dir, verify, argument):
+    code, _, err = verify(run_dir, argument, "--quick")
+    assert code == 2
+    assert err.count("\n") == 1

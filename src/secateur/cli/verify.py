@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from secateur.cli.errors import BAD_INPUT, message
 
 if TYPE_CHECKING:
     from secateur.pipeline.verification.verdict import Verification
+    from secateur.pipeline.verification.verify import Options
 
 DESCRIPTION = """\
 Check a finished run. First, in seconds, whether its folder agrees with itself: run.json, config.yaml, the run_key that
@@ -26,7 +28,7 @@ tolerated by default. On other hardware or with other versions, which are pointe
 
 examples:
   secateur verify outputs/runs/demo/0123456789ab
-  secateur verify outputs/runs/demo/0123456789ab --quick
+  secateur verify outputs/runs/demo --quick
   secateur verify RUN_DIR --data-root /data/cifar10 --tolerance 0.01 --tolerance scores=0.1
 
 exit codes: 0 identical or within tolerance, 1 different, 2 bad input (no finished run, other data, ...)"""
@@ -38,34 +40,76 @@ STYLES = {"identical": "green", "within tolerance": "yellow", "different": "red"
 
 
 def verify(arguments: list[str]) -> int:
-    """Verify one run; 0 when it holds, 1 when it differs, 2 after one line of error."""
+    """Verify runs; 0 when all hold, 1 when one differs, 2 after one line of error when one cannot be verified."""
     parsed = _parser().parse_intermixed_args(arguments)
-    console, started = make_console(), time.monotonic()
     try:
-        outcome = _verify(parsed, console)
+        run_dirs, moved = _sort_out(parsed.arguments)
+        options = _options(parsed, moved)
     except BAD_INPUT as error:
         sys.stderr.write(f"secateur: error: {message(error)}\n")
         return 2
-    _show(outcome, parsed, console, time.monotonic() - started)
-    return 1 if outcome.state == "different" else 0
+    console, codes = make_console(), []
+    for number, run_dir in enumerate(run_dirs, 1):
+        if len(run_dirs) > 1:
+            console.print(f"[bold]{number} of {len(run_dirs)}:[/] ", end="")
+            console.print(str(run_dir), markup=False, soft_wrap=True)
+        codes.append(_verify_one(run_dir, options, console))
+    if len(run_dirs) > 1:
+        words = {0: "hold", 1: "differ", 2: "cannot be verified"}
+        counts = [f"{codes.count(code)} {word}" for code, word in words.items() if code in codes]
+        console.print(f"of {len(codes)} runs: {', '.join(counts)}")
+    return max(codes)
 
 
-def _verify(parsed: argparse.Namespace, console: Console) -> "Verification":
+def _sort_out(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Return the folders of runs, those below a folder of runs among them, and what is ``KEY=VALUE``.
+
+    Raises:
+        ConfigError: no folder is named, or there is no run at one.
+    """
+    from secateur.core.errors import ConfigError
+    from secateur.core.record import FILE_NAME
+
+    moved = [text for text in arguments if "=" in text and not Path(text).exists()]
+    run_dirs: list[Path] = []
+    for path in [Path(text) for text in arguments if text not in moved]:
+        below = [] if (path / FILE_NAME).is_file() else sorted(file.parent for file in path.glob(f"*/{FILE_NAME}"))
+        run_dirs += below or [path]
+    if not run_dirs:
+        raise ConfigError("name the folder of a run, or of runs: outputs/runs/NAME/RUN_KEY.")
+    return list(dict.fromkeys(run_dirs)), moved
+
+
+def _options(parsed: argparse.Namespace, moved: Sequence[str]) -> "Options":
     from secateur.cli.user_code import make_importable
+    from secateur.pipeline.verification.repeat import check_moved
     from secateur.pipeline.verification.verdict import Tolerances
-    from secateur.pipeline.verification.verify import Options, verify
+    from secateur.pipeline.verification.verify import Options
 
     make_importable(parsed.config_dir)
     roots = [f"data.root={parsed.data_root}"] if parsed.data_root else []
-    options = Options(
+    check_moved(moved)
+    return Options(
         tolerances=Tolerances.parse(parsed.tolerance),
         quick=parsed.quick,
         comparison=parsed.comparison,
         keep=parsed.keep,
-        moved=[*roots, *parsed.overrides],
+        moved=[*roots, *moved],
         user_conf=Path(parsed.config_dir) if parsed.config_dir else None,
     )
-    return verify(parsed.run_dir, _defaults(), options, console)
+
+
+def _verify_one(run_dir: Path, options: "Options", console: Console) -> int:
+    from secateur.pipeline.verification.verify import verify
+
+    started = time.monotonic()
+    try:
+        outcome = verify(run_dir, _defaults(), options, console)
+    except BAD_INPUT as error:
+        sys.stderr.write(f"secateur: error: {message(error)}\n")
+        return 2
+    _show(outcome, options, console, time.monotonic() - started)
+    return 1 if outcome.state == "different" else 0
 
 
 def _defaults() -> dict[str, object]:
@@ -89,12 +133,11 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("run_dir", type=Path, metavar="RUN_DIR", help="folder of a finished run, with its run.json")
     add(
-        "overrides",
-        nargs="*",
-        metavar="KEY=VALUE",
-        help="what lies elsewhere now: downstream.root=DIR, method.path=FILE",
+        "arguments",
+        nargs="+",
+        metavar="RUN_DIR | KEY=VALUE",
+        help="folders of runs, or of several runs; what lies elsewhere now: downstream.root=DIR, method.path=FILE",
     )
     add("--quick", action="store_true", help="only the check of the folder; nothing is trained")
     add("--data-root", type=Path, metavar="DIR", help="where the data lies now; the same as data.root=DIR")
@@ -117,15 +160,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _show(outcome: "Verification", parsed: argparse.Namespace, console: Console, seconds: float) -> None:
+def _show(outcome: "Verification", options: "Options", console: Console, seconds: float) -> None:
     if outcome.compared:
         console.print(_table(outcome))
     if outcome.repeated:
         console.print(f"repetition: {outcome.repeated}", markup=False, soft_wrap=True)
-    console.print(f"[{STYLES[outcome.state]}]{_sentence(outcome, parsed.quick)}[/] ({seconds:.0f} s)", soft_wrap=True)
+    console.print(f"[{STYLES[outcome.state]}]{_sentence(outcome, options.quick)}[/] ({seconds:.0f} s)", soft_wrap=True)
     for line in outcome.lines():
         console.print(f"  {line}", markup=False, soft_wrap=True)
-    if not parsed.comparison and outcome.compared:
+    if not options.comparison and outcome.compared:
         console.print("not checked: what it was compared with", markup=False)
 
 

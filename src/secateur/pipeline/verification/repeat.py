@@ -76,14 +76,21 @@ def _filled(config: Config, defaults: Config) -> Config:
     return config
 
 
+def check_moved(overrides: Iterable[str]) -> None:
+    """Raise :class:`ConfigError` where something else is to be set anew than where things lie and what computes."""
+    for override in overrides:
+        key, equals, _ = override.partition("=")
+        if not equals or not _MOVABLE.fullmatch(key):
+            raise ConfigError(
+                f"{override!r}: only where things lie and what computes can be set anew (data.root=, downstream.root=, "
+                "data.extra=, method.path=, trainer.accelerator=, ...); the rest is what is verified."
+            )
+
+
 def _move(config: Config, override: str) -> None:
     """Set one key anew."""
-    key, equals, _ = override.partition("=")
-    if not equals or not _MOVABLE.fullmatch(key):
-        raise ConfigError(
-            f"{override!r}: only where things lie and what computes can be set anew (data.root=, downstream.root=, "
-            "data.extra=, method.path=, trainer.accelerator=, ...); the rest is what is verified."
-        )
+    check_moved([override])
+    key = override.partition("=")[0]
     *path, last = key.split(".")
     node: Any = config
     for part in path:
