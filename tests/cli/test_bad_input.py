@@ -4,6 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+
+from secateur.core.mask import Mask
+from secateur.core.tables import ScoreTable
 
 BEFORE_ANYTHING_STARTS = {
     "pruning_ratio=30": "Did you mean 0.3?",
@@ -56,6 +60,36 @@ def test_found_before_anything_starts(program, arguments, expected):
     assert expected in program.err
     assert "Traceback" not in program.err + program.out
     assert not program.folder.exists()
+
+
+FOUND_ON_THE_DATA = {
+    "data.first=100000": "data.first=100000 is more than the",
+    "data.extra=/etc/passwd": "data.extra=/etc/passwd is not an .npz or .parquet file",
+    "model=vit_b_16": "cannot take images of 1x8x8",
+    "method=random data.validation_fraction=0.9999": "holds out all",
+    "extrapolation=knn extrapolation.k=100000": "100000",
+    "extrapolation=knn subset_fraction=0.0001": "subset_fraction=0.0001 scores 0",
+    "method=random pruning_ratio=0.99999": "would keep 0 of",
+    "method=random_groups pruning_ratio=0.99": "would keep 0 of 10 groups",
+    "method=mask method.path=scores.parquet": "scores.parquet is not a mask table",
+    "method=imported_scores method.path=mask.parquet": "mask.parquet is not a scores table",
+    "method=mask method.path=mask.parquet": "mask.parquet was made for other data",
+    "method=imported_scores method.path=scores.parquet": "scores.parquet was made for other data",
+}
+
+
+@pytest.mark.parametrize(("arguments", "expected"), FOUND_ON_THE_DATA.items())
+def test_what_only_the_data_can_tell_leaves_no_record(program, tmp_path, arguments, expected):
+    ids = torch.arange(20)
+    Mask(ids, ids < 10, "0" * 64).save(tmp_path / "mask.parquet")
+    observed = torch.ones(20, dtype=torch.bool)
+    ScoreTable(ids, ids % 10, ids.float(), observed, fingerprint="0" * 64).save(tmp_path / "scores.parquet")
+    program.quick = ()
+    assert program.run(*arguments.split()) == 2
+    assert program.err.startswith("secateur: error: ")
+    assert program.err.count("\n") == 1
+    assert expected in program.err
+    assert not list(program.folder.glob("runs/*/*"))
 
 
 def test_an_output_folder_that_cannot_be_used(program, tmp_path):

@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from secateur.core.errors import SecateurError
+from secateur.core.errors import ConfigError, SecateurError
 from secateur.core.files import link_or_copy, write_text
 from secateur.core.group import current, failing_together, is_rank_zero
 from secateur.core.hashing import canonical_json, file_sha256
@@ -35,6 +35,7 @@ from secateur.pipeline import (
     transfer,
     warmup,
 )
+from secateur.pipeline.check_on_data import check_on_data
 from secateur.pipeline.comparison import compare, wanted
 from secateur.pipeline.config import Config, build, canonical, resolve, run_key, without_idle_variant
 from secateur.pipeline.context import Context
@@ -87,6 +88,7 @@ def execute(
         announce: called with the run's folder once it is known, before anything is trained.
 
     Raises:
+        ConfigError: the configuration cannot work on this data; nothing has been written.
         SecateurError: the run failed; a record with status ``failed`` and the reason has been written.
     """
     config = without_idle_variant(canonical(resolve(cfg)), choices or {})
@@ -104,20 +106,26 @@ def execute_resolved(
     log = (choices, console.print)  # what a logger is told beside the configuration
     with _failing_into(folder, config, *log):
         data, downstream = pools(config)
+        for part in filter(None, (data, downstream)):
+            _ = part.image_shape  # a first image that cannot be read is the data's fault, not the configuration's
+    store = Store(store_folder(config["paths"]["output_dir"]), console.print)
+    with failing_together():  # what only the data can tell of the configuration, before anything is written
+        context = Context(config, data, store, console, choices, downstream)
+        check_on_data(context)
     fingerprints = [data.fingerprint, *([downstream.fingerprint] if downstream else [])]
     run_dir = folder / run_key(config, "+".join(fingerprints), VERSIONS)
     announce(run_dir)
     settings = TrainerSettings(**config["trainer"])
-    store = Store(store_folder(config["paths"]["output_dir"]), console.print)
     lock = locked_by_zero(run_dir / "run.lock", f"run {run_dir.name}", console.print)
     with lock, cpu_threads(settings.num_threads):
         if current().from_zero(lambda: is_finished(run_dir)) and not config["force"]:
-            _add_comparisons(Context(config, data, store, console, choices, downstream), run_dir)
+            _add_comparisons(context, run_dir)
             mirror(config, run_dir, *log, data)
             return Outcome(run_dir, reused=True)
         with following(config, run_dir, *log, data) as history, _recording(run_dir, config, data) as record:
             record["transfer"] = transfer_facts(config, data, downstream)
-            _run(Context(config, data, store, console, choices, downstream, history), run_dir, record)
+            context.history = history
+            _run(context, run_dir, record)
     return Outcome(run_dir, reused=False)
 
 
@@ -242,10 +250,13 @@ def _recording(run_dir: Path, config: Config, data: PreparedData) -> Iterator[di
 def _failing_into(
     folder: Path, config: Config, choices: Mapping[str, str], say: Callable[[str], None]
 ) -> Iterator[None]:
-    """Record a failure that happens before the pool, and with it the run's key, is known."""
+    """Record data that cannot be used, before the pool and with it the run's key is known; bad input leaves nothing."""
     try:
         with failing_together():
             yield
+    except ConfigError:
+        forget_pools()
+        raise
     except SecateurError as error:
         if not is_rank_zero():
             raise

@@ -33,6 +33,10 @@ class RandomGroups:
         about: dict[str, Any] = {"fingerprint": context.data.fingerprint, "metadata": {"method": "random_groups"}}
         return keep_groups(context, random_ranking(size, context.config["score_seed"], **about), groups)
 
+    def check(self, context: Context) -> None:
+        """Raise where so many classes cannot do, see :func:`check_keep`."""
+        check_keep(context, context.data.num_classes)
+
     def plan(self, context: Context) -> list[StageCost]:
         """Plan the training on what is kept."""
         return plan_groups(context, [])

@@ -32,13 +32,22 @@ class MaskFile:
 
     def prune(self, context: Context) -> Pruned:
         """Read the mask."""
+        _warn(context)
         mask = self._load(context)
         return Pruned(mask, facts={"pruning_ratio": 1 - mask.num_kept / len(mask)})
 
     def plan(self, context: Context) -> list[StageCost]:
         """Plan the training on what the file keeps."""
+        _warn(context)
         return if_trained(context, final_plan(context, self._load(context).num_kept))
 
+    def check(self, context: Context) -> None:
+        """Raise :class:`DataError` where the file is no mask, or was made for another pool."""
+        self._load(context)
+
     def _load(self, context: Context) -> Mask:
-        context.warn("The cost of making the mask file is not known and not counted.")
         return Mask.load(self.path, context.data.fingerprint)
+
+
+def _warn(context: Context) -> None:
+    context.warn("The cost of making the mask file is not known and not counted.")
