@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from rich.markup import escape
 
 from secateur.core.errors import ConfigError, SecateurError
 from secateur.core.files import link_or_copy, write_text
@@ -44,6 +45,7 @@ from secateur.pipeline.facts import data_facts, model_names, pruning_facts
 from secateur.pipeline.fidelity import assess, missing
 from secateur.pipeline.final import Final, finish
 from secateur.pipeline.history import following, mirror
+from secateur.pipeline.idle import check_ratio, idle_settings, is_sweep, typed_overrides
 from secateur.pipeline.methods.base import Pruned
 from secateur.pipeline.paths import runs_folder, store_folder
 from secateur.pipeline.training import train_on_mask
@@ -91,8 +93,14 @@ def execute(
         ConfigError: the configuration cannot work on this data; nothing has been written.
         SecateurError: the run failed; a record with status ``failed`` and the reason has been written.
     """
-    config = without_idle_variant(canonical(resolve(cfg)), choices or {})
-    return execute_resolved(config, console, choices or {}, announce)
+    asked, names = resolve(cfg), choices or {}
+    config, overrides = without_idle_variant(canonical(asked), names), typed_overrides(names)
+    check_ratio(asked, overrides)
+    ignored = () if is_sweep() else idle_settings(asked, config, names, overrides)
+    if is_rank_zero():
+        for line in ignored:
+            console.print(f"[yellow]warning:[/] {escape(line)}", highlight=False)
+    return execute_resolved(config, console, names, announce, ignored)
 
 
 def execute_resolved(
@@ -100,8 +108,17 @@ def execute_resolved(
     console: Console,
     choices: Mapping[str, str],
     announce: Callable[[Path], None] = lambda run_dir: None,
+    ignored: Sequence[str] = (),
 ) -> Outcome:
-    """Run one canonical configuration, as a record holds it; see :func:`execute`."""
+    """Run one canonical configuration, as a record holds it; see :func:`execute`.
+
+    Args:
+        config: the configuration.
+        console: where progress and messages go.
+        choices: the option each group was set to, for names in the record.
+        announce: called with the run's folder once it is known, before anything is trained.
+        ignored: what the command said and the configuration does not hold, for the record.
+    """
     folder = runs_folder(config["paths"]["output_dir"], config["name"])
     log = (choices, console.print)  # what a logger is told beside the configuration
     with _failing_into(folder, config, *log):
@@ -123,6 +140,7 @@ def execute_resolved(
             mirror(config, run_dir, *log, data)
             return Outcome(run_dir, reused=True)
         with following(config, run_dir, *log, data) as history, _recording(run_dir, config, data) as record:
+            record["ignored"] = list(ignored)
             record["transfer"] = transfer_facts(config, data, downstream)
             context.history = history
             _run(context, run_dir, record)
