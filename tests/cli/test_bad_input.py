@@ -204,3 +204,13 @@ def test_a_ratio_that_a_mask_has_is_no_contradiction(program):
     assert program.run("method=mask", f"method.path={path}", "pruning_ratio=0.5") == 0
     assert program.run("method=mask", f"method.path={path}") == 0
     assert [record["ignored"] for record in program.records()] == [[], []]
+
+
+def test_labels_with_gaps_are_warned_of(program, tmp_path):
+    images, labels = np.random.default_rng(0).integers(0, 255, (30, 8, 8), dtype=np.uint8), np.arange(30) % 3 * 10
+    np.savez(tmp_path / "gaps.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    program.quick = ("trainer.max_epochs=1", "train_final=false", "data=npz", f"data.root={tmp_path / 'gaps.npz'}")
+    assert program.run("method=random") == 0
+    said = "18 of 21 classes of gaps have no training sample, the first is '1'"
+    assert [said in warning for warning in program.record()["warnings"]] == [True]
+    assert said in " ".join(program.out.split())

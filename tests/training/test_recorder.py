@@ -413,7 +413,9 @@ def test_a_pass_needs_a_loader(scores, record, who):
 
 def test_a_training_that_is_too_short_is_refused_before_it_starts():
     module = OwnModule()
-    with pytest.raises(ConfigError, match=r"TDDS needs at least 10 epochs, but .* trains for 6. Train for at least 10 epochs"):
+    with pytest.raises(
+        ConfigError, match=r"TDDS needs at least 10 epochs, but .* trains for 6. Train for at least 10 epochs"
+    ):
         train(ScoreRecorder([TDDS(window=10)], num_samples=N), module)
     assert bool(module.noted.isnan().all())
 

@@ -35,7 +35,9 @@ def check_scores(scores: Any) -> dict[str, Score]:
 def check_batch_ids(sample_id: Any) -> None:
     """Raise :class:`DataError` unless a batch's ids are an int64 tensor ``[B]``: a rounded id is another sample's."""
     if not isinstance(sample_id, Tensor) or sample_id.dtype != torch.int64 or sample_id.ndim != 1:
-        got = f"{sample_id.dtype} {list(sample_id.shape)}" if isinstance(sample_id, Tensor) else type(sample_id).__name__
+        got = (
+            f"{sample_id.dtype} {list(sample_id.shape)}" if isinstance(sample_id, Tensor) else type(sample_id).__name__
+        )
         raise DataError(
             f"The sample_id of a batch (x, y, sample_id) must be an int64 tensor [B], got {got}: give each sample its "
             "row as an integer, as secateur.IndexedDataset does."

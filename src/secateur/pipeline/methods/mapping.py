@@ -142,7 +142,8 @@ class FeatureMapping:
         embedding = [embeddings_plan(context)] if clustered else []
         means = forward_plan(context, "group_means", 0 if clustered else context.num_total)
         votes = _votes_plan(context, self.further)
-        return plan_groups(context, [surrogate_plan(context), *embedding, means, *votes])
+        stages = [surrogate_plan(context), *embedding, means, *votes]
+        return plan_groups(context, stages, clusters=clustered)
 
 
 Named = tuple[str, PreparedData]
