@@ -223,6 +223,14 @@ def test_of_repetitions_within_a_batch_the_first_counts():
     assert_same_tables(recorded(Repeats(), batches(order=repeated)), recorded(Replay()))
 
 
+@pytest.mark.filterwarnings("ignore:You requested to overfit")
+@pytest.mark.parametrize("limit", [{"limit_train_batches": 1}, {"overfit_batches": 1}])
+def test_one_batch_on_purpose_is_warned_of(limit):
+    (name,) = limit
+    with pytest.warns(UserWarning, match=f"{name}=1 left 18 of {N} samples out of the first epoch"):
+        train(ScoreRecorder(both(), num_samples=N), Replay(), **limit)
+
+
 def test_a_sample_that_was_never_seen_has_no_score():
     recorder = ScoreRecorder(both(), num_samples=N)
     with pytest.warns(UserWarning, match=f"limit_train_batches=4 left 3 of {N} samples out of the first epoch"):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities.rank_zero import rank_zero_warn
+from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
 from secateur.core.errors import ConfigError, DataError
@@ -35,9 +35,8 @@ def check_scores(scores: Any) -> dict[str, Score]:
 def check_batch_ids(sample_id: Any) -> None:
     """Raise :class:`DataError` unless a batch's ids are an int64 tensor ``[B]``: a rounded id is another sample's."""
     if not isinstance(sample_id, Tensor) or sample_id.dtype != torch.int64 or sample_id.ndim != 1:
-        got = (
-            f"{sample_id.dtype} {list(sample_id.shape)}" if isinstance(sample_id, Tensor) else type(sample_id).__name__
-        )
+        tensor = isinstance(sample_id, Tensor)
+        got = f"{sample_id.dtype} {list(sample_id.shape)}" if tensor else type(sample_id).__name__
         raise DataError(
             f"The sample_id of a batch (x, y, sample_id) must be an int64 tensor [B], got {got}: give each sample its "
             "row as an integer, as secateur.IndexedDataset does."
@@ -95,9 +94,9 @@ def _dropped(trainer: pl.Trainer) -> int:
 
 def _on_purpose(trainer: pl.Trainer) -> str:
     """Return what leaves samples out of an epoch because somebody asked for it, or nothing."""
-    limit = trainer.limit_train_batches
-    if trainer.overfit_batches:
-        return f"overfit_batches={trainer.overfit_batches}"
+    limit, overfit = trainer.limit_train_batches, getattr(trainer, "overfit_batches", 0)
+    if overfit:
+        return f"overfit_batches={overfit}"
     if isinstance(limit, int) or limit != 1.0:  # the integer 1 is one batch, 1.0 is all of them
         return f"limit_train_batches={limit}"
     sampler = getattr(trainer.train_dataloader, "sampler", None)
