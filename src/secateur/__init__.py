@@ -9,12 +9,14 @@ from typing import Any
 __version__ = "0.1.0"
 
 _EXPORTS = {
+    "IndexedDataset": "secateur.data.indexed",
     "Mask": "secateur.core.mask",
     "ScoreTable": "secateur.core.tables",
     "ScoreRecorder": "secateur.training.recorder",
     "SecateurError": "secateur.core.errors",
+    "Top": "secateur.selection.top",
 }
-__all__ = ["Mask", "ScoreRecorder", "ScoreTable", "SecateurError", "__version__"]
+__all__ = ["IndexedDataset", "Mask", "ScoreRecorder", "ScoreTable", "SecateurError", "Top", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

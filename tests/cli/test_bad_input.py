@@ -4,6 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+
+from secateur.core.mask import Mask
+from secateur.core.tables import ScoreTable
 
 BEFORE_ANYTHING_STARTS = {
     "pruning_ratio=30": "Did you mean 0.3?",
@@ -20,6 +24,7 @@ BEFORE_ANYTHING_STARTS = {
     "trainer.max_epochs=x": "trainer.max_epochs='x'",
     "seed=1.5": "seed=1.5",
     "seed=-1": "seed must not be negative",
+    "ratio=r30 pruning_ratio=0.6": "ratio=r30 and pruning_ratio=0.6 contradict each other",
     "ratio=r35": "ratio has no option 'r35'",
     "data=parquet data.root=/no/such/folder": "/no/such/folder",
     "data.label_noise=2": "label_noise",
@@ -56,6 +61,37 @@ def test_found_before_anything_starts(program, arguments, expected):
     assert expected in program.err
     assert "Traceback" not in program.err + program.out
     assert not program.folder.exists()
+
+
+FOUND_ON_THE_DATA = {
+    "data.first=100000": "data.first=100000 is more than the",
+    "data.extra=/etc/passwd": "data.extra=/etc/passwd is not an .npz or .parquet file",
+    "model=vit_b_16": "cannot take images of 1x8x8",
+    "method=random data.validation_fraction=0.9999": "holds out all",
+    "extrapolation=knn extrapolation.k=100000": "100000",
+    "extrapolation=knn subset_fraction=0.0001": "subset_fraction=0.0001 scores 0",
+    "method=random pruning_ratio=0.99999": "would keep 0 of",
+    "method=random_groups pruning_ratio=0.99": "would keep 0 of 10 groups",
+    "method=mask method.path=scores.parquet": "scores.parquet is not a mask table",
+    "method=mask method.path=mask.parquet ratio=r70": "mask.parquet keeps 10 of 20 samples (pruning_ratio=0.5)",
+    "method=imported_scores method.path=mask.parquet": "mask.parquet is not a scores table",
+    "method=mask method.path=mask.parquet": "mask.parquet was made for other data",
+    "method=imported_scores method.path=scores.parquet": "scores.parquet was made for other data",
+}
+
+
+@pytest.mark.parametrize(("arguments", "expected"), FOUND_ON_THE_DATA.items())
+def test_what_only_the_data_can_tell_leaves_no_record(program, tmp_path, arguments, expected):
+    ids = torch.arange(20)
+    Mask(ids, ids < 10, "0" * 64).save(tmp_path / "mask.parquet")
+    observed = torch.ones(20, dtype=torch.bool)
+    ScoreTable(ids, ids % 10, ids.float(), observed, fingerprint="0" * 64).save(tmp_path / "scores.parquet")
+    program.quick = ()
+    assert program.run(*arguments.split()) == 2
+    assert program.err.startswith("secateur: error: ")
+    assert program.err.count("\n") == 1
+    assert expected in program.err
+    assert not list(program.folder.glob("runs/*/*"))
 
 
 def test_an_output_folder_that_cannot_be_used(program, tmp_path):
@@ -137,3 +173,44 @@ def test_an_unknown_command_is_one_line(capsys):
 
     assert main(["rnu"]) == 2
     assert "did you mean 'run'?" in capsys.readouterr().err
+
+
+HAS_NO_EFFECT = {
+    "method=random subset_fraction=0.3": "subset_fraction=0.3 has no effect: method=random predicts no scores.",
+    "method=random score=el2n": "score=el2n has no effect: method=random does not read it.",
+    "method=random score.window=3": "score.window=3 has no effect: method=random does not read it.",
+    "method=full pruning_ratio=0.5": "pruning_ratio=0.5 has no effect: method=full does not read it.",
+    "method=full ratio=r50": "ratio=r50 has no effect: method=full does not read it.",
+    "score=el2n fidelity.against=[0]": "fidelity.against=[0] has no effect: extrapolation=none scores every sample.",
+    "score=entropy variant=released": "variant=released has no effect: nothing of method=score, score=entropy has such",
+    "method=random ratio=r50 pruning_ratio=0.5 seed=1": None,
+    "method=random score=el2n -m": None,
+}
+
+
+@pytest.mark.parametrize(("arguments", "expected"), HAS_NO_EFFECT.items())
+def test_what_has_no_effect_is_said(program, arguments, expected):
+    program.quick = ("trainer.max_epochs=11", "data.first=100", "train_final=false")
+    assert program.run(*arguments.split()) == 0
+    ignored = program.record()["ignored"]
+    assert [line.startswith(expected) for line in ignored] == [True] if expected else ignored == []
+    assert ("has no effect" in program.out) == bool(expected)
+
+
+def test_a_ratio_that_a_mask_has_is_no_contradiction(program):
+    program.quick = ("data.first=100", "trainer.max_epochs=1", "train_final=false")
+    assert program.run("method=random", "pruning_ratio=0.5") == 0
+    path = program.run_dir(program.record()) / "mask.parquet"
+    assert program.run("method=mask", f"method.path={path}", "pruning_ratio=0.5") == 0
+    assert program.run("method=mask", f"method.path={path}") == 0
+    assert [record["ignored"] for record in program.records()] == [[], []]
+
+
+def test_labels_with_gaps_are_warned_of(program, tmp_path):
+    images, labels = np.random.default_rng(0).integers(0, 255, (30, 8, 8), dtype=np.uint8), np.arange(30) % 3 * 10
+    np.savez(tmp_path / "gaps.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    program.quick = ("trainer.max_epochs=1", "train_final=false", "data=npz", f"data.root={tmp_path / 'gaps.npz'}")
+    assert program.run("method=random") == 0
+    said = "18 of 21 classes of gaps have no training sample, the first is '1'"
+    assert [said in warning for warning in program.record()["warnings"]] == [True]
+    assert said in " ".join(program.out.split())

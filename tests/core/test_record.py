@@ -9,7 +9,7 @@ from secateur.core.errors import DataError
 from secateur.core.record import is_finished, load_record, new_record, now, one_line, save_record
 
 TOP = """schema status run_key name label command seed score_seed select_on config provenance started finished warnings
-artifacts data models pruning transfer extrapolation metrics ledger"""
+ignored artifacts data models pruning transfer extrapolation metrics ledger"""
 BLOCKS = {
     "data": "name class_names num_train num_validation num_test num_classes fingerprint",
     "models": "scoring final",

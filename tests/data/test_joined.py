@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from secateur.core.errors import DataError
+from secateur.core.errors import ConfigError, DataError
 from secateur.data.prepare import prepare
 
 
@@ -53,7 +53,7 @@ def test_extra_from_parquet(build, tmp_path):
 
 
 def test_what_cannot_be_joined_is_refused(build, tmp_path):
-    with pytest.raises(DataError, match=r"data.first=61 is more than the 60 rows"):
+    with pytest.raises(ConfigError, match=r"data.first=61 is more than the 60 rows"):
         prepare(build.ArrayData(first=61))
     with pytest.raises(DataError, match=r"data.extra=.*nothing.npz is not an .npz or .parquet file"):
         prepare(build.ArrayData(extra=str(tmp_path / "nothing.npz")))

@@ -106,6 +106,8 @@ def test_missing_values_are_named(build, parquet_root):
 
 
 def test_unreadable_and_missing_files(parquet_root):
+    with pytest.raises(DataError, match=r"train\.parquet is a file; give its folder"):
+        ParquetData(root=parquet_root / "train.parquet").check()
     (parquet_root / "test.parquet").write_bytes(b"PAR1 but no more")
     with pytest.raises(DataError, match=r"test\.parquet is not a readable Parquet file"):
         prepare(ParquetData(root=parquet_root))

@@ -254,6 +254,14 @@ def test_missing_and_corrupt_data_is_one_line(open_option, tmp_path):
         TorchvisionData(name="m", root="/nowhere", dataset="MNIST").check()
 
 
+@pytest.mark.parametrize("name", ["train.parquet", "data/train-00000-of-00001.parquet"])
+def test_a_folder_that_another_reader_reads_is_named(open_option, tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+    with pytest.raises(DataError, match=rf"does not exist\. Found {name} here: use data=parquet\."):
+        open_option("mnist")
+
+
 def test_downloads_only_when_asked(open_option, monkeypatch):
     asked = []
     monkeypatch.setattr(datasets.CIFAR10, "download", lambda self: asked.append(self.root))

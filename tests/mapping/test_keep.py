@@ -25,6 +25,26 @@ def rankings(draw):
     return GroupRanking(size, votes, soft.double(), rank_groups(votes, soft.double()))
 
 
+@given(rankings(), RATIOS, st.sampled_from(["groups", "samples", "min_samples"]), st.booleans())
+def test_no_ranking_keeps_less_or_more_than_the_bounds(ranking, ratio, rule, reverse):
+    keep = Keep(rule, reverse=reverse)
+    try:
+        kept = keep(ranking, ratio)
+    except ConfigError:
+        assume(False)
+    fewest, most = keep.bounds(ranking.size, ratio)
+    assert fewest <= kept.num_samples <= most <= int(ranking.size.sum())
+
+
+def test_bounds_of_classes():
+    size = torch.tensor([6, 1, 2, 1])
+    assert Keep().bounds(size, 0.5) == (2, 8)
+    assert Keep().bounds(torch.full((4,), 5), 0.5) == (10, 10)
+    assert (Keep("samples").bounds(size, 0.5), Keep("min_samples").bounds(size, 0.5)) == ((0, 5), (5, 10))
+    with pytest.raises(ConfigError, match="keeps what the votes say"):
+        Keep("num_groups", num_groups=2).bounds(size, 0.5)
+
+
 def unbalanced(**changes):
     parts = {"size": [6, 1, 2, 1], "votes": [3, 0, 6, 1], "order": [2, 0, 3, 1], **changes}
     return GroupRanking(soft_score=torch.zeros(4), **{name: torch.tensor(values) for name, values in parts.items()})

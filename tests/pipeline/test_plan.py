@@ -134,6 +134,24 @@ def test_infobatch_is_planned_at_its_upper_bound_and_says_so(folder):
     assert stage.samples_forward > spent["samples_forward"] > 0
 
 
+@pytest.mark.parametrize("rule", ["groups", "min_samples"])
+def test_whole_classes_are_planned_at_their_upper_bound(folder, rule):
+    overrides = ("method=random_groups", "pruning_ratio=0.45", f"mapping.keep_by={rule}")
+    planned, (record, _) = forecast(context_of(folder, *overrides)), booked(folder, *overrides)
+    (stage,), (spent,) = planned.ledger.stages, record["ledger"]["stages"]
+    assert planned.at_most
+    assert "Which classes are kept is not known before" in planned.remarks[0]
+    assert stage.samples_forward >= spent["samples_forward"] > 0
+    assert f"planned on {stage.samples_forward // 3:,} samples" in planned.remarks[0]
+
+
+def test_a_share_of_clusters_is_planned_and_said_to_be_no_bound(folder):
+    overrides = ("method=random_clusters", "method.num_clusters=5", "pruning_ratio=0.4")
+    planned = forecast(context_of(folder, *overrides))
+    assert planned.remarks[0].startswith("How large clusters will be is not known before")
+    assert not planned.at_most
+
+
 def test_a_raw_adapruner_mask_is_planned_at_its_upper_bound(folder):
     overrides = (*EXACT["adapruner"], "method.exact_ratio=false", "method.ratio_tolerance=0.1", "pruning_ratio=0.5")
     context = context_of(folder, *overrides)

@@ -6,7 +6,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
 from secateur.core.errors import ConfigError, DataError, NumericalError
 from secateur.data.batch import Batch
@@ -116,7 +116,7 @@ def eval_batches():
     return [Batch(X[rows], Y[rows], rows) for rows in torch.arange(N).flip(0).split(4)]
 
 
-def train(recorder, module, loader=None, *callbacks, max_epochs=T, resume=None, validate=False):
+def train(recorder, module, loader=None, *callbacks, max_epochs=T, resume=None, validate=False, **more):
     trainer = pl.Trainer(
         max_epochs=max_epochs,
         accelerator="cpu",
@@ -125,6 +125,7 @@ def train(recorder, module, loader=None, *callbacks, max_epochs=T, resume=None, 
         enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
         enable_progress_bar=False,
         enable_model_summary=False,
+        **more,
     )
     trainer.fit(module, loader or batches(), batches() if validate else None, ckpt_path=resume)
     return module
@@ -222,11 +223,79 @@ def test_of_repetitions_within_a_batch_the_first_counts():
     assert_same_tables(recorded(Repeats(), batches(order=repeated)), recorded(Replay()))
 
 
+@pytest.mark.filterwarnings("ignore:You requested to overfit")
+@pytest.mark.parametrize("limit", [{"limit_train_batches": 1}, {"overfit_batches": 1}])
+def test_one_batch_on_purpose_is_warned_of(limit):
+    (name,) = limit
+    with pytest.warns(UserWarning, match=f"{name}=1 left 18 of {N} samples out of the first epoch"):
+        train(ScoreRecorder(both(), num_samples=N), Replay(), **limit)
+
+
 def test_a_sample_that_was_never_seen_has_no_score():
     recorder = ScoreRecorder(both(), num_samples=N)
-    train(recorder, Replay(), batches(order=range(N - 1)))
-    with pytest.raises(NumericalError, match=f"1 of {N} scores are not finite; the first is sample_id {N - 1}"):
+    with pytest.warns(UserWarning, match=f"limit_train_batches=4 left 3 of {N} samples out of the first epoch"):
+        train(recorder, Replay(), limit_train_batches=4)
+    with pytest.raises(NumericalError, match=f"3 of {N} scores are not finite; the first is sample_id 20"):
         recorder.compute()
+
+
+def test_a_sample_that_is_left_out_is_told_after_the_first_epoch():
+    module = Replay()
+    with pytest.raises(DataError, match=rf"1 of {N} samples were not seen .*the first is sample_id {N - 1}\)"):
+        train(ScoreRecorder(both(), num_samples=N), module, batches(order=range(N - 1)))
+    assert module.noted.isnan().all(dim=(1, 2)).tolist() == [False] + [True] * (T - 1)
+
+
+def test_an_id_that_repeats_instead_of_another_is_told_after_the_first_epoch():
+    with pytest.raises(DataError, match=r"1 of 23 samples .*sample_id 22, and 1 visits repeated an id"):
+        train(ScoreRecorder(both(), num_samples=N), Replay(), batches(order=[0, *range(N - 1)]))
+
+
+@pytest.mark.parametrize("apart", [1, 9])
+def test_an_id_that_stands_for_two_samples_is_refused(apart):
+    ids = torch.arange(N)
+    pair = next((i, i + apart) for i in range(N) if Y[i] != Y[i + apart])
+    ids[pair[1]] = pair[0]
+    loader = DataLoader(TensorDataset(X, Y, ids), 5)
+    with pytest.raises(DataError, match=f"sample_id {pair[0]} came twice in one epoch, with the labels"):
+        train(ScoreRecorder(both(), num_samples=N), Replay(), loader)
+
+
+def test_a_loader_may_drop_its_last_batch():
+    recorder, order = ScoreRecorder([TDDS(window=3)], num_samples=N), torch.Generator().manual_seed(3)
+    data = TensorDataset(X, Y, torch.arange(N))
+    train(recorder, Replay(), DataLoader(data, 5, shuffle=True, generator=order, drop_last=True))
+    assert int((~recorder._seen).sum()) == 3
+
+
+def test_a_sampler_with_replacement_is_warned_of():
+    draw = RandomSampler(range(N), replacement=True, generator=torch.Generator().manual_seed(0))
+    with pytest.warns(UserWarning, match="A sampler with replacement left"):
+        train(ScoreRecorder(both(), num_samples=N), Replay(), batches(order=draw))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int32])
+def test_ids_that_are_no_int64_are_refused(dtype):
+    loader = DataLoader(TensorDataset(X, Y, torch.arange(N).to(dtype)), 5)
+    with pytest.raises(DataError, match=f"must be an int64 tensor .*got {dtype}"):
+        train(ScoreRecorder(both(), num_samples=N), BackboneModule(), loader)
+
+
+def test_a_single_scorer_needs_no_list():
+    recorder = ScoreRecorder(TDDS(window=3), num_samples=N)
+    train(recorder, Replay())
+    assert torch.equal(recorder.compute()["TDDS"].score, recorded(Replay())["TDDS"].score)
+
+
+@pytest.mark.parametrize("scores", [TDDS, [], ["tdds"], {"tdds": 3}])
+def test_what_is_no_scorer_is_refused(scores):
+    with pytest.raises(ConfigError, match=r"takes a scorer such as TDDS\(window=10\)"):
+        ScoreRecorder(scores, num_samples=N)
+
+
+def test_nothing_is_computed_before_a_training():
+    with pytest.raises(ConfigError, match=r"Nothing was recorded: call trainer\.fit first"):
+        ScoreRecorder(both(), num_samples=N).compute()
 
 
 def test_a_recorder_can_be_used_for_a_second_training():
@@ -352,7 +421,9 @@ def test_a_pass_needs_a_loader(scores, record, who):
 
 def test_a_training_that_is_too_short_is_refused_before_it_starts():
     module = OwnModule()
-    with pytest.raises(ConfigError, match=r"TDDS needs at least 10 epochs, but .* trains for 6"):
+    with pytest.raises(
+        ConfigError, match=r"TDDS needs at least 10 epochs, but .* trains for 6. Train for at least 10 epochs"
+    ):
         train(ScoreRecorder([TDDS(window=10)], num_samples=N), module)
     assert bool(module.noted.isnan().all())
 

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from secateur.core.errors import ConfigError
 from secateur.pipeline.config import Config
+from secateur.pipeline.idle import check_one_ratio
 from secateur.pipeline.paths import CONF, SWEEPS
 from secateur.pipeline.validate import validate
 
@@ -63,6 +64,7 @@ def preflight(parsed: argparse.Namespace, seen: list[Config] | None = None) -> l
     """
     if parsed.config_dir and not Path(parsed.config_dir).is_dir():
         raise ConfigError(f"--config-dir {parsed.config_dir} is not a folder.")
+    check_one_ratio(parsed.overrides)
     overrides = [_search_path(parsed), *parsed.overrides]
     with initialize_config_dir(version_base="1.3", config_dir=str(_config_dir(parsed))):
         late = _late(parsed, overrides)

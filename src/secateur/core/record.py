@@ -30,6 +30,7 @@ TEMPLATE: dict[str, Any] = {
     "finished": None,
     "error": None,
     "warnings": [],
+    "ignored": [],
     "artifacts": {},
     "data": dict.fromkeys(
         (

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from secateur.core.errors import DataError
+from secateur.core.errors import ConfigError, DataError
 from secateur.data.images import IndexedImages
 from secateur.data.npz import read_labelled
 from secateur.data.parquet import ParquetImages
@@ -64,18 +64,25 @@ def first_and_extra(images: IndexedImages, first: int | None, extra: str | None)
         extra: a ``.npz`` or ``.parquet`` file with images and labels of the same classes; None: none.
 
     Raises:
-        DataError: there are fewer rows than ``first``, or the file is missing or unreadable.
+        ConfigError: there are fewer rows than ``first``.
+        DataError: the file is missing or unreadable.
     """
     count = len(images) if first is None else first
     if count > len(images):
-        raise DataError(f"data.first={first} is more than the {len(images)} rows of the training split.")
+        raise ConfigError(f"data.first={first} is more than the {len(images)} rows of the training split.")
     if extra is not None:
-        added = _read(Path(extra).expanduser())
+        added = _read(check_extra(extra))
         return JoinedImages([images, added], [count, len(added)]), count
     return (images if count == len(images) else JoinedImages([images], [count])), count
 
 
-def _read(path: Path) -> IndexedImages:
+def check_extra(extra: str) -> Path:
+    """Return the file of extra images; :class:`DataError` where its name says that it cannot be one. Opens nothing."""
+    path = Path(extra).expanduser()
     if not path.is_file() or path.suffix not in (".npz", ".parquet"):
         raise DataError(f"data.extra={path} is not an .npz or .parquet file with images and labels.")
+    return path
+
+
+def _read(path: Path) -> IndexedImages:
     return read_labelled(path) if path.suffix == ".npz" else ParquetImages([path], "image", "label")

@@ -111,6 +111,8 @@ class ParquetData(DataRecipe):
     def _find(self, split: str) -> list[Path]:
         """Return the files of a split in row order."""
         root = check_root(self.root, self.name, "a folder with train.parquet and test.parquet")
+        if root.is_file():
+            raise DataError(f"data.root={root} is a file; give its folder, which has train.parquet and test.parquet.")
         for name in (split,) if split == "train" else TEST_NAMES:
             for folder in (root, root / "data"):
                 single, shards = folder / f"{name}.parquet", sorted(folder.glob(f"{name}-*.parquet"))

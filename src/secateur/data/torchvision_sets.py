@@ -77,8 +77,8 @@ class TorchvisionData(DataRecipe):
         for needed in self.needs:
             if not (self._root / needed).exists():
                 raise DataError(
-                    f"{self.name}: {self._root / needed} does not exist. Set data.root to the folder that holds "
-                    f"it, or data.download=true if torchvision can download it."
+                    f"{self.name}: {self._root / needed} does not exist. {self._parquet_hint()}Set data.root to the "
+                    f"folder that holds it, or data.download=true if torchvision can download it."
                 )
 
     def load(self, split: Split) -> IndexedImages:
@@ -103,6 +103,12 @@ class TorchvisionData(DataRecipe):
         if isinstance(names, Mapping):
             names = sorted(names, key=lambda name: names[name])
         return [name if isinstance(name, str) else ", ".join(map(str, name)) for name in names]
+
+    def _parquet_hint(self) -> str:
+        """Return which other reader the folder is for, or nothing."""
+        root = Path(self.root).expanduser()
+        shards = [path for folder in (root, root / "data") for path in sorted(folder.glob("train*.parquet"))]
+        return f"Found {shards[0].relative_to(root)} here: use data=parquet. " if shards else ""
 
     @property
     def _root(self) -> Path:

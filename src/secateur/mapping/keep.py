@@ -103,6 +103,27 @@ class Keep:
         if self.keep_by == "groups":
             _of_groups(num_groups, pruning_ratio)
 
+    def bounds(self, size: Tensor, pruning_ratio: float) -> tuple[int, int]:
+        """Return the fewest and the most samples that a rule which reads the ratio can keep, whatever the order is.
+
+        Args:
+            size: samples of every group, int64 ``[K]``.
+            pruning_ratio: fraction removed, in ``[0, 1)``.
+
+        Raises:
+            ConfigError: no group would be kept, or the rule does not read the ratio.
+        """
+        if not self.reads_ratio:
+            raise ConfigError(f"mapping: keep_by={self.keep_by} keeps what the votes say, not what a ratio does.")
+        largest = int(size.max())
+        if self.keep_by == "groups":
+            count, rising = _of_groups(len(size), pruning_ratio), size.sort().values
+            return int(rising[:count].sum()), int(rising[-count:].sum())
+        budget, total = keep_count(int(size.sum()), pruning_ratio), int(size.sum())
+        if self.keep_by == "samples":
+            return max(budget - largest + 1, 0), budget
+        return budget, min(budget - 1 + largest, total)
+
     def __call__(self, ranking: GroupRanking, pruning_ratio: float | None = None) -> KeptGroups:
         """Choose groups.
 

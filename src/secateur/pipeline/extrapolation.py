@@ -22,7 +22,7 @@ from secateur.pipeline.context import Context
 from secateur.pipeline.embeddings import Embedded, embed
 from secateur.pipeline.fidelity import check_wanted
 from secateur.pipeline.plan import choosing_flops, full_scoring_flops
-from secateur.pipeline.scoring import Measured, measure
+from secateur.pipeline.scoring import Measured, Measuring, measure
 from secateur.pipeline.subset import draw_subset
 
 VERSION = 1
@@ -41,11 +41,7 @@ class Extrapolated:
 def extrapolated_scores(context: Context) -> Extrapolated:
     """Score a subset by ``score=``, predict the rest by ``extrapolation=``, merge by ``merge``; books what it cost."""
     config = context.config
-    check_wanted(context)
-    extrapolator = build(config["extrapolation"])
-    subset = draw_subset(context)
-    if hasattr(extrapolator, "check"):
-        extrapolator.check(len(subset.sample_ids), context.num_total)
+    extrapolator, subset = check_extrapolation(context)
     measured = measure(context, subset)
     embedded = embed(context, measured.network) if needs_network(extrapolator) else None
     result = _predicted(context, extrapolator, measured, embedded)
@@ -55,6 +51,20 @@ def extrapolated_scores(context: Context) -> Extrapolated:
     final = replace(table, score=merged, columns={PREDICTED: table.score}, metadata=metadata)
     facts = {**_facts(context, subset.num_epochs, table), **result.summary["facts"]}
     return Extrapolated(final, facts, (result.path / "extrapolation.json",))
+
+
+def check_extrapolation(context: Context) -> tuple[Any, Measuring]:
+    """Return the extrapolator and the scored subset, once they are known to fit the pool.
+
+    Raises:
+        ConfigError: the pool or the subset is too small for what is asked, or ``fidelity`` asks what cannot be made.
+    """
+    check_wanted(context)
+    extrapolator = build(context.config["extrapolation"])
+    subset = draw_subset(context)
+    if hasattr(extrapolator, "check"):
+        extrapolator.check(len(subset.sample_ids), context.num_total)
+    return extrapolator, subset
 
 
 def needs_network(extrapolator: Any) -> bool:

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 from secateur.core.ledger import Ledger
 from secateur.core.mask import keep_count
+from secateur.pipeline.check_on_data import warn_of_empty_classes
 from secateur.pipeline.config import build, method_class
 from secateur.pipeline.context import Context
 from secateur.pipeline.facts import choice
+from secateur.pipeline.methods.groups import keeps_at_most
 from secateur.pipeline.plan import choosing_flops, final_plan, full_scoring_flops
 from secateur.pipeline.plan_extrapolation import predicts_at_most
 
@@ -45,6 +47,7 @@ def forecast(context: Context) -> Forecast:
         ConfigError: the configuration cannot work on this data.
         DataError: the data, or a mask file, is not what it should be.
     """
+    warn_of_empty_classes(context)
     method = build(context.config["method"])
     planned = Ledger(context.ledger.full_flops, method.plan(context))
     trained = any(not stage.pruning for stage in planned.stages)
@@ -54,7 +57,7 @@ def forecast(context: Context) -> Forecast:
         ledger=planned,
         training=training,
         full_scoring=_full_scoring(context, training or 0.0),
-        at_most=not getattr(method, "plans_exactly", True) or predicts_at_most(context),
+        at_most=not getattr(method, "plans_exactly", True) or predicts_at_most(context) or keeps_at_most(context),
         remarks=remarks,
     )
 

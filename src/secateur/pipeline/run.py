@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,8 +12,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from rich.markup import escape
 
-from secateur.core.errors import SecateurError
+from secateur.core.errors import ConfigError, SecateurError
 from secateur.core.files import link_or_copy, write_text
 from secateur.core.group import current, failing_together, is_rank_zero
 from secateur.core.hashing import canonical_json, file_sha256
@@ -35,6 +36,7 @@ from secateur.pipeline import (
     transfer,
     warmup,
 )
+from secateur.pipeline.check_on_data import check_on_data
 from secateur.pipeline.comparison import compare, wanted
 from secateur.pipeline.config import Config, build, canonical, resolve, run_key, without_idle_variant
 from secateur.pipeline.context import Context
@@ -43,6 +45,7 @@ from secateur.pipeline.facts import data_facts, model_names, pruning_facts
 from secateur.pipeline.fidelity import assess, missing
 from secateur.pipeline.final import Final, finish
 from secateur.pipeline.history import following, mirror
+from secateur.pipeline.idle import check_ratio, idle_settings, is_sweep, typed_overrides
 from secateur.pipeline.methods.base import Pruned
 from secateur.pipeline.option_names import exact_choices
 from secateur.pipeline.paths import runs_folder, store_folder
@@ -88,10 +91,17 @@ def execute(
         announce: called with the run's folder once it is known, before anything is trained.
 
     Raises:
+        ConfigError: the configuration cannot work on this data; nothing has been written.
         SecateurError: the run failed; a record with status ``failed`` and the reason has been written.
     """
-    config = without_idle_variant(canonical(resolve(cfg)), choices or {})
-    return execute_resolved(config, console, exact_choices(config, choices or {}), announce)
+    asked, names = resolve(cfg), choices or {}
+    config, overrides = without_idle_variant(canonical(asked), names), typed_overrides(names)
+    check_ratio(asked, overrides)
+    ignored = () if is_sweep() else idle_settings(asked, config, names, overrides)
+    if is_rank_zero():
+        for line in ignored:
+            console.print(f"[yellow]warning:[/] {escape(line)}", highlight=False)
+    return execute_resolved(config, console, exact_choices(config, names), announce, ignored)
 
 
 def execute_resolved(
@@ -99,26 +109,42 @@ def execute_resolved(
     console: Console,
     choices: Mapping[str, str],
     announce: Callable[[Path], None] = lambda run_dir: None,
+    ignored: Sequence[str] = (),
 ) -> Outcome:
-    """Run one canonical configuration, as a record holds it; see :func:`execute`."""
+    """Run one canonical configuration, as a record holds it; see :func:`execute`.
+
+    Args:
+        config: the configuration.
+        console: where progress and messages go.
+        choices: the option each group was set to, for names in the record.
+        announce: called with the run's folder once it is known, before anything is trained.
+        ignored: what the command said and the configuration does not hold, for the record.
+    """
     folder = runs_folder(config["paths"]["output_dir"], config["name"])
     log = (choices, console.print)  # what a logger is told beside the configuration
     with _failing_into(folder, config, *log):
         data, downstream = pools(config)
+        for part in filter(None, (data, downstream)):
+            _ = part.image_shape  # a first image that cannot be read is the data's fault, not the configuration's
+    store = Store(store_folder(config["paths"]["output_dir"]), console.print)
+    with failing_together():  # what only the data can tell of the configuration, before anything is written
+        context = Context(config, data, store, console, choices, downstream)
+        check_on_data(context)
     fingerprints = [data.fingerprint, *([downstream.fingerprint] if downstream else [])]
     run_dir = folder / run_key(config, "+".join(fingerprints), VERSIONS)
     announce(run_dir)
     settings = TrainerSettings(**config["trainer"])
-    store = Store(store_folder(config["paths"]["output_dir"]), console.print)
     lock = locked_by_zero(run_dir / "run.lock", f"run {run_dir.name}", console.print)
     with lock, cpu_threads(settings.num_threads):
         if current().from_zero(lambda: is_finished(run_dir)) and not config["force"]:
-            _add_comparisons(Context(config, data, store, console, choices, downstream), run_dir)
+            _add_comparisons(context, run_dir)
             mirror(config, run_dir, *log, data)
             return Outcome(run_dir, reused=True)
         with following(config, run_dir, *log, data) as history, _recording(run_dir, config, data) as record:
+            record["ignored"] = list(ignored)
             record["transfer"] = transfer_facts(config, data, downstream)
-            _run(Context(config, data, store, console, choices, downstream, history), run_dir, record)
+            context.history = history
+            _run(context, run_dir, record)
     return Outcome(run_dir, reused=False)
 
 
@@ -243,10 +269,13 @@ def _recording(run_dir: Path, config: Config, data: PreparedData) -> Iterator[di
 def _failing_into(
     folder: Path, config: Config, choices: Mapping[str, str], say: Callable[[str], None]
 ) -> Iterator[None]:
-    """Record a failure that happens before the pool, and with it the run's key, is known."""
+    """Record data that cannot be used, before the pool and with it the run's key is known; bad input leaves nothing."""
     try:
         with failing_together():
             yield
+    except ConfigError:
+        forget_pools()
+        raise
     except SecateurError as error:
         if not is_rank_zero():
             raise

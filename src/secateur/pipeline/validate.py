@@ -13,6 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from secateur.core.errors import ConfigError
 from secateur.core.mask import check_pruning_ratio
 from secateur.core.tables import BASE_COLUMNS
+from secateur.data.joined import check_extra
 from secateur.extrapolation.base import Needs
 from secateur.extrapolation.merging import Merge
 from secateur.pipeline.comparison import check_baselines
@@ -68,7 +69,7 @@ def validate(cfg: DictConfig) -> Config:
     _check_root(config)
     for path, node in targets(config):
         check_node(path, node)
-    build(config["data"]).check()
+    _check_data(config["data"])
     tracker_of(config).check()
     _check_transfer(config)
     check_strategy(config)
@@ -169,6 +170,14 @@ def _check_trainer(node: Config) -> None:
         )
 
 
+def _check_data(node: Config) -> None:
+    """Check that a data set can be there, and the file of extra images beside it."""
+    recipe = build(node)
+    recipe.check()
+    if getattr(recipe, "extra", None) is not None:
+        check_extra(recipe.extra)
+
+
 def _check_transfer(config: Config) -> None:
     """Check that a downstream set comes with a way to adapt to it, and the other way round."""
     if (config["downstream"] is None) != (config["finetune"] is None):
@@ -176,7 +185,7 @@ def _check_transfer(config: Config) -> None:
         options = "linear_probe, full or both" if lacking == "finetune" else "a data set"
         raise ConfigError(f"{given}= needs {lacking}= as well: {options}.")
     if config["downstream"] is not None:
-        build(config["downstream"]).check()
+        _check_data(config["downstream"])
         build(config["finetune"])
     elif config["train_final"] and not classifies(config["final_paradigm"]):
         raise ConfigError("This paradigm trains features without classes: judging it needs downstream= and finetune=.")

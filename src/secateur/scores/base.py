@@ -125,8 +125,8 @@ class Score(ABC):
         if num_epochs < self.epochs_needed:
             raise ConfigError(
                 f"{type(self).__name__} needs at least {self.epochs_needed} epochs, but the scoring network "
-                f"trains for {num_epochs}. Raise scoring.max_epochs (or trainer.max_epochs), or lower the "
-                f"score's own epochs or window."
+                f"trains for {num_epochs}. Train for at least {self.epochs_needed} epochs (scoring.max_epochs on the "
+                f"command line), or lower the score's own epochs or window."
             )
         self.num_samples, self.num_epochs = num_samples, num_epochs
         self.state = {}

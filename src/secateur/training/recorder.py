@@ -15,6 +15,7 @@ from secateur.data.batch import Batch
 from secateur.models.backbone import Backbone
 from secateur.scores.base import BatchSignals, Score, Signal
 from secateur.scores.dynamics import Dynamics
+from secateur.training.coverage import check_batch_ids, check_first_epoch, check_repeats, check_scores
 from secateur.training.evaluate import forward_pass
 
 Record = Literal["train_forward", "eval_pass"]
@@ -30,7 +31,7 @@ class ScoreRecorder(pl.Callback):
     checkpoints.
 
     Args:
-        scores: scorers, as a sequence (named after their classes) or by name.
+        scores: a scorer, or several as a sequence (named after their classes) or by name.
         num_samples: size N of the training set, whose ids are ``0..N-1``; not needed with ``sample_ids``.
         sample_ids: ids of the pool, int64 ``[N]``, strictly increasing, when they are not ``0..N-1``.
         num_epochs: epochs the scorers are set up for, when the Trainer stops earlier than its schedule; null takes
@@ -51,7 +52,7 @@ class ScoreRecorder(pl.Callback):
 
     def __init__(
         self,
-        scores: Sequence[Score] | Mapping[str, Score],
+        scores: Score | Sequence[Score] | Mapping[str, Score],
         num_samples: int | None = None,
         *,
         sample_ids: Tensor | None = None,
@@ -66,9 +67,7 @@ class ScoreRecorder(pl.Callback):
                 raise ConfigError("ScoreRecorder needs num_samples, or sample_ids when the ids are not 0..N-1.")
             sample_ids = torch.arange(num_samples)
         check_sample_ids(sample_ids, "sample_ids")
-        self.scores = dict(scores) if isinstance(scores, Mapping) else {type(score).__name__: score for score in scores}
-        if len(self.scores) < len(scores):
-            raise ConfigError(f"Two scorers of one class ({', '.join(self.scores)}) need names: pass a mapping.")
+        self.scores = check_scores(scores)
         self.sample_ids, self.record, self.eval_loader = sample_ids, record, eval_loader
         self.num_epochs = num_epochs
         self.fingerprint, self.metadata = fingerprint, metadata or {}
@@ -80,7 +79,8 @@ class ScoreRecorder(pl.Callback):
         self._labels = torch.full((len(sample_ids),), -1, dtype=torch.int64)
         self._seen = torch.zeros(len(sample_ids), dtype=torch.bool)
         self._broken = torch.zeros(len(sample_ids), dtype=torch.bool)
-        self._done = False
+        self._num_repeats = 0  # visits of this epoch beyond a sample's first
+        self._done = self._resumed = False
         if eval_loader is None and (record == "eval_pass" or self._final):
             who = (
                 "record='eval_pass'" if record == "eval_pass" else f"{', '.join(self._final)} (measured after training)"
@@ -108,7 +108,8 @@ class ScoreRecorder(pl.Callback):
                     "Evaluation passes need a module whose `model` is a secateur.models.backbone.Backbone."
                 )
             self.setup_scores(self.num_epochs or trainer.max_epochs)
-            self._done = False  # the recorder may have seen a training before
+            self._done = self._resumed = False  # the recorder may have seen a training before
+            self._labels.fill_(-1)
             self.forward_samples = self.final_samples = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -120,6 +121,7 @@ class ScoreRecorder(pl.Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start a new epoch: no sample has been seen in it."""
         self._seen.zero_()
+        self._num_repeats = 0
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -128,13 +130,21 @@ class ScoreRecorder(pl.Callback):
         if self.record == "train_forward":
             if not isinstance(batch, Sequence) or len(batch) < 3:
                 raise ConfigError("ScoreRecorder needs batches (x, y, sample_id).")
+            check_batch_ids(batch[2])
             batch, logits, features = self._of_all(Batch(*batch[:3]), *self._signals(outputs))
             self._update(self._every_epoch, batch, logits, features, trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Measure the epoch (``eval_pass``) and let every scorer reduce it."""
+        """Measure the epoch (``eval_pass``) and let every scorer reduce it.
+
+        Raises:
+            DataError: the first epoch did not show every sample.
+            NumericalError: the network's output is not finite.
+        """
         if self.record == "eval_pass":
             self._measure(self._every_epoch, pl_module, trainer)
+        if self._every_epoch and trainer.current_epoch == 0 and not self._resumed:
+            check_first_epoch(trainer, self._seen, self.sample_ids, self._num_repeats)
         self._end_epoch(self._every_epoch, trainer.current_epoch)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -155,8 +165,11 @@ class ScoreRecorder(pl.Callback):
         """Return one ScoreTable per scorer, with the side columns of the training dynamics.
 
         Raises:
+            ConfigError: nothing was recorded.
             NumericalError: a sample was not seen often enough to have a score.
         """
+        if bool((self._labels < 0).all()):
+            raise ConfigError("Nothing was recorded: call trainer.fit first, with this recorder among its callbacks.")
         dynamics = self.dynamics.compute().columns if self.dynamics.state else {}
         tables = {}
         for name, score in self.scores.items():
@@ -181,6 +194,7 @@ class ScoreRecorder(pl.Callback):
         """Restore what :meth:`state_dict` returned."""
         for name, score in {**self.scores, "(dynamics)": self.dynamics}.items():
             score.load_state_dict(state_dict["scores"][name])
+        self._resumed = True
         self._labels = state_dict["labels"]
         self.forward_samples = state_dict["forward_samples"]
 
@@ -213,6 +227,9 @@ class ScoreRecorder(pl.Callback):
         rows, target = rows_of(batch.sample_id, self.sample_ids), batch.y
         fresh = ~(self._seen[rows] | _repeats(rows))
         if not bool(fresh.all()):  # a sampler that pads repeats samples: the first visit of an epoch counts
+            self._labels[rows[fresh]] = target[fresh]
+            check_repeats(self._labels[rows], target, batch.sample_id)
+            self._num_repeats += int((~fresh).sum())
             rows, target, logits = rows[fresh], target[fresh], logits[fresh]
             features = None if features is None else features[fresh]
         self._seen[rows] = True

@@ -44,6 +44,9 @@ class Method(Protocol):
     They are ``pruning_ratio``, ``score_seed``, ``score``, ``extrapolation`` (and all that says how), ``selection``,
     ``variant`` and ``scoring``: a part that a
     method does not read is set to null in its record and does not enter its key.
+
+    A method may have ``check(context)``, called before a record is written: it raises what the data alone says of the
+    configuration, trains nothing and warns of nothing.
     """
 
     reads: ClassVar[frozenset[str]]

@@ -33,6 +33,10 @@ class RandomGroups:
         about: dict[str, Any] = {"fingerprint": context.data.fingerprint, "metadata": {"method": "random_groups"}}
         return keep_groups(context, random_ranking(size, context.config["score_seed"], **about), groups)
 
+    def check(self, context: Context) -> None:
+        """Raise where so many classes cannot do, see :func:`check_keep`."""
+        check_keep(context, context.data.num_classes)
+
     def plan(self, context: Context) -> list[StageCost]:
         """Plan the training on what is kept."""
         return plan_groups(context, [])
@@ -71,15 +75,49 @@ def keep_groups(context: Context, ranking: GroupRanking, groups: Tensor) -> Prun
     return Pruned(mask, ranking=ranking, facts=_facts(context, ranking, kept, keep))
 
 
-def plan_groups(context: Context, choosing: list[StageCost]) -> list[StageCost]:
-    """Plan a method that keeps groups: what chooses them, and the training on a share of the pool.
+def plan_groups(context: Context, choosing: list[StageCost], *, clusters: bool = False) -> list[StageCost]:
+    """Plan a method that keeps groups: what chooses them, and the training on what they hold.
 
-    How many samples the groups have is not known before; the ratio's share is planned.
+    Which groups are kept is not known before. Of classes the most that they can hold is planned; how large clusters
+    will be nobody knows, so of them the ratio's share is planned.
+
+    Args:
+        context: the run.
+        choosing: the stages that choose.
+        clusters: the groups are clusters.
+
+    Raises:
+        ConfigError: the rule of ``mapping:`` does not read the ratio, or would keep nothing.
     """
     if not (keep := build(context.config["mapping"])).reads_ratio:
         raise ConfigError(f"The cost of mapping.keep_by={keep.keep_by} is not known before the groups are ranked.")
-    num_keep = keep_count(context.num_total, context.config["pruning_ratio"])
+    if clusters:
+        num_keep = keep_count(context.num_total, context.config["pruning_ratio"])
+        context.warn("How large clusters will be is not known before: the ratio's share is planned, it may be more.")
+    else:
+        fewest, num_keep = class_bounds(context)
+        if fewest < num_keep:
+            context.warn(
+                f"Which classes are kept is not known before: the final training is planned on {num_keep:,} samples, "
+                "an upper bound."
+            )
     return [*choosing, *if_trained(context, final_plan(context, num_keep))]
+
+
+def class_bounds(context: Context) -> tuple[int, int]:
+    """Return the fewest and the most samples that ``mapping:`` and ``pruning_ratio`` can keep of whole classes."""
+    size = group_sizes(class_groups(context), context.data.num_classes)
+    bounds: tuple[int, int] = build(context.config["mapping"]).bounds(size, context.config["pruning_ratio"])
+    return bounds
+
+
+def keeps_at_most(context: Context) -> bool:
+    """Whether the plan of a method that keeps whole classes is an upper bound."""
+    method = build(context.config["method"])
+    if "mapping" not in method.reads or getattr(method, "num_clusters", None):
+        return False
+    fewest, most = class_bounds(context)
+    return fewest < most
 
 
 def _warn(context: Context, ranking: GroupRanking, kept: KeptGroups) -> None:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from secateur.core.errors import DataError
 from secateur.core.ledger import StageCost
-from secateur.core.mask import keep_count
+from secateur.core.mask import Mask, keep_count
 from secateur.core.tables import ScoreTable
 from secateur.pipeline.config import build
 from secateur.pipeline.context import Context
@@ -39,8 +39,7 @@ class ImportedScores:
         """Read the scores and select."""
         self._warn(context)
         config = context.config
-        table = ScoreTable.load(self.path, context.data.fingerprint)
-        mask = build(config["selection"])(table, self._num_keep(context), config["score_seed"])
+        table, mask = self._select(context)
         made_by = {"method": "imported_scores", "scores": dict(table.metadata)}
         made_by |= {key: config[key] for key in ("pruning_ratio", "score_seed")}
         selection = choice(config, "selection", context.choices)
@@ -54,6 +53,20 @@ class ImportedScores:
         """Plan the training on what is kept."""
         self._warn(context)
         return if_trained(context, final_plan(context, self._num_keep(context)))
+
+    def check(self, context: Context) -> None:
+        """Select without keeping it.
+
+        Raises:
+            ConfigError: the selection cannot work on these scores.
+            DataError: the file holds no scores, or those of another pool, or lacks what ``selection=`` reads.
+        """
+        self._select(context)
+
+    def _select(self, context: Context) -> tuple[ScoreTable, Mask]:
+        table = ScoreTable.load(self.path, context.data.fingerprint)
+        select, num_keep = build(context.config["selection"]), self._num_keep(context)
+        return table, select(table, num_keep, context.config["score_seed"])
 
     def _num_keep(self, context: Context) -> int:
         return keep_count(context.num_total, context.config["pruning_ratio"])

@@ -41,7 +41,7 @@ class LeaveOneOut:
 
     def prune(self, context: Context) -> Pruned:
         """Pretrain with all classes and without each, rank by the loss, and keep the classes that matter."""
-        self._check(context)
+        self.check(context)
         groups, num_groups = class_groups(context), context.data.num_classes
         size = group_sizes(groups, num_groups)
         full = self._accuracy(context, full_mask(context))
@@ -54,14 +54,15 @@ class LeaveOneOut:
 
     def plan(self, context: Context) -> list[StageCost]:
         """Plan the pretrainings that choose and the final one; adapting the former is left out."""
-        self._check(context)
+        self.check(context)
         context.warn("Adapting the pretrainings without a class is not planned.")
         num_total, num_groups = context.num_total, context.data.num_classes
         rest = round(num_total * (num_groups - 1) / num_groups)
         sizes = [num_total, *[rest] * num_groups]
         return plan_groups(context, [replace(final_plan(context, size), pruning=True) for size in sizes])
 
-    def _check(self, context: Context) -> None:
+    def check(self, context: Context) -> None:
+        """Raise where so many classes cannot do, or the downstream set has nothing to rank by."""
         check_keep(context, context.data.num_classes)
         if context.data.num_classes > self.max_groups:
             raise ConfigError(

@@ -69,6 +69,10 @@ class LabelMapping:
         voting = Voting(network, counter, lambda step: step.logits, groups, about)
         return keep_groups(context, _ranking(context, self.combine, sets, voting), groups)
 
+    def check(self, context: Context) -> None:
+        """Raise where so many classes cannot do."""
+        check_keep(context, context.data.num_classes)
+
     def plan(self, context: Context) -> list[StageCost]:
         """Plan the surrogate, the passes over the downstream sets, and the training on what is kept."""
         return plan_groups(context, [surrogate_plan(context), *_votes_plan(context, self.further)])
@@ -119,6 +123,11 @@ class FeatureMapping:
         voting = Voting(network, partial(FeatureVotes, means), lambda step: step.features, groups, about)
         return keep_groups(context, _ranking(context, self.combine, sets, voting), groups)
 
+    def check(self, context: Context) -> None:
+        """Raise where so many groups cannot do."""
+        num_groups = self.num_clusters or context.data.num_classes
+        check_keep(context, num_groups, clusters=self.num_clusters is not None)
+
     def _groups(self, context: Context, network: StageResult) -> Tensor:
         if self.num_clusters is None:
             return class_groups(context)
@@ -133,7 +142,8 @@ class FeatureMapping:
         embedding = [embeddings_plan(context)] if clustered else []
         means = forward_plan(context, "group_means", 0 if clustered else context.num_total)
         votes = _votes_plan(context, self.further)
-        return plan_groups(context, [surrogate_plan(context), *embedding, means, *votes])
+        stages = [surrogate_plan(context), *embedding, means, *votes]
+        return plan_groups(context, stages, clusters=clustered)
 
 
 Named = tuple[str, PreparedData]

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from secateur.core.errors import DataError
+from secateur.core.errors import ConfigError, DataError
 from secateur.core.ledger import StageCost
-from secateur.core.mask import Mask
+from secateur.core.mask import Mask, keep_count
 from secateur.pipeline.context import Context
 from secateur.pipeline.methods.base import Pruned
 from secateur.pipeline.plan import final_plan, if_trained
@@ -32,13 +32,31 @@ class MaskFile:
 
     def prune(self, context: Context) -> Pruned:
         """Read the mask."""
+        _warn(context)
         mask = self._load(context)
         return Pruned(mask, facts={"pruning_ratio": 1 - mask.num_kept / len(mask)})
 
     def plan(self, context: Context) -> list[StageCost]:
         """Plan the training on what the file keeps."""
+        _warn(context)
         return if_trained(context, final_plan(context, self._load(context).num_kept))
 
+    def check(self, context: Context) -> None:
+        """Raise :class:`DataError` where the file is no mask, or was made for another pool."""
+        self._load(context)
+
+    def check_ratio(self, pruning_ratio: float) -> None:
+        """Raise :class:`ConfigError` where the mask leaves out another share, by more than one sample."""
+        mask = Mask.load(self.path)
+        if abs(mask.num_kept - keep_count(len(mask), pruning_ratio)) > 1:
+            raise ConfigError(
+                f"pruning_ratio={pruning_ratio:g}, but {self.path} keeps {mask.num_kept} of {len(mask)} samples "
+                f"(pruning_ratio={1 - mask.num_kept / len(mask):.4g}): leave pruning_ratio out, or give another mask."
+            )
+
     def _load(self, context: Context) -> Mask:
-        context.warn("The cost of making the mask file is not known and not counted.")
         return Mask.load(self.path, context.data.fingerprint)
+
+
+def _warn(context: Context) -> None:
+    context.warn("The cost of making the mask file is not known and not counted.")

@@ -19,6 +19,10 @@ class RandomSubset:
         """Draw the subset."""
         return Pruned(random_mask(context, keep_count(context.num_total, context.config["pruning_ratio"])))
 
+    def check(self, context: Context) -> None:
+        """Raise :class:`ConfigError` where nothing would be kept."""
+        keep_count(context.num_total, context.config["pruning_ratio"])
+
     def plan(self, context: Context) -> list[StageCost]:
         """Plan the training on the subset; drawing it costs nothing."""
         num_keep = keep_count(context.num_total, context.config["pruning_ratio"])

@@ -49,6 +49,10 @@ class RandomClusters:
         size = group_sizes(groups, self.num_clusters)
         return keep_groups(context, random_ranking(size, context.config["score_seed"], **about), groups)
 
+    def check(self, context: Context) -> None:
+        """Raise where so many clusters cannot do."""
+        check_keep(context, self.num_clusters or 0, clusters=True)
+
     def plan(self, context: Context) -> list[StageCost]:
         """Plan the surrogate, the pass that embeds the source, and the training on what is kept."""
-        return plan_groups(context, [surrogate_plan(context), embeddings_plan(context)])
+        return plan_groups(context, [surrogate_plan(context), embeddings_plan(context)], clusters=True)

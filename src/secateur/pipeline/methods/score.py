@@ -7,7 +7,7 @@ from secateur.core.ledger import StageCost
 from secateur.core.mask import keep_count
 from secateur.pipeline.config import build
 from secateur.pipeline.context import Context
-from secateur.pipeline.extrapolation import extrapolated_scores
+from secateur.pipeline.extrapolation import check_extrapolation, extrapolated_scores
 from secateur.pipeline.methods.base import Pruned
 from secateur.pipeline.plan import final_plan, if_trained, scoring_plan
 from secateur.pipeline.plan_extrapolation import extrapolation_plan
@@ -43,6 +43,12 @@ class ScoreAndSelect:
             extrapolation=predicted.facts,
             facts={"modifiers": [config["merge"]] if config["merge"] != MERGE_DEFAULT else []},
         )
+
+    def check(self, context: Context) -> None:
+        """Raise :class:`ConfigError` where the pool is too small for the ratio, the subset or the extrapolation."""
+        keep_count(context.num_total, context.config["pruning_ratio"])
+        if context.config["extrapolation"]:
+            check_extrapolation(context)
 
     def plan(self, context: Context) -> list[StageCost]:
         """Plan the scoring, of the pool or of a subset and all that predicts the rest, and the final training."""
