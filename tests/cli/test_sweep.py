@@ -144,6 +144,13 @@ def test_nothing_is_left_of_a_sweep_whose_launcher_cannot_work(program, monkeypa
     assert not program.folder.exists()
 
 
+def test_a_sweep_file_needs_no_flag_to_be_launched(program, monkeypatch):
+    monkeypatch.setattr("secateur.cli.slurm.shutil.which", lambda name: None)
+    program.quick = ()
+    assert program.run("sweeps=demo/digits", "hydra/launcher=slurm") == 2
+    assert "needs sbatch and srun" in program.err  # so it was taken for a sweep
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
