@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from secateur.cli.group_values import check_groups
 from secateur.core.mask import Mask
 from secateur.core.tables import ScoreTable
 
@@ -49,6 +50,25 @@ BEFORE_ANYTHING_STARTS = {
     "score=aum selection=beta": "must not be negative",
     "model=resnet18 model.width=8": "'model.width' is not a key of the options chosen here",
     "model=timm model.architecture=3": "model.architecture=3",
+    "score=null": "score= must name one option: aum, dual, ",
+    "-m score=null,aum": "score= must name one option: aum, dual, ",
+    "score=[tdds]": "score= must name one option: aum, dual, ",
+    "~score": "score= must name one option: aum, dual, ",
+    "score=3": "score= must name one option: aum, dual, ",
+    "data=null": "data= must name one option: cifar10, ",
+    "logger=null": "logger= must name one option: csv, ",
+    "finetune=null": "finetune= must name one option: both, full, linear_probe; leave it out for the default",
+    "model@retrain_model=null": "model= must name one option: ",
+    "ratio=0.3": "a number is pruning_ratio=0.3",
+    "hydra/launcher=slurm score=aum": "hydra/launcher=slurm launches sweeps: add -m, or use secateur sweep submit",
+    "lr=0.1": "did you mean 'optim.lr'?",
+    "epochs=3": "did you mean 'trainer.max_epochs'?",
+    "max_epoch=3": "unknown key 'max_epoch'",
+    "workers=2": "did you mean 'data.num_workers'?",
+    "device=cuda": "did you mean 'trainer.accelerator'?",
+    "gpus=2": "did you mean 'strategy.devices'?",
+    "trainer.lr=1": "did you mean 'optim.lr'?",
+    "--resolve score=aum": "add --cfg job",
 }
 
 
@@ -92,6 +112,22 @@ def test_what_only_the_data_can_tell_leaves_no_record(program, tmp_path, argumen
     assert program.err.count("\n") == 1
     assert expected in program.err
     assert not list(program.folder.glob("runs/*/*"))
+
+
+def test_a_key_that_nothing_is_like_is_not_taken_for_an_internal_one(program):
+    program.quick = ()
+    assert program.run("model.num_classes=3") == 2
+    assert program.err == "secateur: error: unknown key 'model.num_classes'\n"
+
+
+def test_what_a_run_refuses_its_plan_refuses_too(program):
+    assert program.command("cost", "score=null") == 2
+    assert "score= must name one option" in program.err
+    assert program.err.count("\n") == 1
+
+
+def test_several_options_of_a_group_that_nothing_is_named_after_are_hydra_s_to_merge():
+    check_groups(["logger=[csv,tensorboard]", "score='el2n'", "seed=null", "score=el2n,aum"], None)
 
 
 def test_an_output_folder_that_cannot_be_used(program, tmp_path):

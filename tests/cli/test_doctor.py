@@ -32,6 +32,14 @@ def test_everything_required_works_here(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_is_not_there_is_named_and_not_made(tmp_path):
+    check = check_named("file locks", tmp_path / "nope" / "x")
+    assert check.state == "ok"
+    assert check.found == f"{tmp_path / 'nope' / 'x'} does not exist, would be created; flock works"
+    assert check_named("disk", tmp_path / "nope" / "x").found.endswith("GiB free")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_json(capsys):
     assert doctor(["--json"]) == 0
     checks = json.loads(capsys.readouterr().out)

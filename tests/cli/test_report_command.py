@@ -75,6 +75,10 @@ def test_long_lists_are_cut_on_the_terminal_only(tmp_path, capsys):
         (["nowhere"], "nowhere does not exist."),
         (["empty"], "no run record found."),
         (["runs", "--baseline", "x"], "no finished run of baseline 'x'; there are full, random."),
+        (
+            ["runs", "--baseline", "full"],
+            "baseline 'full': the comparison with full data is always there; name another method.",
+        ),
         (["runs", "--format", "html,docx"], "unknown format 'docx'; there are html, csv, latex, markdown."),
         (["runs", "--figure-format", "gif"], "unknown figure format 'gif'; there are svg, pdf, png."),
     ],

@@ -110,11 +110,12 @@ def test_the_batch_file_says_what_was_asked_for(commands, node, tmp_path):
     assert "seed=8" in str(jobs[8].submission().args)
 
 
-def test_what_sbatch_refuses_is_one_line(commands, node, tmp_path):
+def test_what_sbatch_refuses_is_one_line(commands, node, tmp_path, capsys):
     commands("srun", "exit 0")
     commands("sbatch", "echo 'sbatch: error: invalid partition specified: nope' >&2; exit 1")
     with pytest.raises(ConfigError, match=r"could not be submitted: .*invalid partition specified: nope"):
         submit(Recorder(submitit_folder=str(tmp_path / "logs"), partition="nope"), {0: ["seed=0"]})
+    assert capsys.readouterr().err == ""  # the error says it all, and once
 
 
 def test_a_sweep_larger_than_an_array_is_several(commands, tmp_path, monkeypatch):

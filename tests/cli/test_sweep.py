@@ -100,6 +100,29 @@ def test_jobs_in_processes_of_their_own_find_the_user_s_code_and_refuse_an_edite
 
 
 @pytest.mark.slow
+def test_a_resumed_sweep_is_summed_up_as_a_whole(program, folder):
+    program.quick = ("trainer.max_epochs=1", "compare_with=[]")
+    assert program.run("-m", "method=random", "seed=0,1") == 0
+    table = program.folder / "reports" / "default" / "results.csv"
+    before = table.read_bytes()
+    with editing(folder()) as manifest:
+        manifest.cells[1].status, manifest.cells[1].run = "failed", None
+    assert program.command("sweep", "resume", str(folder())) == 0, program.err
+    assert "again: 1 of 2 jobs" in program.out
+    assert "(2)" in program.out  # seeds behind the mean
+    assert table.read_bytes() == before
+
+
+def test_an_interrupt_names_the_sweep_s_own_folder(program, folder, monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("secateur.cli.run.launch", interrupted)
+    assert program.run("-m", "method=random", "seed=0,1") == 130
+    assert program.err == f"secateur: interrupted; go on with: secateur sweep resume {folder()}\n"
+
+
+@pytest.mark.slow
 def test_a_sweep_that_is_being_run_is_not_run_twice(program, folder):
     program.quick = ("trainer.max_epochs=1", "compare_with=[]")
     assert program.run("-m", "method=random", "seed=0") == 0
@@ -119,6 +142,13 @@ def test_nothing_is_left_of_a_sweep_whose_launcher_cannot_work(program, monkeypa
     assert program.run("-m", "method=random", "seed=0,1", "hydra/launcher=slurm") == 2
     assert "needs sbatch and srun" in program.err
     assert not program.folder.exists()
+
+
+def test_a_sweep_file_needs_no_flag_to_be_launched(program, monkeypatch):
+    monkeypatch.setattr("secateur.cli.slurm.shutil.which", lambda name: None)
+    program.quick = ()
+    assert program.run("sweeps=demo/digits", "hydra/launcher=slurm") == 2
+    assert "needs sbatch and srun" in program.err  # so it was taken for a sweep
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 
 import pytest
 from filelock import FileLock
 
+from secateur.cli.main import main
 from secateur.cli.sweep_state import LAUNCH_LOCK, LOST, find_sweep, refresh, status_of
 from secateur.core.errors import ConfigError
 from secateur.core.manifest import Cell, Manifest, load_manifest, save_manifest
@@ -119,3 +121,14 @@ def test_a_sweep_is_found_by_its_own_folder_or_as_the_only_one_below(sweep):
     (sweep.parent / "2027" / "sweep.json").write_text(json.dumps({}))
     with pytest.raises(ConfigError, match=r"holds 2 sweeps; name one, the latest is .*2027"):
         find_sweep(sweep.parent)
+
+
+def test_status_takes_the_latest_of_several_and_says_so(sweep, capsys):
+    later = sweep.parent / "2027"
+    shutil.copytree(sweep, later)
+    assert main(["sweep", "status", str(sweep.parent), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert len(json.loads(out)["cells"]) == 3
+    assert err == f"secateur: {sweep.parent} holds 2 sweeps; this is the latest, {later}\n"
+    assert main(["sweep", "resume", str(sweep.parent)]) == 2
+    assert "holds 2 sweeps; name one" in capsys.readouterr().err

@@ -168,27 +168,30 @@ def _locks(output_dir: Path) -> Check:
 
     name = f"file locks in {output_dir}"
     advice = "set paths.output_dir to a file system with flock (Lustre: mount with -o flock)"
-    probe, created = output_dir / f".doctor-{os.getpid()}.lock", not output_dir.exists()
+    probe = _nearest(output_dir) / f".doctor-{os.getpid()}.lock"
+    works = "flock works" if output_dir.exists() else f"{output_dir} does not exist, would be created; flock works"
     try:
-        output_dir.mkdir(parents=True, exist_ok=True)
         with FileLock(probe, timeout=5, fallback_to_soft=False):
             try:
                 FileLock(probe, fallback_to_soft=False).acquire(timeout=0)
             except Timeout:
-                return Check(name, "ok", "flock works", required=True)
+                return Check(name, "ok", works, required=True)
         return Check(name, "problem", "a lock can be taken twice", advice, required=True)
     except (OSError, NotImplementedError) as error:
         return Check(name, "problem", _one_line(error), advice, required=True)
     finally:
         with suppress(OSError):
             probe.unlink()
-        if created:
-            with suppress(OSError):
-                output_dir.rmdir()
+
+
+def _nearest(output_dir: Path) -> Path:
+    """Return the folder itself, or the first of its parents that is there: a check makes no folders."""
+    path = output_dir.absolute()
+    return next(folder for folder in (path, *path.parents) if folder.exists())
 
 
 def _disk(output_dir: Path) -> Check:
-    free = shutil.disk_usage(output_dir if output_dir.is_dir() else Path.cwd()).free / GIB
+    free = shutil.disk_usage(_nearest(output_dir)).free / GIB
     found = f"{free:.1f} GiB free"
     if free >= DISK_WANTED_GIB:
         return Check("disk", "ok", found)

@@ -12,6 +12,16 @@ from secateur.core.errors import SecateurError
 from secateur.core.record import one_line
 from secateur.pipeline.paths import CONF, SWEEPS
 
+# What other programs call our keys.
+SYNONYMS = {
+    **dict.fromkeys(("device", "gpu", "cuda"), "trainer.accelerator"),
+    **dict.fromkeys(("devices", "gpus", "num_gpus"), "strategy.devices"),
+    **dict.fromkeys(("epoch", "epochs", "num_epochs"), "trainer.max_epochs"),
+    **dict.fromkeys(("prune", "fraction", "prune_ratio", "pruning_rate"), "pruning_ratio"),
+    **dict.fromkeys(("output", "output_dir", "out"), "paths.output_dir"),
+    "learning_rate": "optim.lr",
+    "dataset": "data",
+}
 BAD_INPUT = (SecateurError, HydraException, OmegaConfBaseException, ArgumentError)
 
 
@@ -22,6 +32,29 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     if close:
         return f"; did you mean {close[0]!r}?"
     return f" (choose from {', '.join(words)})" if words and len(words) <= 30 else ""
+
+
+def like(name: str, known: Iterable[str]) -> str | None:
+    """Return the key that a user probably means by one that does not exist; None where no key is like it.
+
+    Args:
+        name: what was typed, for example ``lr`` or ``trainr.max_epochs``.
+        known: all keys and groups there are.
+    """
+    keys = sorted((key for key in known if not _last(key).startswith("_")), key=lambda key: (key.count("."), key))
+    head, last = name.rpartition(".")[0], _last(name)
+    if not head and name in SYNONYMS:
+        return SYNONYMS[name]
+    beside = {_last(key): key for key in keys if key.rpartition(".")[0] == head}
+    if close := difflib.get_close_matches(last, beside, n=1, cutoff=0.6):
+        return beside[close[0]]
+    equal = [key for key in keys if _last(key) == last]
+    containing = [key for key in keys if not head and last in _last(key).split("_")]
+    return next(iter([*equal, *containing, *difflib.get_close_matches(name, keys, n=1, cutoff=0.75)]), None)
+
+
+def _last(key: str) -> str:
+    return key.rpartition(".")[2]
 
 
 def _unknown_option(missing: str, known: Iterable[str]) -> str:
@@ -60,7 +93,8 @@ def message(error: BaseException, known_keys: Callable[[], Iterable[str]] = list
         name = key[1].split("@")[0]
         if name in (known := set(known_keys())):
             return f"{name!r} is not a key of the options chosen here"
-        return f"unknown key {name!r}{suggestion(name, known)}"
+        close = like(name, known)
+        return f"unknown key {name!r}" + (f"; did you mean {close!r}?" if close else "")
     first = text.strip().splitlines()[0]
     if first.startswith("Ambiguous value"):
         return f"{first}: add -m to sweep over it"

@@ -42,9 +42,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Dispatch to a command.
 
     Returns:
-        0; 1 when a run failed; 2 for bad input; 130 when interrupted.
+        0; 1 when a run failed; 2 for bad input; 130 when interrupted; 141, as of a death by SIGPIPE, when nobody
+        reads the output any more.
     """
-    command, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    try:
+        code = _dispatch(*(list(sys.argv[1:] if arguments is None else arguments) or ["--help"]))
+        sys.stdout.flush()  # here: what is still buffered may be what a closed pipe refuses
+    except KeyboardInterrupt as error:
+        if int(os.environ.get("RANK") or 0) == 0:
+            advice = str(error) or "the same command goes on from the last epoch"  # of a sweep it names the folder
+            sys.stderr.write(f"secateur: interrupted; {advice}\n")
+        return 130
+    except BrokenPipeError:  # the reader, `| head` for example, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or flushing at the exit would fail again
+        return 141
+    return code
+
+
+def _dispatch(command: str, *rest: str) -> int:
     if command in ("-h", "--help", "help"):
         sys.stdout.write(f"{USAGE}{__version__}\n")
         return 0
@@ -57,12 +72,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"secateur: error: no command {command!r}{suggestion(command, COMMANDS)}\n")
         return 2
     module, _, function = COMMANDS[command].partition(":")
-    try:
-        return int(getattr(import_module(module), function)(rest))
-    except KeyboardInterrupt:
-        if int(os.environ.get("RANK") or 0) == 0:
-            sys.stderr.write(
-                "secateur: interrupted; the same command goes on from the last epoch (of a sweep: "
-                "secateur sweep resume outputs/sweeps/NAME/TIME)\n"
-            )
-        return 130
+    return int(getattr(import_module(module), function)(list(rest)))

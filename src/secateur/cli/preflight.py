@@ -15,6 +15,8 @@ from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from secateur import __version__
+from secateur.cli.group_values import check_groups
 from secateur.core.errors import ConfigError
 from secateur.pipeline.config import Config
 from secateur.pipeline.idle import check_one_ratio
@@ -28,13 +30,18 @@ def parse(arguments: Sequence[str], program: str = "secateur run") -> argparse.N
     """Parse Hydra's own flags, wherever they stand; the rest are overrides.
 
     Raises:
-        ConfigError: an unknown flag.
+        ConfigError: an unknown flag, or one that would do nothing.
     """
     parser: argparse.ArgumentParser = get_args_parser()
     parser.prog, parser.exit_on_error = program, False
+    for action in parser._actions:
+        if isinstance(action, argparse._VersionAction):
+            action.version = f"secateur {__version__}"  # not Hydra's
     parsed, unknown = parser.parse_known_intermixed_args(list(arguments))
     if unknown:
         raise ConfigError(f"unknown flag {unknown[0]!r}; overrides are key=value")
+    if parsed.resolve and not (parsed.cfg or parsed.help):
+        raise ConfigError("--resolve is for looking at a configuration, and nothing is shown here: add --cfg job")
     return parsed
 
 
@@ -64,6 +71,7 @@ def preflight(parsed: argparse.Namespace, seen: list[Config] | None = None) -> l
     """
     if parsed.config_dir and not Path(parsed.config_dir).is_dir():
         raise ConfigError(f"--config-dir {parsed.config_dir} is not a folder.")
+    check_groups(parsed.overrides, parsed.config_dir)
     check_one_ratio(parsed.overrides)
     overrides = [_search_path(parsed), *parsed.overrides]
     with initialize_config_dir(version_base="1.3", config_dir=str(_config_dir(parsed))):
@@ -95,12 +103,20 @@ def sweep_node(parsed: argparse.Namespace, overrides: Sequence[str]) -> DictConf
 
     Returns:
         None for a command that runs one configuration.
+
+    Raises:
+        ConfigError: the command chooses a launcher and has nothing to launch: it would run here.
     """
     with initialize_config_dir(version_base="1.3", config_dir=str(_config_dir(parsed))):
         plain = [text for text in overrides if not _is_sweep(text)]
         cfg = compose(_config_name(parsed), plain, return_hydra_config=True)
     GlobalHydra.instance().clear()
-    return cfg if parsed.multirun or cfg.hydra.mode == RunMode.MULTIRUN else None
+    if parsed.multirun or cfg.hydra.mode == RunMode.MULTIRUN:
+        return cfg
+    for text in parsed.overrides:
+        if _key(text) == "hydra/launcher" and text != "hydra/launcher=basic":  # basic is how a single run is run
+            raise ConfigError(f"{text} launches sweeps: add -m, or use secateur sweep submit")
+    return None
 
 
 @dataclass(frozen=True)

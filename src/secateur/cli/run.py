@@ -23,7 +23,7 @@ from secateur.cli.sweep_cell import SingleRun, job_of_sweep
 from secateur.cli.sweep_launch import launch, new_sweep
 from secateur.cli.user_code import code_folders, make_importable
 from secateur.core.errors import ConfigError, SecateurError
-from secateur.core.manifest import load_manifest
+from secateur.core.manifest import Cell, load_manifest
 from secateur.core.record import one_line
 from secateur.pipeline.config import Config, resolve
 from secateur.pipeline.paths import CONF
@@ -119,14 +119,25 @@ def launch_sweep(
 
 
 def launch_cells(folder: Path, numbers: Sequence[int], *, wait: bool) -> None:
-    """Launch jobs of a sweep; what those in other processes came to is part of this command's summary."""
-    for cell in launch(folder, numbers, task, make_console(), wait=wait):
-        run_dir = cell.run_dir(folder)
-        if cell.status == "finished" and run_dir is not None:
-            _FINISHED.append(run_dir)
-        else:
-            _FAILED.append(" ".join(cell.overrides))
-            _CRASHED.append(_FAILED[-1])
+    """Launch jobs of a sweep; the summary is of all its finished jobs, also of those of an earlier command.
+
+    Raises:
+        KeyboardInterrupt: as it came, with the command that goes on.
+    """
+    try:
+        elsewhere = launch(folder, numbers, task, make_console(), wait=wait)
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(*(error.args or (f"go on with: secateur sweep resume {folder}",))) from error
+    failed = [" ".join(cell.overrides) for cell in elsewhere if not _is_finished(cell)]
+    _FAILED.extend(failed)
+    _CRASHED.extend(failed)
+    if elsewhere or _FINISHED or _FAILED:  # not where all was only sent to Slurm
+        cells = [cell for cell in load_manifest(folder).cells if _is_finished(cell)]
+        _FINISHED[:] = [run_dir for cell in cells if (run_dir := cell.run_dir(folder)) is not None]
+
+
+def _is_finished(cell: Cell) -> bool:
+    return cell.status == "finished" and cell.run is not None
 
 
 def task(cfg: DictConfig) -> None:

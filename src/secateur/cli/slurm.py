@@ -1,6 +1,8 @@
 """What Slurm knows of our jobs, without accounting, and sending it job arrays through submitit."""
 
+import contextlib
 import importlib.util
+import io
 import os
 import re
 import shutil
@@ -131,7 +133,8 @@ def submit(launcher: "BaseSubmititLauncher", jobs: Mapping[int, Sequence[str]]) 
     calls = [(list(texts), "hydra.sweep.dir", num, str(num), state) for num, texts in jobs.items()]
     try:
         executor.update_parameters(**{key if key in shared else f"{kind}_{key}": params[key] for key in params})
-        sent = executor.map_array(launcher, *zip(*calls, strict=True))
+        with contextlib.redirect_stderr(io.StringIO()):  # submitit prints what sbatch says, and raises the same
+            sent = executor.map_array(launcher, *zip(*calls, strict=True))
     except (FailedJobError, NameError, ValueError, AssertionError) as error:
         raise ConfigError(f"The jobs could not be submitted: {' '.join(str(error).split())}") from error
     return dict(zip(jobs, sent, strict=True))

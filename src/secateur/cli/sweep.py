@@ -27,7 +27,8 @@ usage: secateur sweep status DIR [--all] [--json]
            once (--wait: it follows the jobs). Finished jobs stay as they are, jobs in the queue too.
   submit   a new sweep to Slurm, by what `secateur run -m` takes, or what is left of an old one; returns at once
 
-DIR is a sweep's folder, outputs/sweeps/NAME/TIME; outputs/sweeps/NAME where it is the only one.
+DIR is a sweep's folder, outputs/sweeps/NAME/TIME; outputs/sweeps/NAME where it is the only one
+(status: of several the latest).
 """
 LAUNCHER = "hydra/launcher"
 HERE = ("basic", "submitit_local")  # launchers that need this terminal
@@ -183,4 +184,4 @@ def _folder(action: str, arguments: Sequence[str]) -> tuple[Path, set[str], list
     rest = [text for text in arguments if text not in flags]
     if not rest:
         raise ConfigError(f"secateur sweep {action} needs the folder of a sweep: outputs/sweeps/NAME/TIME.")
-    return find_sweep(Path(rest[0])), flags, rest[1:]
+    return find_sweep(Path(rest[0]), latest=action == "status"), flags, rest[1:]

@@ -137,9 +137,8 @@ def launch(folder: Path, numbers: Sequence[int], task: TaskFunction, console: Co
 def _follow(watch: Watch, folder: Path) -> None:
     try:
         watch.until_settled()
-    except KeyboardInterrupt:
-        sys.stderr.write(f"secateur: the jobs run on without this command: secateur sweep status {folder}\n")
-        raise
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(f"the jobs run on without this command: secateur sweep status {folder}") from error
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """What became of every job of a sweep: run.json, the locks and the queue are the truth, in this order."""
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,12 @@ def status_of(
     return "lost", "interrupted" if record.get("status") == "interrupted" else LOST
 
 
-def find_sweep(path: Path) -> Path:
+def find_sweep(path: Path, *, latest: bool = False) -> Path:
     """Return the sweep's folder that a user means: the given one, or the only one below it.
+
+    Args:
+        path: what the user named.
+        latest: of several take the last that was launched, and say so on stderr.
 
     Raises:
         ConfigError: there is none, or there are several.
@@ -73,6 +78,9 @@ def find_sweep(path: Path) -> Path:
         return found[0]
     if not found:
         raise ConfigError(f"{path} is not the folder of a sweep: it has no {FILE_NAME}. They lie in outputs/sweeps/.")
+    if latest:
+        sys.stderr.write(f"secateur: {path} holds {len(found)} sweeps; this is the latest, {found[-1]}\n")
+        return found[-1]
     raise ConfigError(f"{path} holds {len(found)} sweeps; name one, the latest is {found[-1]}.")
 
 

@@ -23,9 +23,10 @@ from secateur.report.payload import make_payload
 from secateur.report.payload_types import FigureEntry
 from secateur.report.planned import describe, missing
 from secateur.report.ranks import with_ranks
+from secateur.report.run import FULL
 from secateur.report.stale import stale
 from secateur.report.style import FORMATS as FIGURE_FORMATS
-from secateur.report.summary import Row, make_rows, several_baselines
+from secateur.report.summary import Row, is_method, make_rows, several_baselines
 
 FORMATS = ("html", "csv", "latex", "markdown")
 
@@ -77,7 +78,7 @@ def build_report(
     Raises:
         DataError: a path does not exist, or there is nothing below it to tell of.
         ConfigError: there is no run of the baseline (``random`` may be absent), or it stands for several cells that
-            a method could be compared with; or a format is unknown.
+            a method could be compared with, or is ``full``, which all are compared with anyway; or a format is unknown.
         OSError: a file cannot be written.
     """
     _check_names("format", formats, FORMATS)
@@ -130,6 +131,8 @@ def _check_there_is_something(loaded: Loaded, fidelity: Sequence[FidelityRow]) -
 
 def _check_baseline(cells: Sequence[Cell], baseline: str) -> None:
     methods = sorted({run.label for cell in cells for run in cell.runs})
+    if is_method(baseline, FULL):
+        raise ConfigError("baseline 'full': the comparison with full data is always there; name another method.")
     if methods and baseline not in ("random", *methods, *(cell.label for cell in cells)):
         raise ConfigError(f"no finished run of baseline {baseline!r}; there are {', '.join(methods)}.")
     if several := several_baselines(cells, baseline):
