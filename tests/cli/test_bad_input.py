@@ -1,5 +1,7 @@
 """Bad input: one clear line, exit code 2, no traceback, nothing half-written."""
 
+import shutil
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -240,6 +242,28 @@ def test_a_ratio_that_a_mask_has_is_no_contradiction(program):
     assert program.run("method=mask", f"method.path={path}", "pruning_ratio=0.5") == 0
     assert program.run("method=mask", f"method.path={path}") == 0
     assert [record["ignored"] for record in program.records()] == [[], []]
+
+
+@pytest.mark.parametrize("name", ["mask", "scores"])
+def test_a_file_that_has_changed_is_read_again(program, tmp_path, name):
+    """The key of a run has the path of the file; what is in it decides whether the run is the same."""
+    program.quick = ("data.first=100", "trainer.max_epochs=11", "train_final=false", "compare_with=[]")
+    path = tmp_path / f"{name}.parquet"
+    method = {"mask": "method=mask", "scores": "method=imported_scores"}[name]
+    for ratio, again in (("0.5", False), ("0.8", True)):
+        assert program.run("score=aum", f"pruning_ratio={ratio}", f"score_seed={ratio[-1]}", f"name=made{ratio}") == 0
+        shutil.copy(next(program.folder.glob(f"runs/made{ratio}/*/{name}.parquet")), path)
+        assert program.run(method, f"method.path={path}", "name=read") == 0
+        assert ("runs again" in program.out) == again
+        (folder,) = program.folder.glob("runs/read/*")
+        assert (folder / f"{name}.parquet").read_bytes()
+    read = [Mask.load(folder / "mask.parquet"), ScoreTable.load(path) if name == "scores" else Mask.load(path)]
+    assert program.run(method, f"method.path={path}", "name=read") == 0
+    assert "already finished" in program.out
+    if name == "mask":
+        assert read[0].sha256 == read[1].sha256
+    else:
+        assert torch.equal(ScoreTable.load(folder / "scores.parquet").score, read[1].score)
 
 
 def test_labels_with_gaps_are_warned_of(program, tmp_path):

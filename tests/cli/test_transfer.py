@@ -77,6 +77,14 @@ def test_one_surrogate_and_one_ranking_serve_every_ratio_and_nest(program):
     assert kept[0.8] < kept[0.5] < kept[0.2]
 
 
+def test_another_transform_of_the_downstream_images_votes_anew(program):
+    large = ("method=label_mapping", "pruning_ratio=0.5", *PROBE, "data.image_size=16", "downstream.image_size=16")
+    assert program.run(*large) == 0
+    assert program.run(*large, "downstream.resize_size=24") == 0
+    assert len(program.stages("surrogate")) == 1
+    assert len(program.stages("mapping")) == 2
+
+
 def test_reverse_keeps_the_other_end(program):
     program.run("-m", "method=label_mapping", "pruning_ratio=0.5", "mapping.reverse=false,true", *PROBE)
     first, second = program.records()

@@ -77,3 +77,9 @@ def test_cutting_too_much_is_an_error(table_of):
 def test_wrong_arguments(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         CCS(**wrong)
+
+
+@pytest.mark.parametrize(("num", "share"), [(3, 0.5), (7, 0.5), (11, 0.5), (15, 0.1), (35, 0.1), (65, 0.3)])
+def test_as_large_a_cut_as_the_ratio_allows_is_possible_in_any_pool(table_of, num, share):
+    num_keep = round(num * (1 - share))
+    assert CCS(mislabel_fraction=share)(table_of(num), num_keep, 0).num_kept == num_keep

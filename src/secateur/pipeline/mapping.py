@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from secateur.pipeline.context import EVALUATION_BATCH, Context
 from secateur.pipeline.embeddings import embed, embeddings_stage, pass_cost, stored_features
 from secateur.training.evaluate import Forward, forward_pass
 
-VERSION = 1
+VERSION = 2
 
 
 def class_groups(context: Context) -> Tensor:
@@ -139,6 +139,7 @@ def downstream_ranking(context: Context, data: PreparedData, voting: Voting) -> 
     """
     seed = context.config["score_seed"] if voting.about["tie_break"] == "random" else None
     reads = {**voting.about, "seed": seed, "numerics": numerics_key(context.config), "groups": _digest(voting.groups)}
+    reads["transform"] = _transform(data)
     upstream = [voting.network.path.name, data.fingerprint]
     result = context.store.get(
         "mapping",
@@ -173,6 +174,11 @@ def _passing(context: Context, data: PreparedData, network: StageResult) -> Iter
     model = context.fresh_model("model", 0, start=network.path).to(context.trainer.device)
     loader = data.eval_loader(data.pool, EVALUATION_BATCH, **context.placement)
     return forward_pass(model, loader, context.trainer.precision)
+
+
+def _transform(data: PreparedData) -> dict[str, Any]:
+    """Return how a data set's stored images become what a network sees; its fingerprint is of the stored ones."""
+    return {**asdict(data.decoder), "mean": data.mean, "std": data.std}
 
 
 def _digest(groups: Tensor) -> str:

@@ -136,7 +136,7 @@ def execute_resolved(
     settings = TrainerSettings(**config["trainer"])
     lock = locked_by_zero(run_dir / "run.lock", f"run {run_dir.name}", console.print)
     with lock, cpu_threads(settings.num_threads):
-        if current().from_zero(lambda: is_finished(run_dir)) and not config["force"]:
+        if current().from_zero(lambda: is_finished(run_dir) and _is_of_this(context, run_dir)) and not config["force"]:
             _add_comparisons(context, run_dir)
             mirror(config, run_dir, *log, data)
             return Outcome(run_dir, reused=True)
@@ -146,6 +146,15 @@ def execute_resolved(
             context.history = history
             _run(context, run_dir, record)
     return Outcome(run_dir, reused=False)
+
+
+def _is_of_this(context: Context, run_dir: Path) -> bool:
+    """Whether a finished run had what its method reads now: the key has the path of a file, not what is in it."""
+    method = build(context.config["method"])
+    if not hasattr(method, "made") or method.made(context, run_dir):
+        return True
+    context.console.print(f"{method.path} is not what the finished run had: it runs again", markup=False)
+    return False
 
 
 def pools(config: Config) -> tuple[PreparedData, PreparedData | None]:

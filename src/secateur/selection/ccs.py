@@ -103,6 +103,8 @@ class CCS:
         """
         check_num_keep(table, num_keep)
         num_cut = round(self.mislabel_fraction * len(table))
+        if num_cut + num_keep == len(table) + 1:  # equal fractions of an odd pool, both rounded up
+            num_cut -= 1
         if num_keep > len(table) - num_cut:
             raise ConfigError(
                 f"ccs: mislabel_fraction={self.mislabel_fraction:g} cuts {num_cut} of {len(table)} samples, "

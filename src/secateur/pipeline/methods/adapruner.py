@@ -128,6 +128,8 @@ class AdaPruner(AdaPrunerConstants):
         check_pool(context, self.optim.batch_size, self.select_on)
         if self.finetune and context.config["model"] != context.config["retrain_model"]:
             raise ConfigError("method.finetune=true needs the same model and retrain_model.")
+        if self.finetune and not context.config["train_final"]:
+            raise ConfigError("method.finetune=true trains on from the joint weights: it needs train_final=true.")
 
     def _mask(self, context: Context, scores: ScoreTable, num_keep: int) -> Mask:
         ratio = context.config["pruning_ratio"]

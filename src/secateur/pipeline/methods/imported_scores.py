@@ -4,10 +4,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
+import torch
+
 from secateur.core.errors import DataError
 from secateur.core.ledger import StageCost
 from secateur.core.mask import Mask, keep_count
-from secateur.core.tables import ScoreTable
+from secateur.core.tables import BASE_COLUMNS, ScoreTable
 from secateur.pipeline.config import build
 from secateur.pipeline.context import Context
 from secateur.pipeline.facts import choice
@@ -62,6 +64,13 @@ class ImportedScores:
             DataError: the file holds no scores, or those of another pool, or lacks what ``selection=`` reads.
         """
         self._select(context)
+
+    def made(self, context: Context, run_dir: Path) -> bool:
+        """Whether a finished run had the scores that the file has now."""
+        before, now = ScoreTable.load(run_dir / "scores.parquet"), ScoreTable.load(self.path, context.data.fingerprint)
+        names = {*BASE_COLUMNS, *before.columns}
+        same = names == {*BASE_COLUMNS, *now.columns}
+        return same and all(torch.equal(before.column(name), now.column(name)) for name in names)
 
     def _select(self, context: Context) -> tuple[ScoreTable, Mask]:
         table = ScoreTable.load(self.path, context.data.fingerprint)

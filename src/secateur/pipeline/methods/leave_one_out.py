@@ -49,6 +49,7 @@ class LeaveOneOut:
         for group in (size > 0).nonzero().flatten().tolist():
             without = Mask(context.data.pool, groups != group, context.data.fingerprint)
             lost[group] = full - self._accuracy(context, without)
+        lost[size == 0] = lost.min() - 1  # an empty class comes last: keeping it keeps nothing
         about = {"fingerprint": context.data.fingerprint, "metadata": {"method": "leave_one_out"}}
         return keep_groups(context, score_ranking(lost, size, **about), groups)
 

@@ -45,6 +45,10 @@ class MaskFile:
         """Raise :class:`DataError` where the file is no mask, or was made for another pool."""
         self._load(context)
 
+    def made(self, context: Context, run_dir: Path) -> bool:
+        """Whether a finished run kept what the file keeps now."""
+        return Mask.load(run_dir / "mask.parquet").sha256 == self._load(context).sha256
+
     def check_ratio(self, pruning_ratio: float) -> None:
         """Raise :class:`ConfigError` where the mask leaves out another share, by more than one sample."""
         mask = Mask.load(self.path)
