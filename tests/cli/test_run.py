@@ -243,4 +243,4 @@ def test_the_command_line_replaces_the_values_of_a_sweep_file(program):
     found = {(record["label"], record["seed"], record["pruning"]["pruning_ratio"]) for record in program.records()}
     assert found == {("full", 3, 0.0), ("full", 4, 0.0), ("random", 3, 0.5), ("random", 4, 0.5)}
     assert (program.folder / "reports/mine/results.csv").is_file()
-    assert list((program.folder / "reports/mine/figures").glob("*.png"))
+    assert list((program.folder / "reports/mine/figures").glob("*.svg"))

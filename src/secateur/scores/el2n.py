@@ -1,7 +1,9 @@
 r"""EL2N: the length of the error vector early in the training.
 
 Needs logits in one early epoch. Memory O(N) floats. Wrong on noisy labels: a wrong label is a large error,
-and is kept first. One network is noisy; the paper averages 10.
+and is kept first. One network is noisy; the paper averages 10. Recorded in the training's own forward passes
+(``scoring.record=train_forward``), a sample is measured when its batch comes, and in a short training the order of
+that epoch tells more than the image; ``scoring.record=eval_pass`` measures all samples after the epoch.
 """
 
 from torch import Tensor
