@@ -3,7 +3,9 @@
 import hashlib
 import json
 
+import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from secateur.core.mask import Mask
 from secateur.core.tables import ScoreTable
@@ -244,3 +246,24 @@ def test_the_command_line_replaces_the_values_of_a_sweep_file(program):
     assert found == {("full", 3, 0.0), ("full", 4, 0.0), ("random", 3, 0.5), ("random", 4, 0.5)}
     assert (program.folder / "reports/mine/results.csv").is_file()
     assert list((program.folder / "reports/mine/figures").glob("*.svg"))
+
+
+def test_another_test_split_is_another_run(program, tmp_path):
+    """The same training images, and test labels that are all wrong: the accuracy of the first must not come back."""
+    digits = load_digits()
+    images = np.round(digits.images * 255 / 16).astype(np.uint8)
+    for name, shift in (("right", 0), ("wrong", 1)):
+        labels = (digits.target[1500:] + shift) % 10
+        np.savez(
+            tmp_path / name, x_train=images[:1500], y_train=digits.target[:1500], x_test=images[1500:], y_test=labels
+        )
+    program.quick = ("data=npz", "data.name=digits", "method=random", "trainer.max_epochs=3", "compare_with=[]")
+    accuracy = {}
+    for name in ("right", "wrong"):
+        assert program.run(f"data.root={tmp_path / name}.npz", f"name={name}") == 0
+        (record,) = [json.loads(path.read_text()) for path in program.folder.glob(f"runs/{name}/*/run.json")]
+        accuracy[name] = record["metrics"]["test_accuracy"]
+        assert len(record["data"]["evaluation_fingerprint"]) == 64
+    assert accuracy["right"] > 0.8 > 0.2 > accuracy["wrong"]
+    assert program.run(f"data.root={tmp_path / 'wrong'}.npz", "name=wrong") == 0
+    assert "already finished" in program.out

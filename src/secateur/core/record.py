@@ -41,6 +41,7 @@ TEMPLATE: dict[str, Any] = {
             "num_test",
             "num_classes",
             "fingerprint",
+            "evaluation_fingerprint",
             "num_flipped",
         )
     ),

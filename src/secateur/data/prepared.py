@@ -12,6 +12,7 @@ from torch import Tensor
 from secateur.core.errors import ConfigError
 from secateur.core.fingerprint import fingerprint
 from secateur.core.group import current
+from secateur.core.hashing import content_key
 from secateur.data.augment import Augmentation, Normalization
 from secateur.data.images import IndexedImages
 from secateur.data.loaders import ImageLoader, LoaderSettings, ResidentLoader
@@ -79,6 +80,7 @@ class PreparedData:
         new[classes] = torch.arange(len(classes))
         part = copy(self)
         part.__dict__["fingerprint"] = self.fingerprint  # the pool's, by the labels it has
+        part.__dict__["evaluation_fingerprint"] = self.evaluation_fingerprint
         part.class_names = [self.class_names[label] for label in classes.tolist()]
         part.labels, part.clean_labels = new[self.labels], new[self.clean_labels]
         part.validation = self.validation[part.labels[self.validation] >= 0]
@@ -104,6 +106,15 @@ class PreparedData:
         """Sha256 of the pool: ids, stored bytes and labels as trained on; reads every stored image once."""
         contents = (self.train.stored_bytes(sample_id) for sample_id in self.pool.tolist())
         return fingerprint(self.pool, contents, self.pool_labels)
+
+    @cached_property
+    def evaluation_fingerprint(self) -> str:
+        """Sha256 of what a run is judged on: validation and test images and labels; reads every stored one once."""
+        held_out = (self.train.stored_bytes(sample_id) for sample_id in self.validation.tolist())
+        parts = [fingerprint(self.validation, held_out, self.labels[self.validation])]
+        rows = torch.arange(len(self.test))
+        parts.append(fingerprint(rows, map(self.test.stored_bytes, rows.tolist()), self.test.labels))
+        return content_key(parts, 64)
 
     @cached_property
     def decoder(self) -> Decoder:

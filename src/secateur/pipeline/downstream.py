@@ -1,6 +1,7 @@
 """The downstream data set of transfer learning, as the source's network takes it."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from secateur.core.errors import ConfigError, DataError
@@ -34,14 +35,15 @@ def prepare_downstream(recipe: DataRecipe, source: PreparedData) -> PreparedData
 
 
 def share_fingerprint(data: PreparedData) -> PreparedData:
-    """Let rank 0 alone read every stored image for the fingerprint; return the data.
+    """Let rank 0 alone read every stored image for the fingerprints; return the data.
 
     Raises:
         DataError: another process has other labels.
     """
     group = current()
     if group.size > 1:
-        data.__dict__["fingerprint"] = group.from_zero(lambda: data.fingerprint)
+        for name in ("fingerprint", "evaluation_fingerprint"):
+            data.__dict__[name] = group.from_zero(partial(getattr, data, name))
         labels = group.gather(content_key([data.pool.tolist(), data.pool_labels.tolist()], 16))
         if len(set(labels)) > 1:
             others = [rank for rank, key in enumerate(labels) if key != labels[0]]
@@ -76,4 +78,5 @@ def transfer_facts(config: Config, source: PreparedData, downstream: PreparedDat
         "num_test": len(downstream.test),
         "num_classes": downstream.num_classes,
         "fingerprint": downstream.fingerprint,
+        "evaluation_fingerprint": downstream.evaluation_fingerprint,
     }

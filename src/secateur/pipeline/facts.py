@@ -44,6 +44,7 @@ def data_facts(data: PreparedData) -> dict[str, Any]:
         "num_test": len(data.test),
         "num_classes": data.num_classes,
         "fingerprint": data.fingerprint,
+        "evaluation_fingerprint": data.evaluation_fingerprint,
         "num_flipped": int(data.flipped.sum()),
     }
 

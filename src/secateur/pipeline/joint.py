@@ -43,6 +43,7 @@ def joint_prune(context: Context, method: "AdaPruner", pruning_ratio: float) -> 
     not_read = ("exact_ratio", "finetune", "warmup_epochs", "joint_ratio")
     settings = {key: value for key, value in context.config["method"].items() if key not in not_read}
     nodes = {key: context.config[key] for key in ("model", "score_seed")}
+    nodes["evaluated_on"] = context.data.evaluation_fingerprint
     reads = stage_reads(context.config, **nodes, method=settings, ratio=pruning_ratio)
     key = stage_key("joint_pruning", VERSION, reads, context.data.fingerprint, [start.path.name] if start else [])
     result = context.store.get(

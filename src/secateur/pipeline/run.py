@@ -130,7 +130,8 @@ def execute_resolved(
     with failing_together():  # what only the data can tell of the configuration, before anything is written
         context = Context(config, data, store, console, choices, downstream)
         check_on_data(context)
-    fingerprints = [data.fingerprint, *([downstream.fingerprint] if downstream else [])]
+    parts = [data, *([downstream] if downstream else [])]
+    fingerprints = [part.fingerprint for part in parts] + [part.evaluation_fingerprint for part in parts]
     run_dir = folder / run_key(config, "+".join(fingerprints), VERSIONS)
     announce(run_dir)
     settings = TrainerSettings(**config["trainer"])

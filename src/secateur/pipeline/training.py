@@ -96,7 +96,7 @@ def _reads(context: Context, *further: str) -> dict[str, Any]:
     config = context.config
     nodes = {key: config[key] for key in ("retrain_model", "final_paradigm", "optim", "seed", *further)}
     length = {key: config["trainer"][key] for key in ("max_epochs", "evaluate_every")}
-    return stage_reads(config, **nodes, **length)
+    return stage_reads(config, **nodes, **length, evaluated_on=context.data.evaluation_fingerprint)
 
 
 def _train(

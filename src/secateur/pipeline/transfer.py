@@ -67,6 +67,7 @@ def _mode(context: Context, tuning: FineTuning, mode: Mode, pretrained: Path) ->
         **{"mode": mode, "optim": probe if mode == "linear_probe" else optim, "max_epochs": tuning.epochs(mode)},
         **{"reuse_head": tuning.reuse_head, "downstream": data_key(config["downstream"])},
         **{"numerics": numerics_key(config), **foreign_code({"data": config["downstream"]})},
+        "evaluated_on": data.evaluation_fingerprint,
     }
     result = context.store.get(
         "finetune",

@@ -78,7 +78,8 @@ def key_problem(record: Record, versions: Mapping[str, int]) -> str | None:
     """
     config = record["config"]
     recorded = record["provenance"].get("stage_versions")
-    pools = [record["data"]["fingerprint"], (record["transfer"] or {}).get("fingerprint")]
+    blocks = [record["data"], record["transfer"] or {}]
+    pools = [block.get(key) for key in ("fingerprint", "evaluation_fingerprint") for block in blocks]
     try:
         own = foreign_code(config)
     except Exception as error:  # whatever the import of a user's module raises
