@@ -190,7 +190,11 @@ def test_cost_is_drawn_where_it_was_measured(rows_of, record):
     (front,) = [line for line in axes.lines if line.get_label() == "Pareto front"]
     assert np.allclose(front.get_xdata(), [0.5, 1.0])
     assert [text.get_text() for text in axes.texts] == ["50 %", "full"]
-    assert cost_figure(rows_of([record(ledger__cost_vs_full=None), record("full")]), looks) is None
+
+
+def test_one_known_cost_is_no_figure(rows_of, record):
+    rows = rows_of([record(ledger__cost_vs_full=None), record("full")])
+    assert cost_figure(rows, looks_of(["random", "full"], "random")) is None
 
 
 def test_costs_of_other_magnitudes_are_on_a_logarithmic_axis(rows_of, record):
