@@ -43,6 +43,11 @@ def edit(path, change):
     path.write_text(json.dumps(content))
 
 
+def fingerprints(record):
+    """Return what a key of a run without a downstream set has of its data: the pool, and what it is judged on."""
+    return f"{record['data']['fingerprint']}+{record['data']['evaluation_fingerprint']}"
+
+
 def set_score(run_dir, row, value):
     path = run_dir / "scores.parquet"
     table = pq.read_table(path)
@@ -315,7 +320,7 @@ def test_a_stage_of_another_version_is_said(run_dir, verify):
     def older(record):
         versions = record["provenance"]["stage_versions"]
         versions["training"] = 1
-        record["run_key"] = run_key(record["config"], record["data"]["fingerprint"], versions)
+        record["run_key"] = run_key(record["config"], fingerprints(record), versions)
 
     edit(run_dir / "run.json", older)
     code, out, _ = verify(run_dir)
@@ -332,7 +337,7 @@ def test_keys_that_came_later_take_their_default(run_dir, verify):
         config = record["config"]
         from secateur.pipeline.config import run_key
 
-        record["run_key"] = run_key(config, record["data"]["fingerprint"], record["provenance"]["stage_versions"])
+        record["run_key"] = run_key(config, fingerprints(record), record["provenance"]["stage_versions"])
 
     edit(run_dir / "run.json", older)
     OmegaConf.save(OmegaConf.create(json.loads((run_dir / "run.json").read_text())["config"]), run_dir / "config.yaml")
