@@ -14,9 +14,8 @@ from torch import Tensor
 
 from secateur.core.errors import DataError
 from secateur.core.files import write_text
-from secateur.interop.foreign import ForeignRows
+from secateur.interop.foreign import MAX_DIGITS, ForeignRows
 
-MAX_DIGITS = 18  # more do not fit into int64
 _PERCENT = re.compile(r"_(\d+)_file_list")
 
 

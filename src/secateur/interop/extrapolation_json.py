@@ -13,9 +13,7 @@ from torch import Tensor
 
 from secateur.core.errors import DataError
 from secateur.core.files import write_text
-from secateur.interop.foreign import ForeignScores
-
-MAX_DIGITS = 18  # more do not fit into int64
+from secateur.interop.foreign import MAX_DIGITS, ForeignScores
 
 
 def read_extrapolation(path: Path) -> ForeignScores:

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from secateur.core.errors import DataError
 
+MAX_DIGITS = 18  # of a row or a label written as text: more do not fit into int64
+
 
 @dataclass(frozen=True)
 class ForeignMask:

@@ -88,9 +88,8 @@ def load_runs(paths: Iterable[Path | str]) -> Loaded:
     for sweep in sweeps:  # of a sweep that was named itself
         if any(sweep.folder.is_relative_to(path.resolve()) for path in named):
             run_dirs = filter(None, map(sweep.run_dir, sweep.cells))
-            found.update(
-                folder for folder in run_dirs if os.path.isfile(folder / FILE_NAME)
-            )  # false of what is no path
+            # os.path.isfile is false of what is no path, where Path.is_file raises
+            found.update(folder for folder in run_dirs if os.path.isfile(folder / FILE_NAME))
     for folder in sorted(found):
         _read(folder, loaded)
     for sweep in sweeps:
@@ -158,7 +157,7 @@ def _finished(folder: Path) -> Mapping[str, Any] | LeftOut:
     try:
         record = load_record(folder)
     except (DataError, OSError) as error:
-        return LeftOut(folder, "damaged", " ".join(str(error).replace(f"{folder}/", "").split()))
+        return LeftOut(folder, "damaged", one_line(error).replace(f"{folder}/", ""))
     if flaw := flaw_of(record):
         return LeftOut(folder, "unusable", flaw)  # without the record, which nothing could be done with
     status = record.get("status")

@@ -68,7 +68,7 @@ def estimate(values: Sequence[float]) -> Estimate:
     if n == 1:
         return Estimate(mean, n)
     sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
-    half = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * sd / math.sqrt(n)
+    half = quantile(n - 1) * sd / math.sqrt(n)
     return Estimate(mean, n, sd, mean - half, mean + half)
 
 
@@ -89,20 +89,48 @@ def paired_difference(
         >>> round(difference.low, 3), round(difference.high, 3) + 0.0
         (-0.02, 0.0)
     """
-    shared = sorted(values.keys() & reference.keys())
-    if not shared:
+    differences = [values[seed] - reference[seed] for seed in sorted(values.keys() & reference.keys())]
+    if not differences:
         return None
-    differences = [values[seed] - reference[seed] for seed in shared]
     plain = estimate(differences)
-    if plain.low is None or plain.high is None:
+    if plain.sd is None:
         return Comparison(plain.mean, plain.n)
-    half = max(plain.high - plain.mean, resolution)
-    error = half / float(stdtrit(plain.n - 1, (1 + CONFIDENCE) / 2))
+    return compared(plain.mean, plain.sd, plain.sd / math.sqrt(plain.n), plain.n - 1, differences, resolution)
+
+
+def compared(
+    mean: float,
+    sd: float,
+    error: float,
+    freedom: int,
+    differences: Sequence[float],
+    resolution: float,
+    *,
+    exact: bool = True,
+) -> Comparison:
+    """Return a mean difference with its interval and its tests.
+
+    Args:
+        mean: of the differences.
+        sd: their standard deviation.
+        error: standard error of the mean.
+        freedom: its degrees of freedom.
+        differences: one per seed, at least two.
+        resolution: half the interval is never less; the t test takes the standard error that belongs to it.
+        exact: whether the differences are independent, so that their signs may be flipped.
+    """
+    n, reach = len(differences), quantile(freedom)
+    half = max(reach * error, resolution)
     return Comparison(
-        *(plain.mean, plain.n, plain.sd, plain.mean - half, plain.mean + half),
-        p_t=p_of_t(plain.mean, error, plain.n - 1),
-        p_exact=sign_flip_p(differences) if MIN_EXACT <= plain.n <= MAX_EXACT else None,
+        *(mean, n, sd, mean - half, mean + half),
+        p_t=p_of_t(mean, half / reach, freedom),
+        p_exact=sign_flip_p(differences) if exact and MIN_EXACT <= n <= MAX_EXACT else None,
     )
+
+
+def quantile(freedom: int) -> float:
+    """Return the quantile of Student's t that a two-sided 95 % interval reaches to."""
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
 
 
 def p_of_t(mean: float, error: float, freedom: int) -> float:

@@ -13,17 +13,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from statistics import fmean, stdev
 from typing import Any
 
-from scipy.special import stdtrit
-
-from secateur.report.statistics import (
-    CONFIDENCE,
-    MAX_EXACT,
-    MIN_EXACT,
-    Comparison,
-    Estimate,
-    p_of_t,
-    sign_flip_p,
-)
+from secateur.report.statistics import Comparison, Estimate, compared, quantile
 
 Values = Mapping[tuple[int, Any], float]
 
@@ -85,18 +75,12 @@ def compare_runs(values: Values, reference: Values, resolution: float = 0.0) -> 
     if not runs:
         return None
     differences = by_seed(runs)
-    mean, n = fmean(differences.values()), len(differences)
-    if n == 1:
-        return Comparison(mean, n)
+    mean = fmean(differences.values())
+    if len(differences) == 1:
+        return Comparison(mean, 1)
     error, freedom = standard_error(runs)
-    sd = stdev(runs.values())
-    half = max(quantile(freedom) * error, resolution)
-    exact = MIN_EXACT <= n <= MAX_EXACT and not _masks_recur(runs)
-    return Comparison(
-        *(mean, n, sd, mean - half, mean + half),
-        p_t=p_of_t(mean, half / quantile(freedom), freedom),
-        p_exact=sign_flip_p(list(differences.values())) if exact else None,
-    )
+    exact = not _masks_recur(runs)
+    return compared(mean, stdev(runs.values()), error, freedom, list(differences.values()), resolution, exact=exact)
 
 
 def standard_error(values: Values) -> tuple[float, int]:
@@ -111,17 +95,12 @@ def standard_error(values: Values) -> tuple[float, int]:
     mean = fmean(by_seed(values).values())
     parts = {key: (value - mean) / (len(counts) * counts[key[0]]) for key, value in values.items()}
     seeds = _clustered((seed, part) for (seed, _), part in parts.items())
-    num_masks = len({mask for _, mask in values})
-    if num_masks == 1 or not _masks_recur(values):
+    if not _masks_recur(values):
         return math.sqrt(seeds), len(counts) - 1
+    num_masks = len({mask for _, mask in values})
     masks = _clustered((mask, part) for (_, mask), part in parts.items())
     both = seeds + masks - _clustered(parts.items())
     return math.sqrt(max(both, seeds, masks)), min(len(counts), num_masks) - 1
-
-
-def quantile(freedom: int) -> float:
-    """Return the quantile of Student's t that a two-sided 95 % interval reaches to."""
-    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
 
 
 def _masks_recur(values: Values) -> bool:
