@@ -33,7 +33,7 @@ def _middle_rank(distance: Tensor) -> Tensor:
     return -2 * (relative - 0.5).abs()
 
 
-def moderate(features: Tensor, target: Tensor, rank_within: Literal["class", "all"] = "class") -> Tensor:
+def moderate(features: Tensor, target: Tensor, rank_within: Literal["class", "all"] = "all") -> Tensor:
     r"""How close a sample's distance to its class center is to the median distance, in ranks.
 
     .. math::
@@ -58,7 +58,7 @@ def moderate(features: Tensor, target: Tensor, rank_within: Literal["class", "al
         ConfigError: ``rank_within`` is neither of the two, or a shape is wrong.
 
     Deviations:
-        The release ranks the distances of all classes together, which is ``rank_within="all"``.
+        None: the release ranks the distances of all classes together, as the default does.
 
     Example:
         >>> features = torch.tensor([[0.0], [1.0], [3.0], [6.0], [10.0]])
@@ -97,7 +97,7 @@ class Moderate(Score):
     measured: ClassVar[Literal["every_epoch", "final"]] = "final"
     signed: ClassVar[bool] = True
 
-    def __init__(self, rank_within: Literal["class", "all"] = "class") -> None:
+    def __init__(self, rank_within: Literal["class", "all"] = "all") -> None:
         check_choice("moderate", "rank_within", rank_within, RANK_WITHIN)
         super().__init__()
         self.rank_within = rank_within

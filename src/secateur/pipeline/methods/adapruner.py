@@ -51,7 +51,7 @@ class AdaPruner(AdaPrunerConstants):
     joint_epochs: int
     joint_ratio: float | None = None
     index: Index = "sample"
-    select_on: SelectOn = "validation"
+    select_on: SelectOn = "last"
     ratio_tolerance: float = 0.02
     exact_ratio: bool = True
     finetune: bool = False

@@ -9,6 +9,7 @@ from secateur.core.errors import ConfigError
 from secateur.core.ledger import StageCost
 from secateur.core.mask import keep_count
 from secateur.core.ranking import GroupRanking, check_num_groups, group_sizes
+from secateur.core.seeds import stream_seed
 from secateur.mapping.keep import Keep, KeptGroups, group_mask
 from secateur.mapping.ranking import random_ranking
 from secateur.pipeline.config import build
@@ -22,7 +23,7 @@ LISTED = 20  # names of kept and of removed classes in the record
 
 @dataclass(frozen=True)
 class RandomGroups:
-    """Keeps random classes, drawn by ``score_seed``; a higher ratio keeps some of those that a lower one keeps."""
+    """Keeps random classes, drawn by :func:`draw_seed`; a higher ratio keeps some of those that a lower one keeps."""
 
     reads: ClassVar[frozenset[str]] = frozenset({"pruning_ratio", "score_seed", "mapping"})
 
@@ -31,7 +32,7 @@ class RandomGroups:
         groups = class_groups(context)
         size = group_sizes(groups, context.data.num_classes)
         about: dict[str, Any] = {"fingerprint": context.data.fingerprint, "metadata": {"method": "random_groups"}}
-        return keep_groups(context, random_ranking(size, context.config["score_seed"], **about), groups)
+        return keep_groups(context, random_ranking(size, draw_seed(context), **about), groups)
 
     def check(self, context: Context) -> None:
         """Raise where so many classes cannot do, see :func:`check_keep`."""
@@ -40,6 +41,11 @@ class RandomGroups:
     def plan(self, context: Context) -> list[StageCost]:
         """Plan the training on what is kept."""
         return plan_groups(context, [])
+
+
+def draw_seed(context: Context) -> int:
+    """Return the seed of a random choice among groups: a baseline draws anew for every ``seed`` and ``score_seed``."""
+    return stream_seed(context.config["score_seed"], "random-groups", context.config["seed"])
 
 
 def check_keep(context: Context, num_groups: int, *, clusters: bool = False) -> None:

@@ -11,7 +11,11 @@ from secateur.pipeline.plan import final_plan, if_trained
 
 
 class RandomSubset:
-    """Keeps a uniformly random subset, drawn by ``score_seed``; a higher ratio keeps a subset of a lower one's."""
+    """Keeps a uniformly random subset, drawn anew for every ``seed`` and ``score_seed``.
+
+    Also with a fixed ``score_seed`` every repetition of the baseline draws its own subset. For one pair of seeds a higher
+    ratio keeps a subset of a lower one's.
+    """
 
     reads: ClassVar[frozenset[str]] = frozenset({"pruning_ratio", "score_seed"})
 
@@ -30,8 +34,8 @@ class RandomSubset:
 
 
 def random_mask(context: Context, num_keep: int) -> Mask:
-    """Return a random mask over the pool that keeps ``num_keep`` samples."""
+    """Return a random mask over the pool that keeps ``num_keep`` samples, drawn by ``seed`` and ``score_seed``."""
     config, data = context.config, context.data
-    rows = permutation(context.num_total, config["score_seed"] or 0, "random-subset")[:num_keep]
-    metadata = {"method": "random", **{key: config[key] for key in ("pruning_ratio", "score_seed")}}
+    rows = permutation(context.num_total, config["score_seed"] or 0, "random-subset", config["seed"])[:num_keep]
+    metadata = {"method": "random", **{key: config[key] for key in ("pruning_ratio", "seed", "score_seed")}}
     return Mask.from_rows(data.pool, rows, fingerprint=data.fingerprint, metadata=metadata)

@@ -10,14 +10,14 @@ from secateur.mapping.ranking import random_ranking
 from secateur.pipeline.context import Context
 from secateur.pipeline.mapping import check_kmeans, cluster_groups
 from secateur.pipeline.methods.base import Pruned
-from secateur.pipeline.methods.groups import check_keep, keep_groups, plan_groups
+from secateur.pipeline.methods.groups import check_keep, draw_seed, keep_groups, plan_groups
 from secateur.pipeline.plan import embeddings_plan, surrogate_plan
 from secateur.pipeline.surrogate import surrogate
 
 
 @dataclass(frozen=True, kw_only=True)
 class RandomClusters:
-    """Keeps random k-means clusters of the surrogate's features, drawn by ``score_seed``; no labels, no downstream set.
+    """Keeps random k-means clusters of the surrogate's features, drawn by ``seed`` and ``score_seed``; no labels, no downstream set.
 
     Surrogate, features and clusters are those of ``feature_mapping`` with the same settings, so that only the choice
     among the clusters differs; it is booked like there.
@@ -47,7 +47,7 @@ class RandomClusters:
         made_by: dict[str, Any] = {"method": "random_clusters", "num_clusters": self.num_clusters}
         about: dict[str, Any] = {"kind": "cluster", "fingerprint": context.data.fingerprint, "metadata": made_by}
         size = group_sizes(groups, self.num_clusters)
-        return keep_groups(context, random_ranking(size, context.config["score_seed"], **about), groups)
+        return keep_groups(context, random_ranking(size, draw_seed(context), **about), groups)
 
     def check(self, context: Context) -> None:
         """Raise where so many clusters cannot do."""
