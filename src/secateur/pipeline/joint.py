@@ -76,7 +76,7 @@ def _train(
     facts = PoolFacts(data.pool_labels, data.flipped, data.num_classes)
     tracker = MaskTracker(metrics, facts, method.select_on, method.ratio_tolerance)
     callbacks = [metrics, tracker, ProgressBar("joint pruning", context.console)]
-    fit(module, loader, context.trainer, folder, callbacks, max_epochs=method.joint_epochs)
+    fit(module, loader, context.trainer, folder, callbacks, max_epochs=method.joint_epochs, say=context.say)
     chosen, mask = tracker.chosen
     if is_rank_zero():
         _table(data, mask, chosen["epoch"]).save(folder / "scores.parquet")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +126,8 @@ def execute_resolved(
         data, downstream = pools(config)
         for part in filter(None, (data, downstream)):
             _ = part.image_shape  # a first image that cannot be read is the data's fault, not the configuration's
-    store = Store(store_folder(config["paths"]["output_dir"]), console.print)
+    say = partial(console.print, markup=False, soft_wrap=True)
+    store = Store(store_folder(config["paths"]["output_dir"]), say)
     with failing_together():  # what only the data can tell of the configuration, before anything is written
         context = Context(config, data, store, console, choices, downstream)
         check_on_data(context)

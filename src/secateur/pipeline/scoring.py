@@ -152,7 +152,7 @@ def _score(
     title = "scoring" if on.subset is None else f"scoring {len(on.sample_ids)} of {context.num_total}"
     title += f", network {network}" if network else ""
     callbacks = [metrics, recorder, ProgressBar(title, context.console)]
-    trainer = fit(module, loader, settings, folder, callbacks, max_epochs=stop)
+    trainer = fit(module, loader, settings, folder, callbacks, max_epochs=stop, say=context.say)
     recorder.finish(trainer, module)
     for name, table in recorder.compute().items() if is_rank_zero() else ():
         table.save(folder / "scores" / f"{name}.parquet")

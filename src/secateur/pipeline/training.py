@@ -133,6 +133,7 @@ def _train(
         *(module, loader, settings, folder, callbacks),
         max_epochs=num_epochs,
         reload_every_epoch=sampling is not None,
+        say=context.say,
     )
     robust_accuracy = _robust_accuracy(context, module)
     finish_folder(folder, model, metrics)

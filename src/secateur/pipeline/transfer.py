@@ -161,7 +161,7 @@ def _features(
 
 def _fit(context: Context, folder: Path, module: Classifier, loader: Any, metrics: EpochMetrics, title: str) -> None:
     callbacks = [metrics, ProgressBar(title, context.console)]
-    fit(module, loader, context.trainer, folder, callbacks, max_epochs=module.num_epochs)
+    fit(module, loader, context.trainer, folder, callbacks, max_epochs=module.num_epochs, say=context.say)
 
 
 def _metrics(context: Context, model: Backbone, metrics: EpochMetrics) -> dict[str, float | None]:

@@ -38,6 +38,6 @@ def train_on_pool(
         {}, data.num_classes, context.trainer.evaluate_every, monitor=feature_monitor(context, module)
     )
     callbacks = [metrics, ProgressBar(stage, context.console)]
-    fit(module, loader, context.trainer, folder, callbacks, max_epochs=num_epochs)
+    fit(module, loader, context.trainer, folder, callbacks, max_epochs=num_epochs, say=context.say)
     finish_folder(folder, model, metrics)
     return {"cost": training_cost(context, stage, "model", metrics, passes=passes_of(module)).to_json()}
