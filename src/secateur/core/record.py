@@ -32,6 +32,7 @@ TEMPLATE: dict[str, Any] = {
     "warnings": [],
     "ignored": [],
     "artifacts": {},
+    "artifact_bytes": {},
     "data": dict.fromkeys(
         (
             "name",
