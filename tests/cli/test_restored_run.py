@@ -11,7 +11,7 @@ from secateur.pipeline import artifacts
 
 pytestmark = pytest.mark.slow
 RUN = ("data.first=200", "score=el2n", "pruning_ratio=0.4")
-FILES = ("mask.parquet", "scores.parquet", "metrics.csv", "checkpoints/last.safetensors")
+FILES = ("mask.parquet", "scores.parquet", "metrics.csv", "predictions.parquet", "checkpoints/last.safetensors")
 
 
 def flip(path):

@@ -25,6 +25,7 @@ from secateur.training.checkpoints import Checkpoints
 from secateur.training.metrics import EpochMetrics
 from secateur.training.sharded import Whole
 
+PREDICTIONS = "predictions.parquet"
 IGNORED_WARNINGS = (
     ".*does not have many workers.*",
     ".*srun. command is available.*",
@@ -181,6 +182,19 @@ def finish_folder(folder: Path, model: nn.Module, metrics: EpochMetrics) -> None
         return
     save_file(weights, folder / "model.safetensors")
     metrics.save(folder / "metrics.csv")
+
+
+def save_predictions(folder: Path, metrics: EpochMetrics, fingerprint: str) -> None:
+    """Write class and confidence of every test sample, as the last epoch's evaluation had them, if there was one.
+
+    Args:
+        folder: the stage's folder.
+        metrics: the history.
+        fingerprint: of the data that was evaluated on.
+    """
+    test = metrics.last.get("test")
+    if test is not None and test.predictions is not None and is_rank_zero():
+        test.predictions.save(folder / PREDICTIONS, fingerprint)
 
 
 class _SetEpoch(pl.Callback):
