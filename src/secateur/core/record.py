@@ -32,6 +32,7 @@ TEMPLATE: dict[str, Any] = {
     "warnings": [],
     "ignored": [],
     "artifacts": {},
+    "artifact_bytes": {},
     "data": dict.fromkeys(
         (
             "name",
@@ -73,7 +74,7 @@ TEMPLATE: dict[str, Any] = {
     "metrics": dict.fromkeys(
         (
             *("test_accuracy", "test_accuracy_best", "validation_accuracy", "worst_class_accuracy"),
-            "worst_group_accuracy",
+            *("class_accuracy", "worst_group_accuracy"),
             *("linear_probe_accuracy", "finetune_accuracy", "source_accuracy", "robust_accuracy"),
         )
     ),

@@ -1,6 +1,5 @@
 """Score a part of the pool, predict the rest: stage ``extrapolation`` and the table that a selection reads."""
 
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from secateur.pipeline.fidelity import check_wanted
 from secateur.pipeline.plan import choosing_flops, full_scoring_flops
 from secateur.pipeline.scoring import Measured, Measuring, measure
 from secateur.pipeline.subset import draw_subset
+from secateur.training.clocks import Clocks
 
 VERSION = 1
 PREDICTED = "predicted_raw"
@@ -92,13 +92,12 @@ def _predicted(context: Context, extrapolator: Any, measured: Measured, embedded
 def _predict(
     context: Context, folder: Path, extrapolator: Any, measured: Measured, embedded: Embedded | None
 ) -> dict[str, Any]:
-    started = time.monotonic()
+    clocks = Clocks(context.trainer.device)
     inputs = _inputs(context, measured.table, embedded, extrapolator.needs)
     with context.console.status("predicting the scores of the rest"):
         predicted = extrapolator.predict(inputs)
     _table(context, measured.labels, predicted.cpu(), inputs.observed.cpu()).save(folder / "scores.parquet")
-    seconds = time.monotonic() - started
-    cost = StageCost("extrapolation", 0, 0, flops=inputs.flops, seconds=seconds, device_seconds=seconds)
+    cost = StageCost("extrapolation", 0, 0, flops=inputs.flops, **clocks.whole())
     facts = to_plain(_report(extrapolator, inputs))
     write_json(folder / "extrapolation.json", facts)
     return {"cost": cost.to_json(), "facts": facts}

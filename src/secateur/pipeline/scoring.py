@@ -22,6 +22,7 @@ from secateur.pipeline.paradigms import make_module, passes_of, recording_passes
 from secateur.pipeline.paths import conf_folder
 from secateur.pipeline.unsupervised import find_and_score
 from secateur.scores.base import Score
+from secateur.training.clocks import Clocks
 from secateur.training.fit import finish_folder, fit
 from secateur.training.metrics import EpochMetrics
 from secateur.training.progress import ProgressBar
@@ -143,16 +144,17 @@ def _score(
     """Train the measuring network in ``folder`` (resuming what lies there) and write every table."""
     config, data, settings = context.config, context.data, context.trainer
     recipe, score_seed = context.recipe(config["scoring"]["optim"]), config["score_seed"]
+    clocks = Clocks(settings.device)
     model = context.fresh_model("model", stream_seed(score_seed, "scoring-model", network))
     seed = stream_seed(score_seed, "scoring-training", network)
     loader = data.train_loader(Shuffled(on.sample_ids, seed), recipe.batch_size, seed, **context.placement)
     module = make_module(context, config["paradigm"], model, recipe, num_epochs=on.num_epochs, seed=seed)
     recorder = _recorder(context, on, scorers)
-    metrics = EpochMetrics({}, data.num_classes)
+    metrics = EpochMetrics({}, data.num_classes, clocks=clocks)
     title = "scoring" if on.subset is None else f"scoring {len(on.sample_ids)} of {context.num_total}"
     title += f", network {network}" if network else ""
     callbacks = [metrics, recorder, ProgressBar(title, context.console)]
-    trainer = fit(module, loader, settings, folder, callbacks, max_epochs=stop)
+    trainer = fit(module, loader, settings, folder, callbacks, max_epochs=stop, say=context.say)
     recorder.finish(trainer, module)
     for name, table in recorder.compute().items() if is_rank_zero() else ():
         table.save(folder / "scores" / f"{name}.parquet")

@@ -2,10 +2,9 @@
 
 import logging
 import os
-import shutil
 import signal
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +21,11 @@ from secateur.core.errors import ConfigError
 from secateur.core.group import current, is_rank_zero
 from secateur.data.batch import Batch
 from secateur.training import together
+from secateur.training.checkpoints import Checkpoints
 from secateur.training.metrics import EpochMetrics
 from secateur.training.sharded import Whole
 
+PREDICTIONS = "predictions.parquet"
 IGNORED_WARNINGS = (
     ".*does not have many workers.*",
     ".*srun. command is available.*",
@@ -87,6 +88,7 @@ def fit(
     *,
     max_epochs: int,
     reload_every_epoch: bool = False,
+    say: Callable[[str], None] = lambda line: None,
 ) -> pl.Trainer:
     """Train a module, from its folder's last checkpoint if there is one; all processes of a group together.
 
@@ -94,14 +96,17 @@ def fit(
         module: what to train.
         loader: yields batches; must have ``__len__`` and a lazy ``__iter__``.
         settings: the ``trainer:`` node.
-        folder: where ``checkpoints/last.ckpt`` is kept.
+        folder: the stage's folder, where ``checkpoints/last.ckpt`` is kept; see
+            :class:`~secateur.training.checkpoints.Checkpoints`.
         callbacks: further callbacks; their state is saved too.
         max_epochs: epochs of this stage.
         reload_every_epoch: the loader's length differs from epoch to epoch.
+        say: called with a line of text when a checkpoint cannot be used.
     """
     _quiet()
+    checkpoints = Checkpoints(folder, say)
     saver = ModelCheckpoint(
-        dirpath=folder / "checkpoints",
+        dirpath=checkpoints.folder,
         filename="last",
         every_n_epochs=settings.checkpoint_every,
         save_on_train_epoch_end=True,
@@ -110,13 +115,12 @@ def fit(
     )
     weights = Whole()
     every = [*together.callbacks(), *callbacks, _SetEpoch(loader), weights, saver]
-    trainer = _trainer(module, settings, folder, every, max_epochs, reload_every_epoch=reload_every_epoch)
-    last = folder / "checkpoints" / "last.ckpt"
-    resumes = current().from_zero(last.is_file)
+    trainer = _trainer(module, settings, checkpoints, every, max_epochs, reload_every_epoch=reload_every_epoch)
+    start = current().from_zero(lambda: (path := checkpoints.latest()) and str(path))
     if settings.channels_last:
         module.to(memory_format=torch.channels_last)
     try:
-        trainer.fit(module, train_dataloaders=loader, ckpt_path=str(last) if resumes else None)
+        trainer.fit(module, train_dataloaders=loader, ckpt_path=start)
     except SystemExit as error:
         if trainer.interrupted:  # Lightning makes exit code 1 of Ctrl-C, and ignores any further one
             signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -129,20 +133,22 @@ def fit(
 def _trainer(
     module: pl.LightningModule,
     settings: TrainerSettings,
-    folder: Path,
+    checkpoints: Checkpoints,
     callbacks: list[pl.Callback],
     max_epochs: int,
     *,
     reload_every_epoch: bool,
 ) -> pl.Trainer:
     """Return a Trainer that does nothing of its own accord: no logger, bar, sanity check or validation loop."""
+    arguments = {"plugins": _plugins(), **together.trainer_arguments(module)}
+    arguments["plugins"] = [*arguments["plugins"], checkpoints]
     return pl.Trainer(
         max_epochs=max_epochs,
         precision=settings.precision,
         accelerator="gpu" if settings.device.type == "cuda" else "cpu",
         deterministic=settings.deterministic,
         benchmark=False,
-        default_root_dir=folder,
+        default_root_dir=checkpoints.folder.parent,
         callbacks=callbacks,
         logger=False,
         enable_progress_bar=False,
@@ -151,7 +157,7 @@ def _trainer(
         limit_val_batches=0,
         log_every_n_steps=1,
         reload_dataloaders_every_n_epochs=int(reload_every_epoch),
-        **{"plugins": _plugins(), **together.trainer_arguments(module)},
+        **arguments,
     )
 
 
@@ -167,16 +173,28 @@ def cpu_threads(num_threads: int | None) -> Iterator[None]:
 
 
 def finish_folder(folder: Path, model: nn.Module, metrics: EpochMetrics) -> None:
-    """Write the last epoch's weights and the history, and remove the checkpoint that was kept for resuming.
+    """Write the last epoch's weights and the history.
 
-    Of several processes only the first writes.
+    Of several processes only the first writes. Checkpoints stay: the store removes them once the stage is published.
     """
     weights = {name: values.contiguous() for name, values in model.cpu().state_dict().items()}
     if not is_rank_zero():
         return
     save_file(weights, folder / "model.safetensors")
     metrics.save(folder / "metrics.csv")
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # a short run may not have written any
+
+
+def save_predictions(folder: Path, metrics: EpochMetrics, fingerprint: str) -> None:
+    """Write class and confidence of every test sample, as the last epoch's evaluation had them, if there was one.
+
+    Args:
+        folder: the stage's folder.
+        metrics: the history.
+        fingerprint: of the data that was evaluated on.
+    """
+    test = metrics.last.get("test")
+    if test is not None and test.predictions is not None and is_rank_zero():
+        test.predictions.save(folder / PREDICTIONS, fingerprint)
 
 
 class _SetEpoch(pl.Callback):
