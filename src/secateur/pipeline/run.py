@@ -5,7 +5,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from secateur.core.errors import ConfigError, SecateurError
 from secateur.core.files import link_or_copy, write_text
 from secateur.core.group import current, failing_together, is_rank_zero
 from secateur.core.hashing import canonical_json, file_sha256
-from secateur.core.mask import Mask
 from secateur.core.record import is_finished, label_of, load_record, new_record, now, one_line, save_record
 from secateur.core.store import Store, locked_by_zero
 from secateur.core.tables import ScoreTable
@@ -186,7 +185,7 @@ def _run(context: Context, run_dir: Path, record: dict[str, Any]) -> None:
     """Prune, train, and fill the record."""
     record["warnings"] = context.warnings
     record["models"] = model_names(context.config, context.choices)
-    pruned: Pruned = build(context.config["method"]).prune(context)
+    pruned = _prune(context)
     record["pruning"].update(pruning_facts(context, pruned))
     record["label"] = label_of(record)
     record["extrapolation"] = dict(pruned.extrapolation)
@@ -197,16 +196,29 @@ def _run(context: Context, run_dir: Path, record: dict[str, Any]) -> None:
         record["ledger"].update(cost_vs_full=None, cost_vs_full_amortized=None)
     else:
         record["metrics"].update(final.metrics)
-        record["comparison"] = compare(context, pruned.mask, wanted(context.config, record, context.choices))
+        names = wanted(context.config, record, context.choices)
+        record["comparison"] = compare(context, record["pruning"], names)
     record["artifacts"] = _write_artifacts(run_dir, pruned, final)
     _add_fidelity(context, run_dir, record)
 
 
+def _prune(context: Context) -> Pruned:
+    """Let the method choose; its mask is told how many rows the training split has."""
+    pruned: Pruned = build(context.config["method"]).prune(context)
+    if pruned.mask is None:
+        return pruned
+    return replace(pruned, mask=replace(pruned.mask, num_rows=len(context.data.labels)))
+
+
 def _final_training(context: Context, pruned: Pruned) -> Final | None:
     """Train on the mask, unless the method already has or only the mask is wanted; books the cost."""
-    if pruned.trained is None and not context.config["train_final"]:
-        return None
-    final = finish(context, pruned.trained or train_on_mask(context, pruned.mask))
+    trained = pruned.trained
+    if trained is None:
+        if not context.config["train_final"]:
+            return None
+        assert pruned.mask is not None, "a method without a mask trains the final network itself"
+        trained = train_on_mask(context, pruned.mask)
+    final = finish(context, trained)
     for cost in final.costs:
         context.ledger.add(cost)
     return final
@@ -217,8 +229,7 @@ def _add_comparisons(context: Context, run_dir: Path) -> None:
     record = current().from_zero(lambda: load_record(run_dir))
     before = canonical_json(record)
     if names := wanted(context.config, record, context.choices):
-        mask = Mask.load(run_dir / "mask.parquet", context.data.fingerprint)
-        record["comparison"].update(compare(context, mask, names))
+        record["comparison"].update(compare(context, record["pruning"], names))
     _add_fidelity(context, run_dir, record)
     if canonical_json(record) != before and is_rank_zero():
         save_record(run_dir, record)
@@ -239,7 +250,11 @@ def _write_artifacts(run_dir: Path, pruned: Pruned, final: Final | None) -> dict
     """Put tables, metrics and weights into the run's folder; return their hashes. Only rank 0 does."""
     if not is_rank_zero():
         return {}
-    paths = [pruned.mask.save(run_dir / "mask.parquet")]
+    paths = []
+    if pruned.mask is not None:
+        paths.append(pruned.mask.save(run_dir / "mask.parquet"))
+    if pruned.static_mask is not None:
+        paths.append(pruned.static_mask.save(run_dir / training.STATIC_MASK))
     if pruned.scores is not None:
         paths.append(pruned.scores.save(run_dir / "scores.parquet"))
     if pruned.ranking is not None:

@@ -20,6 +20,7 @@ from secateur.pipeline.verification.values import first_difference
 from secateur.pipeline.verification.verdict import Compared, Kind
 
 Reader = Callable[[str, Path, Path, bool], tuple[float, str]]
+MASKS = ("mask.parquet", "static_mask.parquet")
 # What reading a file can raise that no run has written.
 UNREADABLE = (
     *(ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError),
@@ -51,7 +52,7 @@ def compare_files(name: str, recorded: Path, repeated: Path, *, new_keys: bool =
 
 
 def _kind(name: str) -> Kind:
-    if name == "mask.parquet":
+    if name in MASKS:
         return "mask"
     return {".parquet": "scores", ".safetensors": "weights"}.get(Path(name).suffix, "metrics")  # type: ignore[return-value]
 
@@ -113,7 +114,7 @@ def _unequal(before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.bool_]:
 def _size(name: str, column: str, before: NDArray[Any], after: NDArray[Any], where: NDArray[np.bool_]) -> float:
     if not where.any():
         return 0.0
-    if name == "mask.parquet" and column == "keep":
+    if name in MASKS and column == "keep":
         return float(where.mean())
     return _spread_units(before, after) if before.dtype.kind == after.dtype.kind == "f" else math.inf
 
