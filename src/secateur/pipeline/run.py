@@ -18,7 +18,16 @@ from secateur.core.errors import ConfigError, SecateurError
 from secateur.core.files import link_or_copy, write_text
 from secateur.core.group import current, failing_together, is_rank_zero
 from secateur.core.hashing import canonical_json, file_sha256
-from secateur.core.record import is_finished, label_of, load_record, new_record, now, one_line, save_record
+from secateur.core.record import (
+    FILE_NAME,
+    is_finished,
+    label_of,
+    load_record,
+    new_record,
+    now,
+    one_line,
+    save_record,
+)
 from secateur.core.store import Store, locked_by_zero
 from secateur.core.tables import ScoreTable
 from secateur.data.prepare import prepare
@@ -140,7 +149,8 @@ def execute_resolved(
             _add_comparisons(context, run_dir)
             mirror(config, run_dir, *log, data)
             return Outcome(run_dir, reused=True)
-        with following(config, run_dir, *log, data) as history, _recording(run_dir, config, data) as record:
+        recording = _recording(run_dir, config, data, lambda: bool(context.ledger.stages))
+        with following(config, run_dir, *log, data) as history, recording as record:
             record["ignored"] = list(ignored)
             record["transfer"] = transfer_facts(config, data, downstream)
             context.history = history
@@ -266,10 +276,19 @@ def _write_artifacts(run_dir: Path, pruned: Pruned, final: Final | None) -> dict
 
 
 @contextmanager
-def _recording(run_dir: Path, config: Config, data: PreparedData) -> Iterator[dict[str, Any]]:
+def _recording(
+    run_dir: Path, config: Config, data: PreparedData, has_begun: Callable[[], bool]
+) -> Iterator[dict[str, Any]]:
     """Keep run.json: ``running`` while the block runs, then ``finished``, ``failed`` or ``interrupted``.
 
-    Of several processes the first does; the others fill a record that nobody reads.
+    A configuration that turns out to be wrong before any stage is there leaves no record: another command mends it. Of
+    several processes the first keeps the record; the others fill one that is not saved.
+
+    Args:
+        run_dir: the run's folder.
+        config: the canonical configuration.
+        data: the prepared data set.
+        has_begun: whether a stage has been computed or found.
     """
     record = _begin(run_dir.name, config)
     record["data"].update(data_facts(data))
@@ -284,6 +303,10 @@ def _recording(run_dir: Path, config: Config, data: PreparedData) -> Iterator[di
             yield record
     except BaseException as error:
         forget_pools()  # the data may be mended before the next try
+        if isinstance(error, ConfigError) and not has_begun():
+            for name in (FILE_NAME, "config.yaml"):
+                (run_dir / name).unlink(missing_ok=True)
+            raise
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         save_record(run_dir, {**record, "status": status, "error": one_line(error), "finished": now()})
         raise
