@@ -75,7 +75,9 @@ def test_nobody_is_told_to_invert_a_mask_that_fits(pool, tmp_path, capsys):
     """0.53 of the pool is 0.477 of the split: the opposite, 0.523, would fit as well, and says nothing."""
     kept = pool[torch.arange(len(pool)) % 100 < 53]
     write_kept(tmp_path / "file", "adapruner", kept)
-    assert importing(tmp_path / "file", "adapruner", tmp_path / "mask.parquet", HELD_OUT, "--pruning-ratio", "0.47") == 0
+    assert (
+        importing(tmp_path / "file", "adapruner", tmp_path / "mask.parquet", HELD_OUT, "--pruning-ratio", "0.47") == 0
+    )
     assert "the direction could not be checked" in " ".join(capsys.readouterr().out.split())
     assert Mask.load(tmp_path / "mask.parquet").kept_ids.tolist() == kept.tolist()
 

@@ -67,6 +67,7 @@ TEMPLATE: dict[str, Any] = {
                 "num_zero_vote_groups",
             ),
             *("class_counts", "observed_share", "flipped_share_kept", "flipped_share_pruned", "mask_sha256"),
+            *("given", "per_epoch", "visited_share", "num_seen", "visits_sha256", "reads_ratio", "follows_ratio"),
         )
     ),
     "transfer": dict.fromkeys(("source", "downstream", "finetune")),

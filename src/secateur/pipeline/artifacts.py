@@ -14,6 +14,7 @@ from secateur.core.stage_files import file_flaw
 from secateur.pipeline.config import Config
 from secateur.pipeline.final import Final
 from secateur.pipeline.methods.base import Pruned
+from secateur.pipeline.training import STATIC_MASK
 
 CONFIG = "config.yaml"
 HASHED_BYTES = 1 << 30  # files of a run that are together larger are hashed on demand only: it takes a second per GB
@@ -23,7 +24,11 @@ def write_artifacts(run_dir: Path, pruned: Pruned, final: Final | None) -> list[
     """Put tables, metrics and weights into a run's folder; return their paths. Only rank 0 does."""
     if not is_rank_zero():
         return []
-    paths = [pruned.mask.save(run_dir / "mask.parquet")]
+    paths = []
+    if pruned.mask is not None:
+        paths.append(pruned.mask.save(run_dir / "mask.parquet"))
+    if pruned.static_mask is not None:
+        paths.append(pruned.static_mask.save(run_dir / STATIC_MASK))
     if pruned.scores is not None:
         paths.append(pruned.scores.save(run_dir / "scores.parquet"))
     if pruned.ranking is not None:

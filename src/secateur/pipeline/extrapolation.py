@@ -12,7 +12,7 @@ from secateur.core.ledger import StageCost
 from secateur.core.seeds import stream_seed
 from secateur.core.store import StageResult, stage_key
 from secateur.core.tables import ScoreTable
-from secateur.extrapolation.base import ExtrapolationInputs, Needs
+from secateur.extrapolation.base import ExtrapolationInputs, Needs, is_control
 from secateur.extrapolation.fidelity import kolmogorov_smirnov, per_query_diagnostics, to_plain, wasserstein
 from secateur.extrapolation.knn import KNN
 from secateur.extrapolation.merging import merge
@@ -50,6 +50,7 @@ def extrapolated_scores(context: Context) -> Extrapolated:
     metadata = {**table.metadata, "merge": config["merge"]}
     final = replace(table, score=merged, columns={PREDICTED: table.score}, metadata=metadata)
     facts = {**_facts(context, subset.num_epochs, table), **result.summary["facts"]}
+    facts["control"] = is_control(extrapolator)
     return Extrapolated(final, facts, (result.path / "extrapolation.json",))
 
 

@@ -5,10 +5,11 @@ from typing import Any
 
 import torch
 
+from secateur.core.mask import Mask
 from secateur.data.prepared import PreparedData
-from secateur.pipeline.config import Config
+from secateur.pipeline.config import Config, method_class
 from secateur.pipeline.context import Context
-from secateur.pipeline.methods.base import Pruned
+from secateur.pipeline.methods.base import Pruned, is_given
 
 Choices = Mapping[str, str]
 STARVED = 0.5  # a class that keeps less than this part of its proportional share gets a warning
@@ -52,29 +53,52 @@ def data_facts(data: PreparedData) -> dict[str, Any]:
 
 def pruning_facts(context: Context, pruned: Pruned) -> dict[str, Any]:
     """Return the ``pruning`` block, and warn about classes that the mask empties."""
-    config, mask, data = context.config, pruned.mask, context.data
+    config = context.config
+    return {
+        **{key: choice(config, key, context.choices) for key in ("method", "score", "extrapolation", "selection")},
+        "variant": config["variant"],
+        "pruning_ratio": config["pruning_ratio"],
+        "num_total": context.num_total,
+        "given": is_given(method_class(config)),
+        "per_epoch": pruned.visits is not None,
+        **_visit_facts(pruned),
+        **(_mask_facts(context, pruned, pruned.mask) if pruned.mask else {}),
+        **pruned.facts,
+    }
+
+
+def _visit_facts(pruned: Pruned) -> dict[str, Any]:
+    """Return what a method that chooses anew in every epoch was trained on; nothing for the others."""
+    if pruned.visits is None:
+        return {}
+    visits = pruned.visits
+    return {
+        "visited_share": visits.share,
+        "num_seen": visits.num_seen,
+        "visits_sha256": visits.sha256,
+        "realized_pruning_ratio": 1 - visits.share,
+    }
+
+
+def _mask_facts(context: Context, pruned: Pruned, mask: Mask) -> dict[str, Any]:
+    """Return what is said of a mask, and warn about classes that it empties."""
+    data = context.data
     counts = torch.bincount(data.labels[mask.kept_ids], minlength=data.num_classes)
     before = torch.bincount(data.labels[data.pool], minlength=data.num_classes)
     kept_fraction = mask.num_kept / len(mask)
     if pruned.ranking is None:  # a ranking of groups removes whole classes on purpose
         for warning in class_warnings(counts, before, data.class_names):
             context.warn(warning)
-    realized = pruned.realized_pruning_ratio
     noisy = bool(data.flipped.any())
     return {
-        **{key: choice(config, key, context.choices) for key in ("method", "score", "extrapolation", "selection")},
-        "variant": config["variant"],
-        "pruning_ratio": config["pruning_ratio"],
-        "realized_pruning_ratio": 1 - kept_fraction if realized is None else realized,
+        "realized_pruning_ratio": 1 - kept_fraction,
         "keep_fraction": kept_fraction,
-        "num_total": len(mask),
         "num_kept": mask.num_kept,
         "class_counts": counts.tolist(),
         "observed_share": _share(pruned.scores.observed[mask.keep]) if pruned.scores else None,
         "flipped_share_kept": float(data.flipped[mask.keep].float().mean()) if noisy else None,
         "flipped_share_pruned": _share(data.flipped[~mask.keep]) if noisy else None,
         "mask_sha256": mask.sha256,
-        **pruned.facts,
     }
 
 

@@ -17,8 +17,16 @@ from rich.markup import escape
 from secateur.core.errors import ConfigError, SecateurError
 from secateur.core.group import current, failing_together, is_rank_zero
 from secateur.core.hashing import canonical_json
-from secateur.core.mask import Mask
-from secateur.core.record import is_finished, label_of, load_record, new_record, now, one_line, save_record
+from secateur.core.record import (
+    FILE_NAME,
+    is_finished,
+    label_of,
+    load_record,
+    new_record,
+    now,
+    one_line,
+    save_record,
+)
 from secateur.core.store import Store, locked_by_zero
 from secateur.core.tables import ScoreTable
 from secateur.data.prepare import prepare
@@ -143,7 +151,8 @@ def execute_resolved(
             _add_comparisons(context, run_dir)
             mirror(config, run_dir, *log, data)
             return Outcome(run_dir, reused=True)
-        with following(config, run_dir, *log, data) as history, _recording(run_dir, config, data) as record:
+        recording = _recording(run_dir, config, data, lambda: bool(context.ledger.stages))
+        with following(config, run_dir, *log, data) as history, recording as record:
             record["ignored"] = list(ignored)
             record["transfer"] = transfer_facts(config, data, downstream)
             context.history = history
@@ -186,7 +195,7 @@ def _restored(context: Context, run_dir: Path) -> bool:
 
 def _make_files(context: Context, run_dir: Path, record: dict[str, Any], names: Collection[str]) -> None:
     """Make the files of a finished run anew, from the stages in the store; its record is left alone."""
-    pruned: Pruned = build(context.config["method"]).prune(context)
+    pruned = _prune(context)
     write_artifacts(run_dir, pruned, _final_training(context, pruned))
     if FIDELITY in names:
         entries = record["extrapolation"]["fidelity"]
@@ -235,7 +244,7 @@ def _run(context: Context, run_dir: Path, record: dict[str, Any]) -> None:
     """Prune, train, and fill the record."""
     record["warnings"] = context.warnings
     record["models"] = model_names(context.config, context.choices)
-    pruned: Pruned = build(context.config["method"]).prune(context)
+    pruned = _prune(context)
     record["pruning"].update(pruning_facts(context, pruned))
     record["label"] = label_of(record)
     record["extrapolation"] = dict(pruned.extrapolation)
@@ -246,16 +255,29 @@ def _run(context: Context, run_dir: Path, record: dict[str, Any]) -> None:
         record["ledger"].update(cost_vs_full=None, cost_vs_full_amortized=None)
     else:
         record["metrics"].update(final.metrics)
-        record["comparison"] = compare(context, pruned.mask, wanted(context.config, record, context.choices))
+        names = wanted(context.config, record, context.choices)
+        record["comparison"] = compare(context, record["pruning"], names)
     list_artifacts(record, run_dir, write_artifacts(run_dir, pruned, final))
     _add_fidelity(context, run_dir, record)
 
 
+def _prune(context: Context) -> Pruned:
+    """Let the method choose; its mask is told how many rows the training split has."""
+    pruned: Pruned = build(context.config["method"]).prune(context)
+    if pruned.mask is None:
+        return pruned
+    return replace(pruned, mask=replace(pruned.mask, num_rows=len(context.data.labels)))
+
+
 def _final_training(context: Context, pruned: Pruned) -> Final | None:
     """Train on the mask, unless the method already has or only the mask is wanted; books the cost."""
-    if pruned.trained is None and not context.config["train_final"]:
-        return None
-    final = finish(context, pruned.trained or train_on_mask(context, pruned.mask))
+    trained = pruned.trained
+    if trained is None:
+        if not context.config["train_final"]:
+            return None
+        assert pruned.mask is not None, "a method without a mask trains the final network itself"
+        trained = train_on_mask(context, pruned.mask)
+    final = finish(context, trained)
     for cost in final.costs:
         context.ledger.add(cost)
     return final
@@ -266,8 +288,7 @@ def _add_comparisons(context: Context, run_dir: Path) -> None:
     record = current().from_zero(lambda: load_record(run_dir))
     before = canonical_json(record)
     if names := wanted(context.config, record, context.choices):
-        mask = Mask.load(run_dir / "mask.parquet", context.data.fingerprint)
-        record["comparison"].update(compare(context, mask, names))
+        record["comparison"].update(compare(context, record["pruning"], names))
     _add_fidelity(context, run_dir, record)
     if canonical_json(record) != before and is_rank_zero():
         save_record(run_dir, record)
@@ -285,10 +306,19 @@ def _add_fidelity(context: Context, run_dir: Path, record: dict[str, Any]) -> No
 
 
 @contextmanager
-def _recording(run_dir: Path, config: Config, data: PreparedData) -> Iterator[dict[str, Any]]:
+def _recording(
+    run_dir: Path, config: Config, data: PreparedData, has_begun: Callable[[], bool]
+) -> Iterator[dict[str, Any]]:
     """Keep run.json: ``running`` while the block runs, then ``finished``, ``failed`` or ``interrupted``.
 
-    Of several processes the first does; the others fill a record that nobody reads.
+    A configuration that turns out to be wrong before any stage is there leaves no record: another command mends it. Of
+    several processes the first keeps the record; the others fill one that is not saved.
+
+    Args:
+        run_dir: the run's folder.
+        config: the canonical configuration.
+        data: the prepared data set.
+        has_begun: whether a stage has been computed or found.
     """
     record = _begin(run_dir.name, config)
     record["data"].update(data_facts(data))
@@ -303,6 +333,10 @@ def _recording(run_dir: Path, config: Config, data: PreparedData) -> Iterator[di
             yield record
     except BaseException as error:
         forget_pools()  # the data may be mended before the next try
+        if isinstance(error, ConfigError) and not has_begun():
+            for name in (FILE_NAME, "config.yaml"):
+                (run_dir / name).unlink(missing_ok=True)
+            raise
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         with suppress(OSError):  # a full disk, which the error says already
             save_record(run_dir, {**record, "status": status, "error": one_line(error), "finished": now()})

@@ -26,6 +26,7 @@ from secateur.training.progress import ProgressBar
 from secateur.training.sampling import Sampling
 
 VERSION = 3
+STATIC_MASK = "static_mask.parquet"
 
 
 @dataclass(frozen=True)
@@ -164,14 +165,18 @@ def _loaders(context: Context) -> dict[str, Any]:
 
 
 def _save_static_mask(context: Context, sampling: Sampling, folder: Path) -> None:
-    """Write the final static subset that the policy ends with."""
+    """Write the static subset that can be read from the finished policy, where it has one."""
+    rows = sampling.policy.static_rows(sampling.num_keep)
+    if rows is None:
+        return
     from_rows = Mask.from_rows(
         context.data.pool,
-        sampling.policy.static_rows(sampling.num_keep),
+        rows,
         fingerprint=context.data.fingerprint,
         metadata={"method": context.config["method"], "pruning_ratio": context.config["pruning_ratio"]},
+        num_rows=len(context.data.labels),
     )
-    from_rows.save(folder / "mask.parquet")
+    from_rows.save(folder / STATIC_MASK)
 
 
 def _summary(
@@ -193,7 +198,7 @@ def _summary(
             "class_accuracy": test.class_accuracies if test else None,
             "robust_accuracy": robust_accuracy,
         },
-        "realized_pruning_ratio": sampling.policy.realized_pruning_ratio if sampling else None,
+        "visits": sampling.visits.to_json() if sampling else None,
         "cost": cost.to_json(),
     }
 

@@ -131,7 +131,10 @@ def _readable(check: Callable[[Path, Record], str | None], run_dir: Path, record
 
 
 def _mask_problem(run_dir: Path, record: Record) -> str | None:
-    mask, pruning = Mask.load(run_dir / "mask.parquet"), record["pruning"]
+    pruning = record["pruning"]
+    if pruning.get("per_epoch") and "mask.parquet" not in record["artifacts"]:
+        return None  # nothing is kept for good
+    mask = Mask.load(run_dir / "mask.parquet")
     found = {
         "mask_sha256": (mask.sha256, pruning["mask_sha256"]),
         "num_kept": (mask.num_kept, pruning["num_kept"]),
