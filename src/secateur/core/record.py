@@ -65,7 +65,14 @@ TEMPLATE: dict[str, Any] = {
                 "num_groups_kept",
                 "num_zero_vote_groups",
             ),
-            *("class_counts", "observed_share", "flipped_share_kept", "flipped_share_pruned", "mask_sha256"),
+            *(
+                "order_r2",
+                "class_counts",
+                "observed_share",
+                "flipped_share_kept",
+                "flipped_share_pruned",
+                "mask_sha256",
+            ),
         )
     ),
     "transfer": dict.fromkeys(("source", "downstream", "finetune")),

@@ -78,6 +78,7 @@ class Store:
         *,
         recompute: bool = False,
         by_one: bool = False,
+        suffices: Callable[[dict[str, Any]], bool] = lambda summary: True,
     ) -> StageResult:
         """Return a finished stage, computing it in its ``.partial`` folder if nobody has.
 
@@ -89,14 +90,21 @@ class Store:
                 a group call it; files are rank 0's to write, and its summary counts.
             recompute: ignore a finished one and compute it anew.
             by_one: rank 0 computes it, and the others wait.
+            suffices: whether a finished stage with this summary holds what is wanted. If it does not, ``compute`` is
+                called, which may go on from what :meth:`finished` holds, and its result replaces the finished stage.
         """
         group, final = current(), self.root / stage / key
         if group.rank:
             return self._follow(group, final, compute, by_one=by_one)
+
+        def usable() -> bool:
+            summary = self.finished(stage, key)
+            return summary is not None and suffices(summary) and not recompute
+
         with ExitStack() as held:
-            if recompute or not self._finished(final):
+            if not usable():
                 held.enter_context(locked(final.with_name(f"{key}.lock"), f"stage {stage} {key}", self.say))
-            found = self._finished(final) and not recompute
+            found = usable()
             group.broadcast((stage, key, found))
             if not found:
                 partial = final.with_name(f"{key}.partial")
@@ -108,6 +116,15 @@ class Store:
             result = self._result(final, reused=found)
             group.broadcast(result.summary)
             return result
+
+    def finished(self, stage: str, key: str) -> dict[str, Any] | None:
+        """Return the summary of a finished stage, or None where there is none."""
+        final = self.folder(stage, key)
+        return self._result(final, reused=True).summary if self._finished(final) else None
+
+    def folder(self, stage: str, key: str) -> Path:
+        """Return the folder of a finished stage, whether or not it is there."""
+        return self.root / stage / key
 
     def _follow(
         self, group: Group, final: Path, compute: Callable[[Path], dict[str, Any]], *, by_one: bool

@@ -46,6 +46,7 @@ class EpochMetrics(pl.Callback):
         self.rows: list[Row] = []
         self.last: dict[str, Evaluation] = {}
         self.seconds = 0.0
+        self.epoch_seconds: list[float] = []
         self._started = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -65,7 +66,8 @@ class EpochMetrics(pl.Callback):
         due = (epoch + 1) % self.every == 0 or epoch + 1 == trainer.max_epochs
         for split, loader in self.loaders.items():
             row[f"{split}_accuracy"] = self._evaluate(split, loader, pl_module, trainer) if due else None
-        self.seconds += time.perf_counter() - self._started
+        self.epoch_seconds.append(time.perf_counter() - self._started)
+        self.seconds += self.epoch_seconds[-1]
         if self.monitor is not None:
             measured = self.monitor(pl_module.model, str(trainer.precision)) if due else {}
             row.update({column: measured.get(column) for column in self.monitor.columns})
@@ -99,12 +101,14 @@ class EpochMetrics(pl.Callback):
     def state_dict(self) -> dict[str, Any]:
         """Return the history, the last evaluations and the seconds spent."""
         last = {split: asdict(evaluation) for split, evaluation in self.last.items()}
-        return {"rows": self.rows, "seconds": self.seconds, "last": last}
+        seconds = {"seconds": self.seconds, "epoch_seconds": self.epoch_seconds}
+        return {"rows": self.rows, **seconds, "last": last}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned."""
         self.last = {split: Evaluation(**values) for split, values in state_dict["last"].items()}
         self.rows, self.seconds = list(state_dict["rows"]), float(state_dict["seconds"])
+        self.epoch_seconds = list(state_dict["epoch_seconds"])
         self._tell(self.rows)
 
     def _tell(self, rows: Iterable[Row]) -> None:
