@@ -167,7 +167,8 @@ class ScoreRecorder(pl.Callback):
         if not self._readers("before_step", epoch):
             return
         started = time.perf_counter()
-        own, clean = _checked_batch(batch), next(self._clean, None)
+        own, following = _checked_batch(batch), next(self._clean, None)
+        clean = None if following is None else _checked_batch(following)
         if clean is None or not torch.equal(clean.sample_id.cpu(), own.sample_id.cpu()):
             raise DataError("clean_loader must yield the batches of the training in their order; it yielded others.")
         attack, precision = _attack(pl_module, epoch), str(trainer.precision)
