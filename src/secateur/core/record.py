@@ -66,7 +66,14 @@ TEMPLATE: dict[str, Any] = {
                 "num_groups_kept",
                 "num_zero_vote_groups",
             ),
-            *("class_counts", "observed_share", "flipped_share_kept", "flipped_share_pruned", "mask_sha256"),
+            *(
+                "order_r2",
+                "class_counts",
+                "observed_share",
+                "flipped_share_kept",
+                "flipped_share_pruned",
+                "mask_sha256",
+            ),
             *("given", "per_epoch", "visited_share", "num_seen", "visits_sha256", "reads_ratio", "follows_ratio"),
         )
     ),

@@ -83,6 +83,7 @@ class Store:
         *,
         recompute: bool = False,
         by_one: bool = False,
+        suffices: Callable[[dict[str, Any]], bool] = lambda summary: True,
     ) -> StageResult:
         """Return a finished stage, computing it in its ``.partial`` folder if nobody has, or if it is damaged.
 
@@ -95,6 +96,8 @@ class Store:
                 files are rank 0's to write, and its summary counts.
             recompute: ignore a finished one and compute it anew.
             by_one: rank 0 computes it, and the others wait.
+            suffices: whether a finished stage with this summary holds what is wanted. If it does not, ``compute`` is
+                called, which may go on from what :meth:`finished` holds, and its result replaces the finished stage.
 
         Raises:
             StoreError: the disk is full, or the file system has no locks.
@@ -102,11 +105,16 @@ class Store:
         group, final = current(), self.root / stage / key
         if group.rank:
             return self._follow(group, final, compute, by_one=by_one)
+
+        def usable(*, tell: bool = False) -> dict[str, Any] | None:
+            there = None if recompute else self._usable(final, tell=tell)
+            return there if there is not None and suffices(there) else None
+
         with ExitStack() as held:
-            summary = None if recompute else self._usable(final)
+            summary = usable()
             if summary is None:
                 held.enter_context(locked(final.with_name(f"{key}.lock"), f"stage {stage} {key}", self.say))
-                summary = None if recompute else self._usable(final, tell=True)
+                summary = usable(tell=True)
             found, partial = summary is not None, final.with_name(f"{key}{PARTIAL}")
             if not found:
                 _clear(partial)
@@ -139,6 +147,14 @@ class Store:
         if tell and damage:
             self.say(f"warning: {final} is damaged and is computed again: {damage}.")
         return None
+
+    def finished(self, stage: str, key: str) -> dict[str, Any] | None:
+        """Return the summary of a finished stage, or None where there is none, or a damaged one."""
+        return self._usable(self.folder(stage, key))
+
+    def folder(self, stage: str, key: str) -> Path:
+        """Return the folder of a finished stage, whether or not it is there."""
+        return self.root / stage / key
 
     def _follow(
         self, group: Group, final: Path, compute: Callable[[Path], dict[str, Any]], *, by_one: bool

@@ -102,12 +102,12 @@ class Context:
         return model
 
     def fresh_model(self, node: str, seed: int, start: Path | None = None) -> Backbone:
-        """Build a network from a seed, or with the weights of a finished stage's folder ``start``."""
+        """Build a network from a seed, or with the weights of a finished stage: its folder, or a file in it."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = self.model(node)
         if start is not None:
-            model.load_state_dict(load_file(start / "model.safetensors"))
+            model.load_state_dict(load_file(start / "model.safetensors" if start.is_dir() else start))
         return model
 
     def flops(self, node: str) -> float:

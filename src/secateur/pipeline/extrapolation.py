@@ -31,11 +31,19 @@ PREDICTED = "predicted_raw"
 
 @dataclass(frozen=True)
 class Extrapolated:
-    """Scores of the whole pool, merged, with the unmerged prediction beside; and what the record says of them."""
+    """Scores of the whole pool, merged, with the unmerged prediction beside; and what the record says of them.
+
+    Attributes:
+        table: the scores, ``[N]``.
+        facts: the record's ``extrapolation`` block.
+        files: for the run's folder.
+        order_r2: of the observed scores, see :class:`~secateur.pipeline.scoring.Measured`.
+    """
 
     table: ScoreTable
     facts: dict[str, Any]
     files: tuple[Path, ...]
+    order_r2: float | None
 
 
 def extrapolated_scores(context: Context) -> Extrapolated:
@@ -43,7 +51,7 @@ def extrapolated_scores(context: Context) -> Extrapolated:
     config = context.config
     extrapolator, subset = check_extrapolation(context)
     measured = measure(context, subset)
-    embedded = embed(context, measured.network) if needs_network(extrapolator) else None
+    embedded = embed(context, measured.network, measured.weights) if needs_network(extrapolator) else None
     result = _predicted(context, extrapolator, measured, embedded)
     table = ScoreTable.load(result.path / "scores.parquet", context.data.fingerprint)
     merged = merge(table.score, table.observed, config["merge"])
@@ -51,7 +59,7 @@ def extrapolated_scores(context: Context) -> Extrapolated:
     final = replace(table, score=merged, columns={PREDICTED: table.score}, metadata=metadata)
     facts = {**_facts(context, subset.num_epochs, table), **result.summary["facts"]}
     facts["control"] = is_control(extrapolator)
-    return Extrapolated(final, facts, (result.path / "extrapolation.json",))
+    return Extrapolated(final, facts, (result.path / "extrapolation.json",), measured.order_r2)
 
 
 def check_extrapolation(context: Context) -> tuple[Any, Measuring]:

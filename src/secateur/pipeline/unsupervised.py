@@ -94,11 +94,10 @@ def _tables(
     labels, positions = found.pseudo_labels(features), torch.arange(len(rows), device=features.device)
     for score in scores.values():
         score.setup(len(rows), found.num_epochs)
-    last = found.num_epochs - 1
     for epoch in range(found.num_epochs):
         signals = BatchSignals(positions, labels, epoch, found.logits(features, epoch), features)
         for score in scores.values():
-            if score.measured == "every_epoch" or epoch == last:
+            if epoch in score.epochs:
                 score.update(signals)
                 score.end_epoch(epoch)
     pool = context.data.pool[rows]

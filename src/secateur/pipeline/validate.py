@@ -47,7 +47,6 @@ ROOT_TYPES: dict[str, Any] = {
     "fidelity.against": list[int],
     "fidelity.ratios": list[float],
     "scoring.max_epochs": int,
-    "scoring.record": Literal["train_forward", "eval_pass"],
     "paths.output_dir": str,
 }
 ROOT_KEYS = {
@@ -237,11 +236,6 @@ def _check_without_labels(config: Config, score: Score) -> None:
 
     A selection may read the label column all the same: it holds the classes that were found.
     """
-    if config["scoring"]["record"] != "train_forward":
-        raise ConfigError(
-            f"scoring.record={config['scoring']['record']} records a training on labels, and this paradigm has none: "
-            "leave scoring.record=train_forward."
-        )
     if score.num_networks != 1:
         raise ConfigError(
             f"score.num_networks={score.num_networks} averages trainings on labels, and this paradigm has none: set "

@@ -82,11 +82,7 @@ class Clocks:
         self.epochs = [*state["epochs"]]
 
     def _now(self) -> tuple[float, float]:
-        if self.device.type != "cuda":
-            return time.perf_counter(), time.process_time()
-        torch.cuda.synchronize(self.device)
-        wall = time.perf_counter()
-        return wall, wall
+        return read_clocks(self.device)
 
     def _add(self, part: str, since: tuple[float, float]) -> None:
         now, own = self._now(), self._own[part]
@@ -100,6 +96,15 @@ class Clocks:
         every: list[dict[str, tuple[float, float]]] = current().gather(own)
         for part, (wall, device) in self._spent.items():
             self._spent[part] = (wall + every[0][part][0], device + sum(one[part][1] for one in every))
+
+
+def read_clocks(device: torch.device) -> tuple[float, float]:
+    """Return both clocks of this process: wall-clock seconds and device seconds, of which differences count."""
+    if device.type != "cuda":
+        return time.perf_counter(), time.process_time()
+    torch.cuda.synchronize(device)
+    wall = time.perf_counter()
+    return wall, wall
 
 
 def _named(part: str, spent: tuple[float, float]) -> dict[str, float]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from secateur.core.group import Group, current
@@ -66,20 +67,48 @@ def forward_pass(
         precision: as the Trainer's; ``bf16-mixed`` runs the pass under autocast.
         attack: perturbs the images of each batch first; the batch that is yielded is the unperturbed one.
     """
-    device = next(model.parameters()).device
 
     def run(number: int, batch: Batch) -> Forward:
-        x, y, sample_id = (part.to(device, non_blocking=True) for part in batch)
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
-            features = model.features(x if attack is None else attack(x, y, number))
-            logits = model.head(features)
-        return Forward(Batch(x, y, sample_id), logits.float(), features.float())
+        return _run(model, batch, precision, attack, number)
 
     with whole(), evaluating(model):
         if current().size == 1:
             yield from (run(number, batch) for number, batch in enumerate(loader))
         else:
             yield from _shared_pass(current(), model, loader, run)
+
+
+def forward_batch(
+    model: Backbone, batch: Batch, precision: str = "32-true", attack: InputAttack | None = None, number: int = 0
+) -> Forward:
+    """Run a model over one batch in the midst of a training, without gradients.
+
+    A network with batch normalization is in evaluation mode, so that its running statistics stay as they are; any
+    other is in the mode it is in, and what its dropout draws moves no random number generator. This is how the
+    official release of Dynamic Uncertainty has its networks: ResNets in evaluation mode, Swin in training mode.
+
+    Args:
+        model: backbone with ``features`` and ``head``.
+        batch: where several processes train together, this one's slice.
+        precision: as the Trainer's.
+        attack: perturbs the images first.
+        number: number of the batch, for the attack.
+    """
+    device = next(model.parameters()).device
+    normalized = any(isinstance(module, _BatchNorm) for module in model.modules())
+    devices = [device] if device.type == "cuda" else []
+    with whole(), torch.random.fork_rng(devices), evaluating(model) if normalized else torch.no_grad():
+        return _run(model, batch, precision, attack, number)
+
+
+def _run(model: Backbone, batch: Batch, precision: str, attack: InputAttack | None, number: int) -> Forward:
+    """Run a model over one batch, in the mode it is in."""
+    device = next(model.parameters()).device
+    x, y, sample_id = (part.to(device, non_blocking=True) for part in batch)
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
+        features = model.features(x if attack is None else attack(x, y, number))
+        logits = model.head(features)
+    return Forward(Batch(x, y, sample_id), logits.float(), features.float())
 
 
 def _shared_pass(group: Group, model: Backbone, loader: Any, run: Callable[[int, Batch], Forward]) -> Iterator[Forward]:

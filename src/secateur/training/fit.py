@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import signal
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,14 +19,17 @@ from safetensors.torch import save_file
 from torch import nn
 
 from secateur.core.errors import ConfigError
+from secateur.core.files import link_or_copy
 from secateur.core.group import current, is_rank_zero
+from secateur.core.stage_files import CHECKPOINTS
 from secateur.data.batch import Batch
 from secateur.training import together
-from secateur.training.checkpoints import Checkpoints
+from secateur.training.checkpoints import LAST, Checkpoints
 from secateur.training.metrics import EpochMetrics
 from secateur.training.sharded import Whole
 
 PREDICTIONS = "predictions.parquet"
+RESUME = "resume.ckpt"  # in a finished stage: where a longer training of the same kind goes on from
 IGNORED_WARNINGS = (
     ".*does not have many workers.*",
     ".*srun. command is available.*",
@@ -49,7 +53,7 @@ class TrainerSettings:
         channels_last: keep images and convolutions in channels-last memory order (faster on GPUs).
         deterministic: true (refuse nondeterministic kernels), false, or ``warn``.
         evaluate_every: evaluate every so many epochs; the last epoch always is.
-        checkpoint_every: write ``last.ckpt`` every so many epochs.
+        checkpoint_every: write ``last.ckpt`` every so many epochs; after the last epoch it always is.
         num_threads: CPU threads of the network's arithmetic; null takes all cores. The last bits of a result on the
             CPU depend on it.
     """
@@ -114,7 +118,8 @@ def fit(
         enable_version_counter=False,
     )
     weights = Whole()
-    every = [*together.callbacks(), *callbacks, _SetEpoch(loader), weights, saver]
+    final = _SaveLast(folder / CHECKPOINTS / LAST, settings.checkpoint_every)
+    every = [*together.callbacks(), *callbacks, _SetEpoch(loader), weights, final, saver]
     trainer = _trainer(module, settings, checkpoints, every, max_epochs, reload_every_epoch=reload_every_epoch)
     start = current().from_zero(lambda: (path := checkpoints.latest()) and str(path))
     if settings.channels_last:
@@ -172,16 +177,33 @@ def cpu_threads(num_threads: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def finish_folder(folder: Path, model: nn.Module, metrics: EpochMetrics) -> None:
+def finish_folder(
+    folder: Path,
+    model: nn.Module,
+    metrics: EpochMetrics,
+    *,
+    weights_name: str = "model.safetensors",
+    keep_checkpoint: bool = False,
+) -> None:
     """Write the last epoch's weights and the history.
 
     Of several processes only the first writes. Checkpoints stay: the store removes them once the stage is published.
+
+    Args:
+        folder: the stage's folder.
+        model: the trained network.
+        metrics: its history.
+        weights_name: the file of the weights.
+        keep_checkpoint: keep the last epoch's checkpoint as ``resume.ckpt``, from which :func:`start_from` goes on.
     """
     weights = {name: values.contiguous() for name, values in model.cpu().state_dict().items()}
     if not is_rank_zero():
         return
-    save_file(weights, folder / "model.safetensors")
+    (folder / weights_name).parent.mkdir(exist_ok=True)
+    save_file(weights, folder / weights_name)
     metrics.save(folder / "metrics.csv")
+    if keep_checkpoint:
+        link_or_copy(folder / CHECKPOINTS / LAST, folder / RESUME)
 
 
 def save_predictions(folder: Path, metrics: EpochMetrics, fingerprint: str) -> None:
@@ -195,6 +217,25 @@ def save_predictions(folder: Path, metrics: EpochMetrics, fingerprint: str) -> N
     test = metrics.last.get("test")
     if test is not None and test.predictions is not None and is_rank_zero():
         test.predictions.save(folder / PREDICTIONS, fingerprint)
+
+
+def start_from(finished: Path, folder: Path) -> None:
+    """Let the next :func:`fit` in a folder go on from the checkpoint that a finished stage kept."""
+    last = folder / CHECKPOINTS / LAST
+    last.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(finished / RESUME, last)  # a link would let the next epoch write into the finished stage
+
+
+class _SaveLast(pl.Callback):
+    """Writes the checkpoint of the last epoch where it is not due anyway."""
+
+    def __init__(self, path: Path, every: int) -> None:
+        self.path, self.every = path, every
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        completed = trainer.current_epoch + 1
+        if completed == trainer.max_epochs and completed % self.every:
+            trainer.save_checkpoint(self.path)
 
 
 class _SetEpoch(pl.Callback):
