@@ -92,7 +92,12 @@ def test_a_changed_score_is_found_even_with_its_new_hash_in_the_record(run_dir, 
 
     sample_id = set_score(run_dir, 3, 0.5)
     sha256 = file_sha256(run_dir / "scores.parquet")
-    edit(run_dir / "run.json", lambda record: record["artifacts"].update({"scores.parquet": sha256}))
+    size = (run_dir / "scores.parquet").stat().st_size
+
+    def forge(record):
+        record["artifacts"]["scores.parquet"], record["artifact_bytes"]["scores.parquet"] = sha256, size
+
+    edit(run_dir / "run.json", forge)
     code, out, _ = verify(run_dir)
     assert code == 1
     assert f"sample_id {sample_id}, column score" in out
