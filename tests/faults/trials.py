@@ -101,21 +101,22 @@ class Child:
 
     pid: int
     log: Path
+    code: int | None = None
 
     def wait(self, timeout: float = TIMEOUT) -> int | None:
         """Return the exit code, negative for a signal; None when it has not ended by then."""
         deadline = time.monotonic() + timeout
-        while True:
+        while self.code is None and time.monotonic() < deadline:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
-                return os.waitstatus_to_exitcode(status)
-            if time.monotonic() > deadline:
-                return None
-            time.sleep(0.005)
+                self.code = os.waitstatus_to_exitcode(status)
+            else:
+                time.sleep(0.005)
+        return self.code
 
     def kill(self) -> int:
         """Kill it, wait for it, and return its exit code."""
-        with contextlib.suppress(ProcessLookupError):
+        if self.code is None:
             os.kill(self.pid, signal.SIGKILL)
         code = self.wait()
         assert code is not None
@@ -437,7 +438,7 @@ def main() -> int:
     lab.prepare()
     two = given.outputs.stat().st_dev != given.temporary.stat().st_dev
     print(f"an undisturbed run takes {lab.seconds:.1f} s; outputs and temporary folder are on {1 + two} file system(s)")
-    smallest, largest = 40, 900
+    smallest, largest = 40, 560  # KB; the run needs a little more
     sizes = [smallest + (largest - smallest) * step // max(given.disks - 1, 1) for step in range(given.disks)]
     trials = {
         "kills": lambda: kills(lab, draw, given.kills),
