@@ -34,7 +34,8 @@ def finished(tmp_path_factory):
 @pytest.fixture
 def run_dir(finished, tmp_path):
     """A copy of the finished run with scores, to be tampered with."""
-    return Path(shutil.copytree(finished["el2n"], tmp_path / finished["el2n"].name))
+    copy = tmp_path / finished["el2n"].name
+    return Path(shutil.copytree(finished["el2n"], copy, copy_function=shutil.copyfile))  # not read-only
 
 
 def edit(path, change):
