@@ -15,7 +15,7 @@ from typing import ClassVar
 import torch
 
 from secateur.dynamic.base import DynamicPolicy
-from secateur.mapping.keep import KeepRule
+from secateur.mapping.keep import Keep
 from secateur.pipeline.methods.dynamic import train_and_prune
 from secateur.pipeline.plan import final_plan
 
@@ -72,12 +72,12 @@ class Mean:
 
 
 @dataclass(frozen=True)
-class OneGroup(KeepRule):
+class Third(Keep):
     """Keeps a third of the groups, whatever the ratio is."""
 
-    @property
-    def reads_ratio(self):
-        return False
+    name: ClassVar[str] = "third"
+    reads_ratio: ClassVar[bool] = False
+    follows_ratio: ClassVar[bool] = False
 
     def count(self, ranking, order, pruning_ratio):
         return len(order) // 3
@@ -151,13 +151,8 @@ def test_a_control_of_ones_own_is_one(own, tmp_path, capsys):
 
 
 def test_a_keep_rule_of_ones_own_stands_at_what_it_kept(own, tmp_path, capsys):
-    rule = (
-        "~mapping.keep_by",
-        "~mapping.num_groups",
-        "~mapping.vote_coverage",
-        "mapping._target_=own_methods.OneGroup",
-    )
-    assert own.run("--config-dir", "my_conf", "-m", "method=random_groups", "seed=0,1", *rule) == 0, own.err
+    arguments = ("-m", "method=random_groups", "seed=0,1", "mapping._target_=own_methods.Third")
+    assert own.run("--config-dir", "my_conf", *arguments) == 0, own.err
     for record in own.records():
         assert (record["pruning"]["follows_ratio"], record["pruning"]["reads_ratio"]) == (False, False)
         assert record["pruning"]["num_groups_kept"] == 3
