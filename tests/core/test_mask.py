@@ -110,8 +110,34 @@ def test_subset_takes_the_rows_named_by_the_ids():
 
 
 def test_subset_of_a_data_set_that_is_too_short():
-    with pytest.raises(DataError, match="has 8 rows, but the mask keeps sample_id 8"):
+    with pytest.raises(DataError, match="has 8 rows, but the mask knows sample_id 8: give the whole training split"):
         Mask(IDS, KEEP).subset(TensorDataset(torch.arange(8)))
+
+
+@given(num_rows=st.integers(9, 40), length=st.integers(9, 40))
+def test_subset_takes_the_whole_training_split_and_nothing_else(num_rows, length):
+    mask = Mask(IDS, KEEP, num_rows=num_rows)
+    dataset = TensorDataset(torch.arange(length) * 100)
+    if length == num_rows:
+        assert [int(row[0]) for row in mask.subset(dataset)] == (100 * mask.kept_ids).tolist()
+    else:
+        with pytest.raises(DataError, match=f"has {length} rows, but the mask was made for a training split of"):
+            mask.subset(dataset)
+
+
+def test_subset_of_another_pool_is_refused_where_its_fingerprint_is_given():
+    mask, dataset = Mask(IDS, KEEP, fingerprint="a" * 64), TensorDataset(torch.arange(10))
+    assert len(mask.subset(dataset, "a" * 64)) == mask.num_kept
+    with pytest.raises(FingerprintError, match="The mask was made for other data"):
+        mask.subset(dataset, "b" * 64)
+
+
+def test_the_size_of_the_training_split_is_saved_and_checked(tmp_path):
+    path = Mask(IDS, KEEP, num_rows=12).save(tmp_path / "mask.parquet")
+    assert Mask.load(path).num_rows == 12
+    for wrong in (8, True, "12"):
+        with pytest.raises(DataError, match="num_rows of a mask must be an integer above its largest sample_id 8"):
+            Mask(IDS, KEEP, num_rows=wrong)
 
 
 def test_a_file_gives_the_mask_back(tmp_path):

@@ -1,6 +1,7 @@
 """How many groups are kept, and which samples that is."""
 
 import doctest
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from secateur.core.errors import ConfigError, DataError
 from secateur.core.mask import keep_count
 from secateur.core.ranking import GroupRanking, group_sizes
 from secateur.mapping import keep as module
-from secateur.mapping.keep import Keep, group_mask, relabeling
+from secateur.mapping.keep import Keep, KeepRule, group_mask, relabeling
 from secateur.mapping.ranking import random_ranking, rank_groups
 
 RATIOS = st.floats(0, 1, exclude_max=True)
@@ -268,3 +269,24 @@ def test_new_labels_are_dense_and_keep_their_order(groups):
 
 def test_the_examples_in_the_text():
     assert doctest.testmod(module).failed == 0
+
+
+@dataclass(frozen=True)
+class FirstHalf(KeepRule):
+    """Keeps half of the groups, whatever the ratio is."""
+
+    def count(self, ranking, order, pruning_ratio):
+        return max(len(order) // 2, 1)
+
+
+def test_a_rule_of_ones_own_needs_no_more_than_a_count():
+    ranking = GroupRanking(torch.full((4,), 5), torch.tensor([3, 2, 1, 0]), torch.zeros(4), torch.arange(4))
+    assert FirstHalf()(ranking, 0.9).groups.tolist() == [0, 1]
+    assert FirstHalf(reverse=True)(ranking).groups.tolist() == [3, 2]
+    assert (FirstHalf().follows_ratio, FirstHalf().name, FirstHalf().bounds(ranking.size, 0.9)) == (
+        False,
+        "FirstHalf",
+        (0, 20),
+    )
+    assert [Keep(rule).follows_ratio for rule in ("groups", "samples", "min_samples")] == [True, True, False]
+    assert not Keep("num_groups", num_groups=1).follows_ratio

@@ -36,7 +36,7 @@ def run(folder, *overrides):
 
 def entry(folder):
     (path,) = folder.glob("store/scoring/*/stage.json")
-    return path.parent, json.loads(path.read_text())
+    return path.parent, json.loads(path.read_text())["summary"]
 
 
 def digests(folder):

@@ -4,9 +4,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from secateur.core.errors import DataError
 from secateur.data.order import EpochOrder
+from secateur.dynamic.base import DynamicPolicy
 from secateur.dynamic.infobatch import InfoBatch
 from secateur.dynamic.rs2 import RS2
 from secateur.training.sampling import Sampling
@@ -86,3 +89,67 @@ def test_the_state_is_the_policys(make):
     restored.load_state_dict(sampling.state_dict())
     assert restored.ids(1).tolist() == sampling.ids(1).tolist()
     assert restored.num_samples(1) == sampling.num_samples(1)
+
+
+EPOCHS = st.lists(st.sets(st.integers(0, 4), min_size=1), min_size=1, max_size=6)
+
+
+class Chosen(DynamicPolicy):
+    """Takes given rows in each epoch."""
+
+    def __init__(self, epochs):
+        self.epochs, self.num_epochs = epochs, len(epochs)
+
+    def num_rows(self, epoch):
+        return len(self.epochs[epoch])
+
+    def rows(self, epoch):
+        return torch.tensor(sorted(self.epochs[epoch]))
+
+    def weights(self, rows):
+        return None
+
+    def observe(self, rows, losses):
+        pass
+
+    def end_epoch(self, epoch):
+        pass
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        pass
+
+
+def train(sampling, epochs, batch_size=2):
+    """Do what a training does, from the first of some epochs on."""
+    for epoch in epochs:
+        for ids in sampling.ids(epoch).split(batch_size):
+            sampling.weigh(ids, torch.zeros(len(ids)))
+        sampling.on_train_epoch_end(SimpleNamespace(current_epoch=epoch), None)
+    return sampling
+
+
+@given(epochs=EPOCHS, cut=st.integers(0, 6), batch_size=st.integers(1, 5))
+def test_visits_are_counted_over_a_restart_in_the_middle_of_an_epoch(epochs, cut, batch_size):
+    cut = min(cut, len(epochs))
+    whole = train(Sampling(Chosen(epochs), POOL, 2), range(len(epochs)), batch_size).visits
+    before = train(Sampling(Chosen(epochs), POOL, 2), range(cut))
+    state = before.state_dict()
+    before.weigh(POOL[:1], torch.zeros(1))  # a step of an epoch that is lost
+    restored = Sampling(Chosen(epochs), POOL, 2)
+    restored.load_state_dict(state)
+    assert train(restored, range(cut, len(epochs))).visits == whole
+    assert whole.share == pytest.approx(sum(map(len, epochs)) / (len(POOL) * len(epochs)))
+    assert whole.num_seen == len(set().union(*epochs))
+
+
+@given(first=EPOCHS, second=EPOCHS)
+def test_the_hash_of_the_visits_tells_what_was_trained_on(first, second):
+    one, other = (train(Sampling(Chosen(epochs), POOL, 2), range(len(epochs))).visits for epochs in (first, second))
+    assert (one.sha256 == other.sha256) == (first == second)
+
+
+def test_a_policy_of_ones_own_needs_no_static_subset():
+    assert Chosen([{0}]).static_rows(1) is None

@@ -31,7 +31,8 @@ def report(argv: list[str]) -> int:
     output_dir = arguments.output or Path("outputs", "reports", title_of(arguments.paths))
     try:
         result = build_report(
-            arguments.paths, output_dir, arguments.baseline, arguments.format, arguments.figure_format
+            *(arguments.paths, output_dir, arguments.baseline, arguments.format, arguments.figure_format),
+            margin=arguments.margin,
         )
     except SecateurError as error:
         sys.stderr.write(f"secateur: error: {one_line(error)}\n")
@@ -54,6 +55,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="folders with runs, searched recursively")
     parser.add_argument("--output", type=Path, help="folder of the report (default: outputs/reports/<name of PATH>)")
     parser.add_argument("--baseline", default="random", help="method the others are compared with (default: random)")
+    parser.add_argument(
+        "--margin",
+        type=float,
+        metavar="POINTS",
+        help="results that differ by less count as equal (default: 20 %% of the error of full data, at most 1 point, "
+        "at least one test image)",
+    )
     parser.add_argument(
         "--format",
         type=_listed,
@@ -84,7 +92,7 @@ def _show(result: "Report", output_dir: Path, console: Console) -> None:
         console.print("Did it pay?", style="bold")
         _print_lines(console, result.answers, limit=None)
         console.print()
-        console.print(comparison_table(result.rows, result.baseline))
+        console.print(comparison_table(result.rows, result.baseline, result.margin))
     if result.rows and result.fidelity:
         console.print()
     if result.fidelity:

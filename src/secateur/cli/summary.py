@@ -15,7 +15,7 @@ from secateur.report.fidelity_answers import is_it_better
 from secateur.report.fidelity_table import fidelity_table
 from secateur.report.load import MASK_ONLY, load_runs
 from secateur.report.summary import make_rows
-from secateur.report.table import comparison_table
+from secateur.report.table import comparison_table, percent
 
 
 def outcome_line(outcome: Outcome) -> str:
@@ -23,10 +23,17 @@ def outcome_line(outcome: Outcome) -> str:
     record = load_record(outcome.run_dir)
     pruning = record["pruning"]
     state = "already finished" if outcome.reused else "finished"
-    return (
-        f"[bold]{record['label']}[/] kept {pruning['num_kept']} of {pruning['num_total']}: "
-        f"{_result(record)}; {state}: {outcome.run_dir}"
-    )
+    return f"[bold]{record['label']}[/] {_kept(pruning)}: {_result(record)}; {state}: {outcome.run_dir}"
+
+
+def _kept(pruning: Mapping[str, Any]) -> str:
+    """Return how much was kept; of what is chosen anew in every epoch, how many visits were left out."""
+    num_total = pruning["num_total"]
+    if not pruning.get("per_epoch"):
+        return f"kept {pruning['num_kept']} of {num_total}"
+    seen = pruning["num_seen"]
+    samples = f"all {num_total} samples" if seen == num_total else f"{seen} of {num_total} samples"
+    return f"left out {percent(pruning['realized_pruning_ratio'])} of the visits, {samples} seen"
 
 
 def _result(record: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from secateur.cli.sweep_state import find_sweep, refresh
 from secateur.cli.sweep_table import print_status
 from secateur.core.code import check_code, current, package_sha256
 from secateur.core.errors import ConfigError, SecateurError
-from secateur.core.manifest import Manifest, editing, load_manifest
+from secateur.core.manifest import TO_RESUME, Manifest, editing, load_manifest
 from secateur.core.record import one_line
 
 HELP = """\
@@ -22,9 +22,10 @@ usage: secateur sweep status DIR [--all] [--json]
        secateur sweep resume DIR [--accept-code] [--wait] [hydra/launcher=... hydra.launcher.KEY=...]
        secateur sweep submit DIR | OVERRIDES
 
-  status   what became of every job: finished, running, pending, failed, lost
-  resume   launch again what failed or is lost, from the sweep's own copy of the configuration; at Slurm it returns at
-           once (--wait: it follows the jobs). Finished jobs stay as they are, jobs in the queue too.
+  status   what became of every job: finished, running, pending, failed, interrupted, not started
+  resume   launch again what failed, was interrupted or was not started, from the sweep's own copy of the configuration;
+           at Slurm it returns at once (--wait: it follows the jobs). Finished jobs stay as they are, jobs in the queue
+           too.
   submit   a new sweep to Slurm, by what `secateur run -m` takes, or what is left of an old one; returns at once
 
 DIR is a sweep's folder, outputs/sweeps/NAME/TIME; outputs/sweeps/NAME where it is the only one
@@ -117,7 +118,7 @@ def _launch_new(parsed: Namespace) -> Path:
 
 
 def go_on(folder: Path, overrides: Sequence[str], *, accept_code: bool, wait: bool) -> None:
-    """Launch what failed or is lost of a sweep.
+    """Launch what failed, was interrupted or was not started of a sweep.
 
     Args:
         folder: the sweep's folder.
@@ -138,7 +139,7 @@ def go_on(folder: Path, overrides: Sequence[str], *, accept_code: bool, wait: bo
             "squeue does not answer, so nobody can say which jobs are still in the queue; try again later."
         )
     console = make_console()
-    numbers = [cell.num for cell in manifest.cells if cell.status in ("failed", "lost")]
+    numbers = [cell.num for cell in manifest.cells if cell.status in TO_RESUME]
     if not numbers:
         print_status(folder, manifest, console)
         return

@@ -12,7 +12,8 @@ from secateur.core.record import load_record
 from secateur.core.store import is_held
 
 LAUNCH_LOCK = "launch.lock"
-LOST = "no result, and nobody works on it"
+INTERRUPTED = "it was started, has no result, and no process works on it"
+NOT_STARTED = "no process has started it, and none will"
 
 
 def refresh(folder: Path, queue: Mapping[str, str] | None) -> Manifest:
@@ -41,7 +42,7 @@ def _update(folder: Path, manifest: Manifest, queue: Mapping[str, str] | None) -
 def status_of(
     cell: Cell, folder: Path, queue: Mapping[str, str] | None, *, launching: bool
 ) -> tuple[Status, str | None]:
-    """Return a job's status, and why it failed or counts as lost.
+    """Return a job's status, and why it has no result.
 
     Args:
         cell: what the manifest says.
@@ -58,7 +59,10 @@ def status_of(
         return "failed", record.get("error")
     if (alive := _alive(cell, folder, queue, launching=launching)) is not None:
         return alive, None
-    return "lost", "interrupted" if record.get("status") == "interrupted" else LOST
+    if record or cell.attempts or cell.started or cell.run is not None:
+        stopped = record.get("status") == "interrupted"
+        return "interrupted", "stopped by hand or by its scheduler" if stopped else INTERRUPTED
+    return "not started", NOT_STARTED
 
 
 def find_sweep(path: Path, *, latest: bool = False) -> Path:

@@ -9,12 +9,13 @@ from rich.text import Text
 
 from secateur.cli.sweep_watch import log_of
 from secateur.core.errors import DataError
-from secateur.core.manifest import Cell, Manifest
+from secateur.core.manifest import TO_RESUME, Cell, Manifest
 from secateur.core.record import load_record
 
 SHOWN = 20  # jobs; --all shows every one
 BAR = 30  # characters
-STYLES = {"finished": "green", "running": "cyan", "pending": "default", "failed": "red", "lost": "yellow"}
+STYLES = {"finished": "green", "running": "cyan", "pending": "default", "failed": "red"}
+STYLES |= {"interrupted": "yellow", "not started": "yellow"}
 
 
 def print_status(
@@ -63,7 +64,7 @@ def _table(folder: Path, manifest: Manifest, cells: Sequence[Cell]) -> Table:
 def _result(folder: Path, cell: Cell) -> str:
     """Return a finished job's accuracy, and why another one is not finished."""
     if cell.status != "finished":
-        log = log_of(folder, cell) if cell.status in ("failed", "lost") else None
+        log = log_of(folder, cell) if cell.status in TO_RESUME else None
         return f"{cell.error or ''}{f' ({log})' if log else ''}"
     run_dir = cell.run_dir(folder)
     try:
@@ -76,7 +77,7 @@ def _result(folder: Path, cell: Cell) -> str:
 def _advice(folder: Path, manifest: Manifest, *, queue_known: bool) -> list[str]:
     lines = [] if queue_known else ["squeue does not answer: jobs at Slurm are shown as they were last seen"]
     counts = manifest.counts()
-    if counts["failed"] + counts["lost"]:
+    if any(counts[status] for status in TO_RESUME):
         lines.append(f"again: secateur sweep resume {folder}")
     elif counts["finished"] == len(manifest.cells):
         runs = sorted({str(run_dir.parent) for cell in manifest.cells if (run_dir := cell.run_dir(folder))})

@@ -1,4 +1,4 @@
-"""Following a sweep's jobs until each has a result or is lost; nothing here waits for a job that is gone."""
+"""Follow a sweep's jobs until each has a result, or no process works on it."""
 
 import time
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from secateur.core.manifest import SETTLED, Cell, Manifest
 if TYPE_CHECKING:
     from submitit import Job
 
+GONE = ("interrupted", "not started")
 POLL_SECONDS = 5.0
 # A network file system may show what another node wrote only after a while.
 GRACE_SECONDS = 60.0
@@ -32,7 +33,7 @@ class Watch:
     def __init__(self, folder: Path, numbers: Sequence[int], console: Console) -> None:
         self.folder, self.numbers, self.console = folder, numbers, console
         self.told: set[int] = set()
-        self.lost_since: dict[int, float] = {}
+        self.gone_since: dict[int, float] = {}
 
     def processes(self, jobs: "Sequence[Job[Any]]") -> None:
         """Follow jobs that are processes of this machine until all have ended."""
@@ -41,29 +42,29 @@ class Watch:
             time.sleep(min(1.0, POLL_SECONDS))
 
     def until_settled(self) -> None:
-        """Follow jobs until each is finished, failed or lost.
+        """Follow jobs until each is finished or failed, or is gone.
 
-        A job counts as lost when for a while it was neither in the queue nor had a result. Whether Slurm keeps
-        accounts does not matter, and while squeue does not answer nothing is concluded.
+        A job is gone (interrupted, or not started) when for a while it was neither in the queue nor had a result.
+        Whether Slurm keeps accounts does not matter, and while squeue does not answer nothing is concluded.
         """
         while len(self.told) < len(set(self.numbers)):
             listed = queue()
             manifest = refresh(self.folder, listed)
-            self._tell(manifest, {num for num in self.numbers if self._is_long_lost(manifest.cells[num])})
+            self._tell(manifest, {num for num in self.numbers if self._is_long_gone(manifest.cells[num])})
             if len(self.told) < len(set(self.numbers)):
                 time.sleep(POLL_SECONDS)
 
-    def _is_long_lost(self, cell: Cell) -> bool:
-        if cell.status != "lost":
-            self.lost_since.pop(cell.num, None)
+    def _is_long_gone(self, cell: Cell) -> bool:
+        if cell.status not in GONE:
+            self.gone_since.pop(cell.num, None)
             return False
         if cell.job is None:  # no queue and no other machine is involved
             return True
-        return time.monotonic() - self.lost_since.setdefault(cell.num, time.monotonic()) >= GRACE_SECONDS
+        return time.monotonic() - self.gone_since.setdefault(cell.num, time.monotonic()) >= GRACE_SECONDS
 
-    def _tell(self, manifest: Manifest, lost: "set[int] | frozenset[int]" = frozenset()) -> None:
+    def _tell(self, manifest: Manifest, gone: "set[int] | frozenset[int]" = frozenset()) -> None:
         for cell in (manifest.cells[num] for num in self.numbers if num not in self.told):
-            if cell.status in SETTLED and (cell.status != "lost" or cell.num in lost):
+            if cell.status in SETTLED and (cell.status not in GONE or cell.num in gone):
                 self.told.add(cell.num)
                 self.console.print(Text(f"#{cell.num} {outcome_of(self.folder, cell)}"), soft_wrap=True)
 

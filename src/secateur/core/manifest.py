@@ -18,8 +18,9 @@ from secateur.core.store import locked
 
 SCHEMA = 1
 FILE_NAME = "sweep.json"
-Status = Literal["pending", "running", "finished", "failed", "lost"]
-SETTLED: tuple[Status, ...] = ("finished", "failed", "lost")
+Status = Literal["pending", "running", "finished", "failed", "interrupted", "not started"]
+SETTLED: tuple[Status, ...] = ("finished", "failed", "interrupted", "not started")
+TO_RESUME: tuple[Status, ...] = SETTLED[1:]
 
 
 @dataclass
@@ -29,7 +30,8 @@ class Cell:
     Attributes:
         num: its number, from 0; never changes.
         overrides: its configuration, as overrides.
-        status: pending, running, finished, failed or lost (neither a result nor anybody working on it).
+        status: pending (it will be started), running, finished, failed, interrupted (it was started, has no result, and
+            no process works on it) or not started (and no process will start it).
         run: the run's folder, relative to the sweep's; None until it is known.
         error: why it failed, one line.
         job: id of its Slurm job; None where there is none.
@@ -89,8 +91,8 @@ class Manifest:
         return [text for text in self.cells[0].overrides if all(text in texts for texts in others)]
 
     def counts(self) -> dict[Status, int]:
-        """Return how many cells have each status, in the order finished, running, pending, failed, lost."""
-        order: tuple[Status, ...] = ("finished", "running", "pending", "failed", "lost")
+        """Return how many cells have each status: finished, running, pending, and what is to be resumed."""
+        order: tuple[Status, ...] = ("finished", "running", "pending", *TO_RESUME)
         return {status: sum(cell.status == status for cell in self.cells) for status in order}
 
 

@@ -32,6 +32,7 @@ TEMPLATE: dict[str, Any] = {
     "warnings": [],
     "ignored": [],
     "artifacts": {},
+    "artifact_bytes": {},
     "data": dict.fromkeys(
         (
             "name",
@@ -73,6 +74,7 @@ TEMPLATE: dict[str, Any] = {
                 "flipped_share_pruned",
                 "mask_sha256",
             ),
+            *("given", "per_epoch", "visited_share", "num_seen", "visits_sha256", "reads_ratio", "follows_ratio"),
         )
     ),
     "transfer": dict.fromkeys(("source", "downstream", "finetune")),
@@ -80,7 +82,7 @@ TEMPLATE: dict[str, Any] = {
     "metrics": dict.fromkeys(
         (
             *("test_accuracy", "test_accuracy_best", "validation_accuracy", "worst_class_accuracy"),
-            "worst_group_accuracy",
+            *("class_accuracy", "worst_group_accuracy"),
             *("linear_probe_accuracy", "finetune_accuracy", "source_accuracy", "robust_accuracy"),
         )
     ),

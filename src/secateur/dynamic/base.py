@@ -16,6 +16,13 @@ class DynamicPolicy(Protocol):
     :meth:`observe` for every step, :meth:`end_epoch` after the last step. A policy draws from its own
     streams only and never touches a global seed. Under data parallelism every process holds the same policy
     and observes the rows and losses of all processes.
+
+    A policy of one's own subclasses this class; only :meth:`static_rows` has a default. The share of the visits and
+    the samples that were trained on are counted by the training (:class:`secateur.training.sampling.Sampling`), not by
+    the policy.
+
+    Attributes:
+        num_epochs: length of the training.
     """
 
     num_epochs: int
@@ -44,11 +51,6 @@ class DynamicPolicy(Protocol):
         """Close an epoch; what was observed in it takes effect from here on."""
         ...
 
-    @property
-    def realized_pruning_ratio(self) -> float:
-        """Share of all samples of all finished epochs that were left out."""
-        ...
-
     def state_dict(self) -> dict[str, Tensor]:
         """Return the state (tensors only, safe for ``weights_only`` loading)."""
         ...
@@ -57,6 +59,15 @@ class DynamicPolicy(Protocol):
         """Restore what :meth:`state_dict` returned."""
         ...
 
-    def static_rows(self, num_keep: int) -> Tensor:
-        """Return the final static subset: exactly ``num_keep`` rows, int64, increasing."""
-        ...
+    def static_rows(self, num_keep: int) -> Tensor | None:
+        """Return a static subset read from the finished policy, or None where the policy has none.
+
+        Nothing was trained on this subset, so it is exported and enters no table.
+
+        Args:
+            num_keep: number of rows asked for.
+
+        Returns:
+            int64 ``[num_keep]``, increasing; None by default.
+        """
+        return None

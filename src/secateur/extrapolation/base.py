@@ -6,7 +6,7 @@ Tensor legend: N samples of the pool, M observed (scored) ones, R = N - M others
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -158,7 +158,13 @@ class Extrapolator(Protocol):
 
     # Optional: planned_flops(num_samples, num_observed, num_features, num_classes) -> float, what predict will add to
     # inputs.flops (num_classes is 0 when labels are not known); and plans_exactly of the same arguments -> bool, false
-    # where that is an upper bound.
+    # where that is an upper bound. is_control, a class attribute or a property, is true for what an extrapolator must
+    # be better than, because it knows no sample by itself or predicts no score at all; the record says so.
+
+
+def is_control(extrapolator: Any) -> bool:
+    """Whether an extrapolator says that it is a control: something that others must be better than."""
+    return bool(getattr(extrapolator, "is_control", False))
 
 
 def search_flops(num_queries: int, num_references: int, num_features: int) -> float:

@@ -18,6 +18,7 @@ class ClassMean(NoArithmetic):
     correlation comes from some classes being harder than others.
     """
 
+    is_control: ClassVar[bool] = True
     needs: ClassVar[frozenset[Needs]] = frozenset({Needs.LABELS})
 
     def predict(self, inputs: ExtrapolationInputs) -> Tensor:

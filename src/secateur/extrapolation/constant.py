@@ -16,6 +16,7 @@ class Constant(NoArithmetic):
     of their ids.
     """
 
+    is_control: ClassVar[bool] = True
     needs: ClassVar[frozenset[Needs]] = frozenset()
 
     def predict(self, inputs: ExtrapolationInputs) -> Tensor:

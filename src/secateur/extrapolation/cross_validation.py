@@ -22,7 +22,14 @@ from torch import Tensor
 
 from secateur.core.errors import ConfigError, NumericalError
 from secateur.core.mask import check_pruning_ratio
-from secateur.extrapolation.base import ExtrapolationInputs, Extrapolator, Needs, check_finite, search_flops
+from secateur.extrapolation.base import (
+    ExtrapolationInputs,
+    Extrapolator,
+    Needs,
+    check_finite,
+    is_control,
+    search_flops,
+)
 from secateur.extrapolation.candidates import expand
 from secateur.extrapolation.correlation import pearson, spearman
 from secateur.extrapolation.fidelity import recall
@@ -181,6 +188,11 @@ class CrossValidated:
         candidates = list(self.extrapolators.values())
         exactly = [one.plans_exactly(*sizes) for one in candidates if hasattr(one, "plans_exactly")]
         return all(exactly) and len({_planned(one, *sizes) for one in candidates}) == 1
+
+    @property
+    def is_control(self) -> bool:
+        """Whether all candidates are controls: a choice among them is one as well."""
+        return all(map(is_control, self.extrapolators.values()))
 
     @property
     def unplanned(self) -> list[str]:

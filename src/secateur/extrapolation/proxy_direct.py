@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -44,6 +44,7 @@ class ProxyDirect(NoArithmetic):
         ConfigError: ``measure`` is none of these.
     """
 
+    is_control: ClassVar[bool] = True
     measure: Measure = "el2n"
     reverse: bool = False
 

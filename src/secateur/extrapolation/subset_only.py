@@ -26,6 +26,7 @@ class SubsetOnly(NoArithmetic):
     """
 
     merge: ClassVar[str] = "raw"  # the only one it works with
+    is_control: ClassVar[bool] = True
     needs: ClassVar[frozenset[Needs]] = frozenset()
 
     def predict(self, inputs: ExtrapolationInputs) -> Tensor:

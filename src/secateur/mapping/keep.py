@@ -3,20 +3,22 @@
 Every rule keeps a prefix of the ranking's order, so what a higher ratio keeps is part of what a lower one keeps.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from secateur.core.errors import ConfigError, DataError
-from secateur.core.mask import Mask, keep_count
+from secateur.core.mask import Mask, check_pruning_ratio, keep_count
 from secateur.core.ranking import GroupRanking, group_sizes
 
 KeepBy = Literal["groups", "samples", "min_samples", "num_groups", "vote_coverage"]
 RULES = ("groups", "samples", "min_samples", "num_groups", "vote_coverage")
-BY_RATIO = RULES[:3]
+BY_RATIO = RULES[:3]  # they read the ratio
+AT_RATIO = RULES[:2]  # what they keep stands for it
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,91 @@ class KeptGroups:
 
 
 @dataclass(frozen=True)
-class Keep:
-    """A rule that says how many groups of a ranking are kept.
+class KeepRule(ABC):
+    """A rule that says how many groups of a ranking are kept; a rule of one's own overrides :meth:`count`.
+
+    Attributes:
+        reverse: keep the last groups of the order instead of the first, as a negative control.
+    """
+
+    reverse: bool = field(default=False, kw_only=True)
+
+    @property
+    def name(self) -> str:
+        """Name of the rule, for messages and for what a mask says of its making."""
+        return type(self).__name__
+
+    @property
+    def reads_ratio(self) -> bool:
+        """Whether the rule reads ``pruning_ratio``; True where it is not overridden."""
+        return True
+
+    @property
+    def follows_ratio(self) -> bool:
+        """Whether what is kept stands for ``pruning_ratio`` in tables; False where it is not overridden.
+
+        Where it is false, the record says so and a report places the run at the ratio that was realized.
+        """
+        return False
+
+    @abstractmethod
+    def count(self, ranking: GroupRanking, order: Tensor, pruning_ratio: float | None) -> int:
+        """Return how many groups of an order are kept.
+
+        Args:
+            ranking: groups of the source pool.
+            order: int64 ``[K]``, the group that is kept first comes first.
+            pruning_ratio: fraction removed, in ``[0, 1)``; None where none was given.
+
+        Raises:
+            ConfigError: no group would be kept, more than there are, or a ratio is missing.
+            DataError: the ranking lacks what the rule reads.
+        """
+
+    def check(self, num_groups: int, pruning_ratio: float) -> None:
+        """Raise :class:`ConfigError` where the number of groups alone says that this cannot work.
+
+        Args:
+            num_groups: groups of the source.
+            pruning_ratio: fraction removed, in ``[0, 1)``.
+        """
+        check_pruning_ratio(pruning_ratio)
+
+    def bounds(self, size: Tensor, pruning_ratio: float) -> tuple[int, int]:
+        """Return the fewest and the most samples that a rule which reads the ratio can keep, whatever the order is.
+
+        Args:
+            size: samples of every group, int64 ``[K]``.
+            pruning_ratio: fraction removed, in ``[0, 1)``.
+
+        Raises:
+            ConfigError: no group would be kept, or the rule does not read the ratio.
+        """
+        return 0, int(size.sum())
+
+    def __call__(self, ranking: GroupRanking, pruning_ratio: float | None = None) -> KeptGroups:
+        """Choose groups.
+
+        Args:
+            ranking: groups of the source pool.
+            pruning_ratio: fraction removed, in ``[0, 1)``; for rules that read it.
+
+        Raises:
+            ConfigError: no group would be kept, more than there are, or a ratio is missing.
+            DataError: coverage is asked of a ranking without votes, or all kept groups are empty.
+        """
+        order = ranking.order.flip(0) if self.reverse else ranking.order
+        groups = order[: self.count(ranking, order, pruning_ratio)]
+        num_samples = int(ranking.size[groups].sum())
+        if not num_samples:
+            raise DataError(f"The {len(groups)} kept groups have no sample in the pool. Keep more groups.")
+        zero = int((ranking.votes[groups] == 0).sum()) if ranking.voted else None
+        return KeptGroups(groups, num_samples, zero)
+
+
+@dataclass(frozen=True)
+class Keep(KeepRule):
+    """The rules of the package: how many groups of a ranking are kept.
 
     Attributes:
         keep_by: ``"groups"``: ``round(K * (1 - pruning_ratio))`` groups. With n = ``round(N * (1 - pruning_ratio))``,
@@ -69,7 +154,6 @@ class Keep:
     keep_by: KeepBy = "groups"
     num_groups: int | None = None
     vote_coverage: float | None = None
-    reverse: bool = False
 
     def __post_init__(self) -> None:
         if self.keep_by not in RULES:
@@ -87,32 +171,29 @@ class Keep:
             raise ConfigError(f"mapping: vote_coverage must be in (0, 1], got {share!r}.")
 
     @property
+    def name(self) -> str:
+        """The rule's name, ``keep_by``."""
+        return self.keep_by
+
+    @property
     def reads_ratio(self) -> bool:
         """Whether the rule reads ``pruning_ratio``."""
         return self.keep_by in BY_RATIO
 
-    def check(self, num_groups: int, pruning_ratio: float) -> None:
-        """Raise :class:`ConfigError` where the number of groups alone says that this cannot work.
+    @property
+    def follows_ratio(self) -> bool:
+        """Whether the ratio's share of the groups, or at most of the samples, is kept: ``groups`` and ``samples``."""
+        return self.keep_by in AT_RATIO
 
-        Args:
-            num_groups: groups of the source.
-            pruning_ratio: fraction removed, in ``[0, 1)``.
-        """
+    def check(self, num_groups: int, pruning_ratio: float) -> None:
+        """Raise where ``num_groups`` asks for more groups than there are, or the ratio leaves none."""
         if self.num_groups is not None and self.num_groups > num_groups:
             raise ConfigError(f"mapping: num_groups={self.num_groups}, but the source has {num_groups} groups.")
         if self.keep_by == "groups":
             _of_groups(num_groups, pruning_ratio)
 
     def bounds(self, size: Tensor, pruning_ratio: float) -> tuple[int, int]:
-        """Return the fewest and the most samples that a rule which reads the ratio can keep, whatever the order is.
-
-        Args:
-            size: samples of every group, int64 ``[K]``.
-            pruning_ratio: fraction removed, in ``[0, 1)``.
-
-        Raises:
-            ConfigError: no group would be kept, or the rule does not read the ratio.
-        """
+        """Return the fewest and the most samples, see :meth:`KeepRule.bounds`."""
         if not self.reads_ratio:
             raise ConfigError(f"mapping: keep_by={self.keep_by} keeps what the votes say, not what a ratio does.")
         largest = int(size.max())
@@ -124,26 +205,8 @@ class Keep:
             return max(budget - largest + 1, 0), budget
         return budget, min(budget - 1 + largest, total)
 
-    def __call__(self, ranking: GroupRanking, pruning_ratio: float | None = None) -> KeptGroups:
-        """Choose groups.
-
-        Args:
-            ranking: groups of the source pool.
-            pruning_ratio: fraction removed, in ``[0, 1)``; for rules that read it.
-
-        Raises:
-            ConfigError: no group would be kept, more than there are, or a ratio is missing.
-            DataError: coverage is asked of a ranking without votes, or all kept groups are empty.
-        """
-        order = ranking.order.flip(0) if self.reverse else ranking.order
-        groups = order[: self._count(ranking, order, pruning_ratio)]
-        num_samples = int(ranking.size[groups].sum())
-        if not num_samples:
-            raise DataError(f"The {len(groups)} kept groups have no sample in the pool. Keep more groups.")
-        zero = int((ranking.votes[groups] == 0).sum()) if ranking.voted else None
-        return KeptGroups(groups, num_samples, zero)
-
-    def _count(self, ranking: GroupRanking, order: Tensor, pruning_ratio: float | None) -> int:
+    def count(self, ranking: GroupRanking, order: Tensor, pruning_ratio: float | None) -> int:
+        """See :meth:`KeepRule.count`."""
         if self.num_groups is not None:
             self.check(len(ranking), 0.0)
             return self.num_groups

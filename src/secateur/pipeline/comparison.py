@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from secateur.core.errors import ConfigError
-from secateur.core.mask import Mask
+from secateur.core.mask import keep_count
 from secateur.pipeline.config import Config
 from secateur.pipeline.context import Context
 from secateur.pipeline.facts import Choices, choice
@@ -28,25 +28,34 @@ def wanted(config: Config, record: Mapping[str, Any], choices: Choices) -> list[
 
     The run's own method is left out, and so is everything when nothing was pruned or nothing was trained.
     """
-    pruning = record["pruning"]
-    if pruning["num_kept"] == pruning["num_total"] or not config["train_final"]:
+    if record["pruning"]["realized_pruning_ratio"] == 0 or not config["train_final"]:
         return []
     own = choice(config, "method", choices)
     return [name for name in config["compare_with"] if name != own and name not in record["comparison"]]
 
 
-def compare(context: Context, mask: Mask, names: list[str]) -> dict[str, Any]:
-    """Train some baselines (or find them trained) and return their metrics and cost by name.
+def compare(context: Context, pruning: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
+    """Train some baselines (or find them trained) and return metrics, cost, size and mask by name.
 
     They are this run's yardstick and not part of its cost.
+
+    Args:
+        context: the run.
+        pruning: the record's ``pruning`` block. A random subset has as many samples as the mask keeps; of a run that
+            chose anew in every epoch, the share of the pool that its epochs visited on average.
+        names: of :data:`BASELINES`.
     """
-    return {name: _measure(context, mask, name) for name in names}
+    num_keep = pruning["num_kept"]
+    if num_keep is None:
+        num_keep = keep_count(pruning["num_total"], pruning["realized_pruning_ratio"])
+    return {name: _measure(context, num_keep, name) for name in names}
 
 
-def _measure(context: Context, mask: Mask, name: str) -> dict[str, Any]:
-    baseline = full_mask(context) if name == "full" else random_mask(context, mask.num_kept)
+def _measure(context: Context, num_keep: int, name: str) -> dict[str, Any]:
+    baseline = full_mask(context) if name == "full" else random_mask(context, num_keep)
     unfollowed = context.unfollowed
     trained = train_on_mask(unfollowed, baseline, recompute=context.recompute)
     final = finish(unfollowed, trained)
     cost = sum(stage.flops for stage in final.costs) / context.ledger.full_flops
-    return {**final.metrics, "cost_vs_full": cost, "reused": trained.cost.reused}
+    made = {"num_kept": baseline.num_kept, "mask_sha256": baseline.sha256}
+    return {**final.metrics, "cost_vs_full": cost, "reused": trained.cost.reused, **made}

@@ -1,6 +1,5 @@
 """Stage ``embeddings``: what the measuring network makes of every sample of the pool, in one pass."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,11 +12,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from secateur.core.errors import NumericalError
-from secateur.core.group import current, is_rank_zero
+from secateur.core.group import is_rank_zero
 from secateur.core.ledger import StageCost
 from secateur.core.store import StageResult, stage_key
 from secateur.pipeline.config import numerics_key
 from secateur.pipeline.context import EVALUATION_BATCH, Context
+from secateur.training.clocks import Clocks
 from secateur.training.evaluate import forward_pass
 from secateur.training.progress import progress
 
@@ -86,7 +86,7 @@ def embeddings_stage(context: Context, network: StageResult, weights: str = WEIG
 
 
 def _embed(context: Context, folder: Path, weights: Path) -> dict[str, Any]:
-    started = time.monotonic()
+    clocks = Clocks(context.trainer.device)
     model = context.fresh_model("model", 0, start=weights).to(context.trainer.device)
     pool, placement = context.data.pool, context.placement
     num_rows = len(pool) if is_rank_zero() else 0  # the others only help to compute them
@@ -104,13 +104,12 @@ def _embed(context: Context, folder: Path, weights: Path) -> dict[str, Any]:
     if num_rows:
         _check(context, features)
         save_file({"embeddings": features, "logits": logits, "sample_id": pool}, folder / FILE)
-    return {"cost": pass_cost(context, "embeddings", len(pool), started).to_json()}
+    return {"cost": pass_cost(context, "embeddings", len(pool), clocks).to_json()}
 
 
-def pass_cost(context: Context, stage: str, num_samples: int, started: float) -> StageCost:
-    """Return what one pass of the measuring network over some samples cost, which began at a ``time.monotonic()``."""
-    seconds, flops = time.monotonic() - started, num_samples * context.flops("model")
-    return StageCost(stage, num_samples, 0, flops=flops, seconds=seconds, device_seconds=seconds * current().size)
+def pass_cost(context: Context, stage: str, num_samples: int, clocks: Clocks) -> StageCost:
+    """Return what one pass of the measuring network over some samples cost; the clocks were started before it."""
+    return StageCost(stage, num_samples, 0, flops=num_samples * context.flops("model"), **clocks.whole())
 
 
 def _check(context: Context, features: Tensor) -> None:

@@ -1,6 +1,5 @@
 """Score a part of the pool, predict the rest: stage ``extrapolation`` and the table that a selection reads."""
 
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from secateur.core.ledger import StageCost
 from secateur.core.seeds import stream_seed
 from secateur.core.store import StageResult, stage_key
 from secateur.core.tables import ScoreTable
-from secateur.extrapolation.base import ExtrapolationInputs, Needs
+from secateur.extrapolation.base import ExtrapolationInputs, Needs, is_control
 from secateur.extrapolation.fidelity import kolmogorov_smirnov, per_query_diagnostics, to_plain, wasserstein
 from secateur.extrapolation.knn import KNN
 from secateur.extrapolation.merging import merge
@@ -24,6 +23,7 @@ from secateur.pipeline.fidelity import check_wanted
 from secateur.pipeline.plan import choosing_flops, full_scoring_flops
 from secateur.pipeline.scoring import Measured, Measuring, measure
 from secateur.pipeline.subset import draw_subset
+from secateur.training.clocks import Clocks
 
 VERSION = 1
 PREDICTED = "predicted_raw"
@@ -58,6 +58,7 @@ def extrapolated_scores(context: Context) -> Extrapolated:
     metadata = {**table.metadata, "merge": config["merge"]}
     final = replace(table, score=merged, columns={PREDICTED: table.score}, metadata=metadata)
     facts = {**_facts(context, subset.num_epochs, table), **result.summary["facts"]}
+    facts["control"] = is_control(extrapolator)
     return Extrapolated(final, facts, (result.path / "extrapolation.json",), measured.order_r2)
 
 
@@ -100,13 +101,12 @@ def _predicted(context: Context, extrapolator: Any, measured: Measured, embedded
 def _predict(
     context: Context, folder: Path, extrapolator: Any, measured: Measured, embedded: Embedded | None
 ) -> dict[str, Any]:
-    started = time.monotonic()
+    clocks = Clocks(context.trainer.device)
     inputs = _inputs(context, measured.table, embedded, extrapolator.needs)
     with context.console.status("predicting the scores of the rest"):
         predicted = extrapolator.predict(inputs)
     _table(context, measured.labels, predicted.cpu(), inputs.observed.cpu()).save(folder / "scores.parquet")
-    seconds = time.monotonic() - started
-    cost = StageCost("extrapolation", 0, 0, flops=inputs.flops, seconds=seconds, device_seconds=seconds)
+    cost = StageCost("extrapolation", 0, 0, flops=inputs.flops, **clocks.whole())
     facts = to_plain(_report(extrapolator, inputs))
     write_json(folder / "extrapolation.json", facts)
     return {"cost": cost.to_json(), "facts": facts}

@@ -1,17 +1,19 @@
 """The blocks of run.json that describe the data, the models and what was pruned."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
+from secateur.core.mask import Mask
 from secateur.data.prepared import PreparedData
-from secateur.pipeline.config import Config
+from secateur.pipeline.config import Config, method_class
 from secateur.pipeline.context import Context
-from secateur.pipeline.methods.base import Pruned
+from secateur.pipeline.methods.base import Pruned, is_given
 
 Choices = Mapping[str, str]
-STARVED = 0.1  # a class that keeps less than this part of its share gets a warning
+STARVED = 0.5  # a class that keeps less than this part of its proportional share gets a warning
+MAX_LISTED = 5  # classes in one warning
 
 
 def choice(config: Config, node: str, choices: Choices) -> str | None:
@@ -51,36 +53,80 @@ def data_facts(data: PreparedData) -> dict[str, Any]:
 
 def pruning_facts(context: Context, pruned: Pruned) -> dict[str, Any]:
     """Return the ``pruning`` block, and warn about classes that the mask empties."""
-    config, mask, data = context.config, pruned.mask, context.data
-    counts = torch.bincount(data.labels[mask.kept_ids], minlength=data.num_classes)
-    before = torch.bincount(data.labels[data.pool], minlength=data.num_classes)
-    emptied = (counts == 0) & (before > 0) & (pruned.ranking is None)  # whole classes are what some methods remove
-    for label in emptied.nonzero().flatten().tolist():
-        context.warn(f"The mask keeps no sample of class {data.class_names[label]!r}; it had {int(before[label])}.")
-    kept_fraction = mask.num_kept / len(mask)
-    starved = (counts < STARVED * kept_fraction * before) & (counts > 0) & (pruned.ranking is None)
-    for label in starved.nonzero().flatten().tolist():
-        context.warn(
-            f"The mask keeps {int(counts[label])} of the {int(before[label])} samples of class "
-            f"{data.class_names[label]!r}, less than a tenth of its share: selection=class_balanced keeps all classes."
-        )
-    realized = pruned.realized_pruning_ratio
-    noisy = bool(data.flipped.any())
+    config = context.config
     return {
         **{key: choice(config, key, context.choices) for key in ("method", "score", "extrapolation", "selection")},
         "variant": config["variant"],
         "pruning_ratio": config["pruning_ratio"],
-        "realized_pruning_ratio": 1 - kept_fraction if realized is None else realized,
+        "num_total": context.num_total,
+        "given": is_given(method_class(config)),
+        "per_epoch": pruned.visits is not None,
+        **_visit_facts(pruned),
+        **(_mask_facts(context, pruned, pruned.mask) if pruned.mask else {}),
+        **pruned.facts,
+    }
+
+
+def _visit_facts(pruned: Pruned) -> dict[str, Any]:
+    """Return what a method that chooses anew in every epoch was trained on; nothing for the others."""
+    if pruned.visits is None:
+        return {}
+    visits = pruned.visits
+    return {
+        "visited_share": visits.share,
+        "num_seen": visits.num_seen,
+        "visits_sha256": visits.sha256,
+        "realized_pruning_ratio": 1 - visits.share,
+    }
+
+
+def _mask_facts(context: Context, pruned: Pruned, mask: Mask) -> dict[str, Any]:
+    """Return what is said of a mask, and warn about classes that it empties."""
+    data = context.data
+    counts = torch.bincount(data.labels[mask.kept_ids], minlength=data.num_classes)
+    before = torch.bincount(data.labels[data.pool], minlength=data.num_classes)
+    kept_fraction = mask.num_kept / len(mask)
+    if pruned.ranking is None:  # a ranking of groups removes whole classes on purpose
+        for warning in class_warnings(counts, before, data.class_names):
+            context.warn(warning)
+    noisy = bool(data.flipped.any())
+    return {
+        "realized_pruning_ratio": 1 - kept_fraction,
         "keep_fraction": kept_fraction,
-        "num_total": len(mask),
         "num_kept": mask.num_kept,
         "class_counts": counts.tolist(),
         "observed_share": _share(pruned.scores.observed[mask.keep]) if pruned.scores else None,
         "flipped_share_kept": float(data.flipped[mask.keep].float().mean()) if noisy else None,
         "flipped_share_pruned": _share(data.flipped[~mask.keep]) if noisy else None,
         "mask_sha256": mask.sha256,
-        **pruned.facts,
     }
+
+
+def class_warnings(kept: torch.Tensor, total: torch.Tensor, names: Sequence[str]) -> list[str]:
+    """Return a warning on classes without a kept sample and one on those below half of their proportional share.
+
+    Args:
+        kept: kept samples of each class, int64 ``[C]``.
+        total: samples of each class in the pool, int64 ``[C]``.
+        names: name of each class.
+    """
+    share = float(kept.sum() / total.sum())
+    emptied = (kept == 0) & (total > 0)
+    starved = (kept < STARVED * share * total) & (kept > 0)
+    advice = "selection=class_balanced keeps the proportions of the classes."
+    found = (("no sample", emptied), ("less than half of the proportional share", starved))
+    return [
+        f"The mask keeps {what} of {_listed(classes, kept, total, names)}: {advice}"
+        for what, classes in found
+        if classes.any()
+    ]
+
+
+def _listed(classes: torch.Tensor, kept: torch.Tensor, total: torch.Tensor, names: Sequence[str]) -> str:
+    rows = classes.nonzero().flatten().tolist()
+    listed = [f"{names[row]!r} ({int(kept[row])} of {int(total[row])})" for row in rows[:MAX_LISTED]]
+    rest = [f"{len(rows) - MAX_LISTED} more"] if len(rows) > MAX_LISTED else []
+    return f"class {listed[0]}" if len(rows) == 1 else f"{len(rows)} classes, {', '.join([*listed, *rest])}"
 
 
 def _share(values: torch.Tensor) -> float | None:

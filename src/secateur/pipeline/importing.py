@@ -81,7 +81,7 @@ def adopt(
     if not bool(in_pool.any()):
         raise DataError("The file keeps no sample of the pool.")
     metadata = {"imported_from": source, **foreign.facts, "direction_checked": checked}
-    mask = Mask(data.pool, in_pool, data.fingerprint, metadata)
+    mask = Mask(data.pool, in_pool, data.fingerprint, metadata, num_rows=len(data.labels))
     counts = torch.bincount(data.labels[mask.kept_ids], minlength=data.num_classes)
     remarks = [check.remark for check in checks]
     if not checked:

@@ -3,23 +3,30 @@
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.markup import escape
 
 from secateur.core.errors import ConfigError, SecateurError
-from secateur.core.files import link_or_copy, write_text
 from secateur.core.group import current, failing_together, is_rank_zero
-from secateur.core.hashing import canonical_json, file_sha256
-from secateur.core.mask import Mask
-from secateur.core.record import is_finished, label_of, load_record, new_record, now, one_line, save_record
+from secateur.core.hashing import canonical_json
+from secateur.core.record import (
+    FILE_NAME,
+    is_finished,
+    label_of,
+    load_record,
+    new_record,
+    now,
+    one_line,
+    save_record,
+)
 from secateur.core.store import Store, locked_by_zero
 from secateur.core.tables import ScoreTable
 from secateur.data.prepare import prepare
@@ -36,6 +43,7 @@ from secateur.pipeline import (
     transfer,
     warmup,
 )
+from secateur.pipeline.artifacts import CONFIG, flaws, list_artifacts, write_artifacts, write_config
 from secateur.pipeline.check_on_data import check_on_data
 from secateur.pipeline.comparison import compare, wanted
 from secateur.pipeline.config import Config, build, canonical, resolve, run_key, without_idle_variant
@@ -65,6 +73,7 @@ STAGES = {
     "finetune": transfer,
     "joint_pruning": joint,
 }
+FIDELITY = "fidelity.parquet"
 VERSIONS = {name: stage.VERSION for name, stage in STAGES.items()}
 
 
@@ -126,7 +135,8 @@ def execute_resolved(
         data, downstream = pools(config)
         for part in filter(None, (data, downstream)):
             _ = part.image_shape  # a first image that cannot be read is the data's fault, not the configuration's
-    store = Store(store_folder(config["paths"]["output_dir"]), console.print)
+    say = partial(console.print, markup=False, soft_wrap=True)
+    store = Store(store_folder(config["paths"]["output_dir"]), say)
     with failing_together():  # what only the data can tell of the configuration, before anything is written
         context = Context(config, data, store, console, choices, downstream)
         check_on_data(context)
@@ -137,16 +147,64 @@ def execute_resolved(
     settings = TrainerSettings(**config["trainer"])
     lock = locked_by_zero(run_dir / "run.lock", f"run {run_dir.name}", console.print)
     with lock, cpu_threads(settings.num_threads):
-        if current().from_zero(lambda: is_finished(run_dir) and _is_of_this(context, run_dir)) and not config["force"]:
+        if not config["force"] and _is_there(context, run_dir):
             _add_comparisons(context, run_dir)
             mirror(config, run_dir, *log, data)
             return Outcome(run_dir, reused=True)
-        with following(config, run_dir, *log, data) as history, _recording(run_dir, config, data) as record:
+        recording = _recording(run_dir, config, data, lambda: bool(context.ledger.stages))
+        with following(config, run_dir, *log, data) as history, recording as record:
             record["ignored"] = list(ignored)
             record["transfer"] = transfer_facts(config, data, downstream)
             context.history = history
             _run(context, run_dir, record)
     return Outcome(run_dir, reused=False)
+
+
+def _is_there(context: Context, run_dir: Path) -> bool:
+    """Whether the run is finished, all its files are as recorded or could be brought back, and it is of this input."""
+    if not current().from_zero(lambda: is_finished(run_dir)):
+        return False
+    return _restored(context, run_dir) and current().from_zero(lambda: _is_of_this(context, run_dir))
+
+
+def _restored(context: Context, run_dir: Path) -> bool:
+    """Bring back missing and damaged files of a finished run; return whether all are as recorded now.
+
+    They come from the stages in the store, which are computed again where they are not there. What comes out
+    differently makes the record one of another result: the run then has to be made again.
+    """
+    record = current().from_zero(lambda: load_record(run_dir))
+    found = current().from_zero(lambda: flaws(run_dir, record, check=context.config["check"]))
+    if not found:
+        return True
+    again = replace(context, history=None, warnings=[])  # a ledger of its own: nothing is booked twice
+    if CONFIG in found and is_rank_zero():
+        write_config(run_dir, record["config"])
+    if found.keys() - {CONFIG}:
+        with failing_together():
+            _make_files(again, run_dir, record, found)
+    left = current().from_zero(lambda: flaws(run_dir, record, check=True))
+    computed = [cost.stage for cost in again.ledger.stages if not cost.reused]
+    how = f"restored, with {', '.join(computed)} computed again" if computed else "restored"
+    for name, flaw in found.items():
+        context.say(f"{name} {flaw}: {'it comes out differently now' if name in left else how}.")
+    if left:
+        context.say(f"{run_dir} cannot be restored as it was recorded: it is made again.")
+    return not left
+
+
+def _make_files(context: Context, run_dir: Path, record: dict[str, Any], names: Collection[str]) -> None:
+    """Make the files of a finished run anew, from the stages in the store; its record is left alone."""
+    pruned = _prune(context)
+    write_artifacts(run_dir, pruned, _final_training(context, pruned))
+    if FIDELITY in names:
+        entries = record["extrapolation"]["fidelity"]
+        seeds = [entry["score_seed"] for entry in entries]
+        wanted = {**context.config["fidelity"], "against": seeds}
+        table = current().from_zero(lambda: ScoreTable.load(run_dir / "scores.parquet", context.data.fingerprint))
+        _, full = assess(replace(context, config={**context.config, "fidelity": wanted}), table)
+        if is_rank_zero():
+            full.save(run_dir / FIDELITY)
 
 
 def _is_of_this(context: Context, run_dir: Path) -> bool:
@@ -186,7 +244,7 @@ def _run(context: Context, run_dir: Path, record: dict[str, Any]) -> None:
     """Prune, train, and fill the record."""
     record["warnings"] = context.warnings
     record["models"] = model_names(context.config, context.choices)
-    pruned: Pruned = build(context.config["method"]).prune(context)
+    pruned = _prune(context)
     record["pruning"].update(pruning_facts(context, pruned))
     record["label"] = label_of(record)
     record["extrapolation"] = dict(pruned.extrapolation)
@@ -197,16 +255,29 @@ def _run(context: Context, run_dir: Path, record: dict[str, Any]) -> None:
         record["ledger"].update(cost_vs_full=None, cost_vs_full_amortized=None)
     else:
         record["metrics"].update(final.metrics)
-        record["comparison"] = compare(context, pruned.mask, wanted(context.config, record, context.choices))
-    record["artifacts"] = _write_artifacts(run_dir, pruned, final)
+        names = wanted(context.config, record, context.choices)
+        record["comparison"] = compare(context, record["pruning"], names)
+    list_artifacts(record, run_dir, write_artifacts(run_dir, pruned, final))
     _add_fidelity(context, run_dir, record)
+
+
+def _prune(context: Context) -> Pruned:
+    """Let the method choose; its mask is told how many rows the training split has."""
+    pruned: Pruned = build(context.config["method"]).prune(context)
+    if pruned.mask is None:
+        return pruned
+    return replace(pruned, mask=replace(pruned.mask, num_rows=len(context.data.labels)))
 
 
 def _final_training(context: Context, pruned: Pruned) -> Final | None:
     """Train on the mask, unless the method already has or only the mask is wanted; books the cost."""
-    if pruned.trained is None and not context.config["train_final"]:
-        return None
-    final = finish(context, pruned.trained or train_on_mask(context, pruned.mask))
+    trained = pruned.trained
+    if trained is None:
+        if not context.config["train_final"]:
+            return None
+        assert pruned.mask is not None, "a method without a mask trains the final network itself"
+        trained = train_on_mask(context, pruned.mask)
+    final = finish(context, trained)
     for cost in final.costs:
         context.ledger.add(cost)
     return final
@@ -217,8 +288,7 @@ def _add_comparisons(context: Context, run_dir: Path) -> None:
     record = current().from_zero(lambda: load_record(run_dir))
     before = canonical_json(record)
     if names := wanted(context.config, record, context.choices):
-        mask = Mask.load(run_dir / "mask.parquet", context.data.fingerprint)
-        record["comparison"].update(compare(context, mask, names))
+        record["comparison"].update(compare(context, record["pruning"], names))
     _add_fidelity(context, run_dir, record)
     if canonical_json(record) != before and is_rank_zero():
         save_record(run_dir, record)
@@ -232,29 +302,23 @@ def _add_fidelity(context: Context, run_dir: Path, record: dict[str, Any]) -> No
         block, full = assess(context, table, before)
         record["extrapolation"].update(block)
         if is_rank_zero():
-            record["artifacts"]["fidelity.parquet"] = file_sha256(full.save(run_dir / "fidelity.parquet"))
-
-
-def _write_artifacts(run_dir: Path, pruned: Pruned, final: Final | None) -> dict[str, str]:
-    """Put tables, metrics and weights into the run's folder; return their hashes. Only rank 0 does."""
-    if not is_rank_zero():
-        return {}
-    paths = [pruned.mask.save(run_dir / "mask.parquet")]
-    if pruned.scores is not None:
-        paths.append(pruned.scores.save(run_dir / "scores.parquet"))
-    if pruned.ranking is not None:
-        paths.append(pruned.ranking.save(run_dir / "ranking.parquet"))
-    for target, source in final.files.items() if final else ():
-        paths.append(link_or_copy(source, run_dir / target))
-    paths += [link_or_copy(path, run_dir / path.name) for path in pruned.files]
-    return {path.relative_to(run_dir).as_posix(): file_sha256(path) for path in paths}
+            list_artifacts(record, run_dir, [full.save(run_dir / FIDELITY)])
 
 
 @contextmanager
-def _recording(run_dir: Path, config: Config, data: PreparedData) -> Iterator[dict[str, Any]]:
+def _recording(
+    run_dir: Path, config: Config, data: PreparedData, has_begun: Callable[[], bool]
+) -> Iterator[dict[str, Any]]:
     """Keep run.json: ``running`` while the block runs, then ``finished``, ``failed`` or ``interrupted``.
 
-    Of several processes the first does; the others fill a record that nobody reads.
+    A configuration that turns out to be wrong before any stage is there leaves no record: another command mends it. Of
+    several processes the first keeps the record; the others fill one that is not saved.
+
+    Args:
+        run_dir: the run's folder.
+        config: the canonical configuration.
+        data: the prepared data set.
+        has_begun: whether a stage has been computed or found.
     """
     record = _begin(run_dir.name, config)
     record["data"].update(data_facts(data))
@@ -262,15 +326,20 @@ def _recording(run_dir: Path, config: Config, data: PreparedData) -> Iterator[di
         with failing_together():
             yield record
         return
-    write_text(run_dir / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
+    write_config(run_dir, config)
     save_record(run_dir, record)
     try:
         with failing_together():
             yield record
     except BaseException as error:
         forget_pools()  # the data may be mended before the next try
+        if isinstance(error, ConfigError) and not has_begun():
+            for name in (FILE_NAME, "config.yaml"):
+                (run_dir / name).unlink(missing_ok=True)
+            raise
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        save_record(run_dir, {**record, "status": status, "error": one_line(error), "finished": now()})
+        with suppress(OSError):  # a full disk, which the error says already
+            save_record(run_dir, {**record, "status": status, "error": one_line(error), "finished": now()})
         raise
     save_record(run_dir, {**record, "status": "finished", "finished": now()})
 

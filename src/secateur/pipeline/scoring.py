@@ -34,6 +34,7 @@ from secateur.pipeline.plan import scoring_costs
 from secateur.pipeline.unsupervised import find_and_score
 from secateur.scores.base import Score
 from secateur.scores.order import is_too_ordered, order_r2
+from secateur.training.clocks import Clocks
 from secateur.training.fit import RESUME, finish_folder, fit, start_from
 from secateur.training.kept_weights import KeptWeights
 from secateur.training.metrics import EpochMetrics
@@ -244,16 +245,17 @@ def _costs(context: Context, score: Score, result: StageResult) -> list[StageCos
     epochs = summary["epochs_trained"][:stop]
     passes = summary["passes"].get(score.record, {})
     read = [passes[str(epoch)] for epoch in score.epochs] if score.record != "train_forward" else []
-    samples, seconds = sum(one["samples"] for one in read), sum(one["seconds"] for one in read)
-    trained = sum(epoch["seconds"] for epoch in epochs)
-    if score.record == "eval_pass":  # a pass before each step lies within the epoch's own time
-        trained += seconds
+    samples = sum(one["samples"] for one in read)
+    passed = {key: sum(one[key] for one in read) for key in ("seconds", "device_seconds")}
+    passed["device_seconds"] *= summary["num_processes"]
+    parts = {key: sum(epoch[key] for epoch in epochs) for key in ("train_seconds", "train_device_seconds")}
+    trained = {key: parts[f"train_{key}"] for key in passed}
+    if score.record == "eval_pass":  # a pass before each step lies within the training's own time
+        trained = {key: seconds + passed[key] for key, seconds in trained.items()}
     stages = scoring_costs(context, score, sum(epoch["samples"] for epoch in epochs), samples)
     about: dict[str, Any] = {"reused": result.reused, "peak_memory_bytes": summary["peak_memory_bytes"]}
-    return [
-        replace(stage, seconds=spent, device_seconds=spent * summary["num_processes"], **about)
-        for stage, spent in zip(stages, (trained, seconds), strict=False)
-    ]
+    spent: list[dict[str, Any]] = [{**trained, **parts}, passed]
+    return [replace(stage, **one, **about) for stage, one in zip(stages, spent, strict=False)]
 
 
 def _score(
@@ -266,6 +268,7 @@ def _score(
     """
     config, data, settings = context.config, context.data, context.trainer
     recipe, score_seed = context.recipe(config["scoring"]["optim"]), config["score_seed"]
+    clocks = Clocks(settings.device)
     set_up = {one: _set_up(node, on.num_epochs) for one, node in scorers.items()}
     wanted = Extent(set_up[name].epochs.stop, _costly({name: set_up[name]}))
     extent = Extent.from_json(current().from_zero(lambda: _prepare(context, folder, key, wanted).to_json()))
@@ -278,12 +281,12 @@ def _score(
     loader = data.train_loader(order, recipe.batch_size, seed, **context.placement)
     module = make_module(context, config["paradigm"], model, recipe, num_epochs=on.num_epochs, seed=seed)
     recorder = _recorder(context, on, {one: scorers[one] for one in recorded}, recipe.batch_size, order, seed)
-    metrics = EpochMetrics({}, data.num_classes)
+    metrics = EpochMetrics({}, data.num_classes, clocks=clocks)
     weights = KeptWeights({score.epochs.stop for score in recorded.values()})
     title = "scoring" if on.subset is None else f"scoring {len(on.sample_ids)} of {context.num_total}"
     title += f", network {network}" if network else ""
     callbacks = [metrics, recorder, weights, ProgressBar(title, context.console)]
-    trainer = fit(module, loader, settings, folder, callbacks, max_epochs=extent.stop)
+    trainer = fit(module, loader, settings, folder, callbacks, max_epochs=extent.stop, say=context.say)
     recorder.finish(trainer, module)
     complete = [one for one, score in recorded.items() if score.epochs.stop <= extent.stop]
     for one, table in recorder.compute(complete).items() if is_rank_zero() else ():
@@ -291,7 +294,7 @@ def _score(
     weights.save(folder / "weights")
     last = f"weights/{extent.stop}.safetensors"
     finish_folder(folder, model, metrics, weights_name=last, keep_checkpoint=extent.stop < longest)
-    return {**extent.to_json(), "scores": complete, **_spent(metrics, recorder, settings.device)}
+    return {**extent.to_json(), "scores": complete, **_spent(clocks, metrics, recorder, settings.device)}
 
 
 def _prepare(context: Context, folder: Path, key: str, wanted: Extent) -> Extent:
@@ -315,19 +318,14 @@ def _prepare(context: Context, folder: Path, key: str, wanted: Extent) -> Extent
     return extent
 
 
-def _spent(metrics: EpochMetrics, recorder: ScoreRecorder, device: torch.device) -> dict[str, Any]:
+def _spent(clocks: Clocks, metrics: EpochMetrics, recorder: ScoreRecorder, device: torch.device) -> dict[str, Any]:
     """Return what was trained and passed, epoch by epoch, for the costs of each scorer."""
-    rows = zip(metrics.rows, metrics.epoch_seconds, strict=True)
-    passes = {
-        kind: {
-            str(epoch): {"samples": count, "seconds": recorder.pass_seconds[kind][epoch]}
-            for epoch, count in counts.items()
-        }
-        for kind, counts in recorder.pass_samples.items()
-    }
+    rows = zip(metrics.rows, clocks.epochs, strict=True)
     return {
-        "epochs_trained": [{"samples": row["num_samples"], "seconds": seconds} for row, seconds in rows],
-        "passes": passes,
+        "epochs_trained": [{"samples": row["num_samples"], **seconds} for row, seconds in rows],
+        "passes": {
+            kind: {str(epoch): spent for epoch, spent in epochs.items()} for kind, epochs in recorder.passes.items()
+        },
         "num_processes": current().size,
         "peak_memory_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
     }

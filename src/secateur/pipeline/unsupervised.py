@@ -1,6 +1,5 @@
 """Stage ``scoring`` without labels: scorers read the history of TURTLE's pseudo-labels on frozen features."""
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from secateur.pipeline.context import Context
 from secateur.pipeline.embeddings import embed
 from secateur.pipeline.encoder import encoder
 from secateur.scores.base import BatchSignals, Score
+from secateur.training.clocks import Clocks
 
 FILE = "turtle.safetensors"
 
@@ -68,16 +68,15 @@ def find_and_score(
 def _score(
     context: Context, folder: Path, features: Tensor, rows: Tensor, num_epochs: int, scorers: dict[str, Config]
 ) -> dict[str, Any]:
-    started, part = time.monotonic(), features[rows].to(context.trainer.device)
+    clocks, part = Clocks(context.trainer.device), features[rows].to(context.trainer.device)
     turtle = build(context.config["paradigm"]).turtle(context.data.num_classes, num_epochs)
     with context.console.status(f"finding {turtle.num_classes} classes among {len(rows)} samples"):
         found = turtle.fit(part, stream_seed(context.config["score_seed"], "turtle"))
     found.save(folder / FILE)
     for name, table in _tables(context, found, part, rows, scorers).items():
         table.save(folder / "scores" / f"{name}.parquet")
-    seconds = time.monotonic() - started
     flops = turtle_flops(turtle, *part.shape)
-    return {"cost": StageCost("scoring", 0, 0, flops=flops, seconds=seconds, device_seconds=seconds).to_json()}
+    return {"cost": StageCost("scoring", 0, 0, flops=flops, **clocks.whole()).to_json()}
 
 
 def turtle_flops(turtle: Turtle, num_samples: int, num_features: int) -> float:

@@ -34,6 +34,7 @@ ROOT_TYPES: dict[str, Any] = {
     "seed": int,
     "score_seed": int,
     "force": bool | Literal["all"] | None,
+    "check": bool,
     "compare_with": list[str],
     "subset_fraction": float,
     "subset_epochs_factor": float,
@@ -50,7 +51,8 @@ ROOT_TYPES: dict[str, Any] = {
 }
 ROOT_KEYS = {
     *("data", "model", "retrain_model", "method", "score", "variant", "selection", "paradigm", "final_paradigm"),
-    *("optim", "trainer", "logger", "name", "pruning_ratio", "seed", "score_seed", "force", "compare_with"),
+    *("optim", "trainer", "logger", "name", "pruning_ratio", "seed", "score_seed", "force", "check"),
+    "compare_with",
     *("downstream", "finetune", "mapping", "budget", "relabel", "strategy"),
     *("scoring", "paths", "extrapolation", "fidelity", "train_final", *OF_EXTRAPOLATION),
 }

@@ -4,9 +4,10 @@ import math
 from collections.abc import Sequence
 from itertools import groupby
 
-from secateur.report.statistics import cautious
 from secateur.report.summary import Row
-from secateur.report.table import difference_text, percent
+from secateur.report.table import difference_text, percent, shown
+
+ONE_MASK = "one mask for all seeds, of which verdicts hold for this mask only"
 
 
 def did_it_pay(rows: Sequence[Row]) -> list[str]:
@@ -14,12 +15,13 @@ def did_it_pay(rows: Sequence[Row]) -> list[str]:
 
     Of the methods whose verdict against full data is "matches" or "above" the cheapest is named; it paid when its
     whole cost is below one full training. Without one, the method with the highest mean accuracy is named. A verdict
-    that does not survive Holm's correction decides nothing. What was selected on the test set is left out.
+    that does not survive Holm's correction decides nothing. What does not count for its method is left out: what was
+    selected on the test set, one mask for all seeds, a yardstick of another size.
 
     Args:
         rows: sorted as :func:`secateur.report.summary.make_rows` returns them.
     """
-    pruned = [row for row in rows if not row.is_full and not row.selected_on_test]
+    pruned = [row for row in rows if not row.is_full and not row.selected_on_test and not row.is_yardstick]
     several = len({(row.data, row.model) for row in rows}) > 1
     lines = []
     for (data, model, ratio), group in groupby(pruned, key=lambda row: (row.data, row.model, row.pruning_ratio)):
@@ -29,6 +31,14 @@ def did_it_pay(rows: Sequence[Row]) -> list[str]:
 
 
 def _answer(rows: Sequence[Row]) -> str:
+    counted = [row for row in rows if row.counts]
+    if not counted:
+        names = ", ".join(sorted(row.label for row in rows))
+        return f"no verdict ({ONE_MASK}: {names})"
+    return _answer_of(counted)
+
+
+def _answer_of(rows: Sequence[Row]) -> str:
     holding = [row for row in rows if _says(row).startswith(("matches", "above"))]
     if holding:
         return _cost_of(min(holding, key=_rank))
@@ -51,7 +61,7 @@ def _fewer(best: Row, rows: Sequence[Row]) -> str:
 
 
 def _says(row: Row) -> str:
-    return cautious(row.verdict_full, None if row.vs_full is None else row.vs_full.survives_holm)
+    return shown(row.verdict_full, row.vs_full)
 
 
 def _rank(row: Row) -> tuple[float, float]:
@@ -84,6 +94,11 @@ def notes(rows: Sequence[Row]) -> list[str]:
 
 
 def _shared_masks(rows: Sequence[Row]) -> list[str]:
-    """Return which methods have one mask for all seeds, so that their interval leaves out how masks differ."""
-    one = sorted({row.label for row in rows if not row.is_full and row.num_masks == 1 < len(row.seeds)})
-    return [f"one mask (one score_seed) for all seeds, only training varies: {', '.join(one)}"] if one else []
+    """Return which methods have one mask for all seeds, so that nothing tells how their masks differ."""
+    one = sorted({row.label for row in rows if row.one_mask})
+    if not one:
+        return []
+    return [
+        f"one mask for all seeds, so the verdicts hold for this mask, and it is not ranked: {', '.join(one)} "
+        "(score_seed=${seed} draws a mask for every seed)"
+    ]

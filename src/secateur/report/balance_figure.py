@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
-from secateur.report.kept import chosen_ratios, heading, without_redrawn
+from secateur.report.kept import chosen_ratios, heading, without_per_epoch
 from secateur.report.run import Run
 from secateur.report.style import (
     CHARACTER,
@@ -93,7 +93,7 @@ def balance_figure(
     Returns:
         The figure; None where no run recorded the classes of what it kept.
     """
-    rows, left_out = without_redrawn(rows)
+    rows, left_out = without_per_epoch(rows)
     totals = class_totals(rows)
     panels: list[tuple[float, dict[str, Array]]] = []
     for ratio in chosen_ratios(rows):

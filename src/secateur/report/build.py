@@ -8,7 +8,7 @@ from typing import Any
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.files import write_text
 from secateur.report.answers import did_it_pay, notes
-from secateur.report.cells import Cell, make_cells
+from secateur.report.cells import Cell, is_method, make_cells
 from secateur.report.export import to_csv, to_latex, to_markdown
 from secateur.report.fidelity import FidelityRow, make_fidelity_rows
 from secateur.report.fidelity_answers import fidelity_notes, is_it_better
@@ -17,6 +17,7 @@ from secateur.report.fidelity_table import LEGEND, fidelity_csv, fidelity_markdo
 from secateur.report.figures import FOLDER, Drawn, save_figures
 from secateur.report.gallery_process import begin_gallery
 from secateur.report.load import MASK_ONLY, LeftOut, Loaded, load_runs
+from secateur.report.margin import Margin
 from secateur.report.markup import encodable
 from secateur.report.page import to_html
 from secateur.report.payload import make_payload
@@ -26,7 +27,7 @@ from secateur.report.ranks import with_ranks
 from secateur.report.run import FULL
 from secateur.report.stale import stale
 from secateur.report.style import FORMATS as FIGURE_FORMATS
-from secateur.report.summary import Row, is_method, make_rows, several_baselines
+from secateur.report.summary import Row, make_rows, several_baselines
 
 FORMATS = ("html", "csv", "latex", "markdown")
 
@@ -40,10 +41,11 @@ class Report:
         baseline: label of the method that the others are compared with.
         answers: did it pay? one line in words per ratio.
         notes: what must be known.
-        problems: runs that are missing, failed, lost, damaged or stale, and why.
+        problems: runs that are missing, not started, failed, interrupted, damaged or stale, and why.
         files: the files that were written.
         fidelity: one row per extrapolator and subset; empty without score extrapolation.
         fidelity_answers: what those rows say, in words.
+        margin: how the margin of equality was set.
     """
 
     rows: list[Row]
@@ -54,6 +56,7 @@ class Report:
     files: list[Path]
     fidelity: list[FidelityRow] = field(default_factory=list)
     fidelity_answers: list[str] = field(default_factory=list)
+    margin: Margin = field(default_factory=Margin)
 
 
 def build_report(
@@ -62,6 +65,7 @@ def build_report(
     baseline: str = "random",
     formats: Sequence[str] = FORMATS,
     figure_formats: Sequence[str] = ("svg",),
+    margin: float | None = None,
 ) -> Report:
     """Read all run records under some folders and write tables, figures and a page.
 
@@ -74,25 +78,35 @@ def build_report(
         baseline: label of the method that the others are compared with at equal ratio.
         formats: of ``html``, ``csv``, ``latex`` and ``markdown``.
         figure_formats: of ``svg``, ``pdf`` and ``png``.
+        margin: results count as equal within so many points; None: see :class:`~secateur.report.margin.Margin`.
 
     Raises:
         DataError: a path does not exist, or there is nothing below it to tell of.
         ConfigError: there is no run of the baseline (``random`` may be absent), or it stands for several cells that
-            a method could be compared with, or is ``full``, which all are compared with anyway; or a format is unknown.
+            a method could be compared with, or is ``full``, which all are compared with anyway; a format is unknown, or
+            the margin is out of range.
         OSError: a file cannot be written.
     """
     _check_names("format", formats, FORMATS)
     _check_names("figure format", figure_formats, FIGURE_FORMATS)
+    within = Margin(margin)
     paths, output_dir = list(paths), Path(output_dir)
     loaded = load_runs(paths)
     fidelity = make_fidelity_rows(loaded.extrapolated)
     _check_there_is_something(loaded, fidelity)
     cells, superseded = make_cells(loaded.runs)
     _check_baseline(cells, baseline)
-    rows = with_ranks(make_rows(cells, baseline))
+    rows = with_ranks(make_rows(cells, baseline, within))
     report = Report(
-        *(rows, baseline, did_it_pay(rows), [*notes(rows), *fidelity_notes(loaded.extrapolated, fidelity)]),
-        *(_problems([*loaded.left_out, *superseded], cells, loaded.planned), [], fidelity, is_it_better(fidelity)),
+        rows=rows,
+        baseline=baseline,
+        answers=did_it_pay(rows),
+        notes=[*loaded.unfinished, *notes(rows), *fidelity_notes(loaded.extrapolated, fidelity)],
+        problems=_problems([*loaded.left_out, *superseded], cells, loaded.planned),
+        files=[],
+        fidelity=fidelity,
+        fidelity_answers=is_it_better(fidelity),
+        margin=within,
     )
     texts = _texts(report, formats)
     page = _begin_page(report, paths) if "html" in formats else None
@@ -149,11 +163,15 @@ def _problems(left_out: Sequence[LeftOut], cells: Sequence[Cell], planned: Colle
 
 def _texts(report: Report, formats: Sequence[str]) -> dict[str, str]:
     """Return the tables by file name."""
-    texts = {}
+    texts: dict[str, str] = {}
     if report.rows:
-        tables = {"csv": ("results.csv", to_csv), "markdown": ("results.md", to_markdown)}
-        tables["latex"] = ("results.tex", to_latex)
-        texts = {tables[name][0]: tables[name][1](report.rows, report.baseline) for name in tables if name in formats}
+        given = (report.rows, report.baseline)
+        if "csv" in formats:
+            texts["results.csv"] = to_csv(*given)
+        if "markdown" in formats:
+            texts["results.md"] = to_markdown(*given, report.margin)
+        if "latex" in formats:
+            texts["results.tex"] = to_latex(*given, report.margin)
     if report.fidelity and "csv" in formats:
         texts["fidelity.csv"] = fidelity_csv(report.fidelity)
     if report.fidelity and "markdown" in formats:
@@ -189,6 +207,7 @@ def _begin_page(report: Report, paths: Sequence[Path | str]) -> Callable[[Sequen
         notes=report.notes,
         problems=report.problems,
         fidelity=_fidelity(report) if report.fidelity else None,
+        margin=report.margin,
     )
     gallery = begin_gallery(payload)
 

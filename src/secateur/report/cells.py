@@ -4,12 +4,13 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
 from secateur.report.load import LeftOut
 from secateur.report.realized import at_realized_ratio
-from secateur.report.run import NEUTRAL, Run
-from secateur.report.two_seeds import Values
+from secateur.report.run import FULL, NEUTRAL, Run
+from secateur.report.two_seeds import Masks, Values
 
 MAX_SHOWN = 5  # settings in a label
 
@@ -22,8 +23,9 @@ class Cell:
         data: name of the data set, with the pool's fingerprint where one name stands for several pools.
         model: the finally trained model.
         label: the method, with the settings that tell it from another cell of the same method and ratio.
-        pruning_ratio: fraction removed: as asked for, or as realized where the rule does not read the ratio.
+        pruning_ratio: fraction removed: as asked for, or as realized where that need not be the same.
         runs: one per ``(seed, score_seed)``.
+        asked_ratio: the ratio asked for; None where the method reads none.
     """
 
     data: str
@@ -31,6 +33,7 @@ class Cell:
     label: str
     pruning_ratio: float
     runs: tuple[Run, ...]
+    asked_ratio: float | None = None
 
     @property
     def accuracy(self) -> Values:
@@ -50,6 +53,53 @@ class Cell:
     def compared_with(self, name: str) -> Values:
         """Accuracy of what the runs themselves were compared with, likewise; empty if one was not."""
         return _where_all_have_one({(run.seed, run.score_seed): run.comparison.get(name) for run in self.runs})
+
+    def draws_compared_with(self, name: str) -> Masks:
+        """Return what tells the masks of :meth:`compared_with` apart, likewise."""
+        return {(run.seed, run.score_seed): run.comparison_draws.get(name) for run in self.runs}
+
+    @property
+    def draws(self) -> Masks:
+        """What tells the masks of the runs apart, by ``(seed, score_seed)``."""
+        return {(run.seed, run.score_seed): run.draw for run in self.runs}
+
+    @property
+    def accuracy_by_draw(self) -> Values:
+        """Accuracy by training seed and ``draw``; runs that share both, and are thus the same, are averaged."""
+        groups = defaultdict(list)
+        for run in self.runs:
+            groups[run.seed, run.draw].append(run.accuracy)
+        return {key: fmean(values) for key, values in groups.items()}
+
+    @property
+    def is_full(self) -> bool:
+        """Whether this is training on all data, which needs no mask."""
+        return is_method(self.label, FULL)
+
+    @property
+    def has_one_mask(self) -> bool:
+        """Whether several trainings are of one mask, or of masks from one given file.
+
+        What they say then holds for this mask: nothing tells how the masks of the method differ.
+        """
+        if self.is_full or len(self.seeds) < 2 or all(run.keep_fraction == 1 for run in self.runs):
+            return False
+        return all(run.given for run in self.runs) or self.num_masks == 1
+
+    @property
+    def is_yardstick(self) -> bool:
+        """Whether these are random subsets that were trained for one method, of another size than the ratio keeps."""
+        return all(run.is_yardstick for run in self.runs)
+
+    @property
+    def is_comparison(self) -> bool:
+        """Whether all runs are baselines that other runs trained beside them (``compare_with``)."""
+        return all(run.is_comparison for run in self.runs)
+
+    @property
+    def is_realized(self) -> bool:
+        """Whether the cell stands at what was realized, and that is not what was asked for."""
+        return self.asked_ratio != self.pruning_ratio and not self.is_full
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -71,8 +121,8 @@ class Cell:
 
     @property
     def num_masks(self) -> int:
-        """Number of different score seeds."""
-        return len({run.score_seed for run in self.runs})
+        """Number of different masks; where the records have no hash of them, of different score seeds."""
+        return len({("seed", run.score_seed) if run.mask is None else run.mask for run in self.runs})
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -92,17 +142,28 @@ def make_cells(runs: Sequence[Run]) -> tuple[list[Cell], list[LeftOut]]:
     setting are told apart by it (``tdds [max_epochs=30]``). Of those that share settings and seeds and still disagree
     (another version of the code) the one that finished last counts.
     """
-    groups: dict[tuple[str, str, str, float], list[Run]] = defaultdict(list)
+    groups: dict[tuple[str, str, str, float], dict[float | None, list[Run]]] = defaultdict(lambda: defaultdict(list))
     once, left_out = _once(runs)
     for run in at_realized_ratio(_named_apart(once)):
-        groups[run.data, run.model, run.label, run.pruning_ratio].append(run)
+        groups[run.data, run.model, run.label, run.pruning_ratio][run.asked_ratio].append(run)
     cells: list[Cell] = []
-    for (data, model, label, ratio), members in sorted(groups.items()):
-        for suffix, alike in _split(members):
-            chosen, superseded = _latest(alike)
-            cells.append(Cell(data, model, label + suffix, ratio, chosen))
-            left_out += superseded
+    for (data, model, label, ratio), by_asked in sorted(groups.items()):
+        for asked, members in sorted(by_asked.items(), key=lambda pair: -1.0 if pair[0] is None else pair[0]):
+            apart = f" [{_asked(asked)}]" if len(by_asked) > 1 else ""
+            for suffix, alike in _split(members):
+                chosen, superseded = _latest(alike)
+                cells.append(Cell(data, model, label + apart + suffix, ratio, chosen, asked))
+                left_out += superseded
     return cells, left_out
+
+
+def _asked(ratio: float | None) -> str:
+    return "no ratio asked" if ratio is None else f"asked {round(100 * ratio, 1):g} %"
+
+
+def is_method(label: str, method: str) -> bool:
+    """Return whether a label is a method, whatever settings tell it apart."""
+    return label == method or label.startswith(f"{method} [")
 
 
 def _once(runs: Iterable[Run]) -> tuple[list[Run], list[LeftOut]]:

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
+from secateur.report.margin import Margin
 from secateur.report.markup import flat, latex, markdown
 from secateur.report.ranks import MeanRank, mean_ranks
 from secateur.report.spread import Spread
 from secateur.report.statistics import Comparison, Estimate
 from secateur.report.summary import Row
-from secateur.report.table import Column, columns, legend
+from secateur.report.table import Column, columns, legend, table_notes
 
 LATEX_NEEDS = "% needs \\usepackage{booktabs}"
 LATEX_FONTS = "% some names are in letters that pdfLaTeX has not: use XeLaTeX or LuaLaTeX with a font that has them"
@@ -33,9 +34,16 @@ def _csv_row(row: Row, baseline: str) -> dict[str, Any]:
         "model": row.model,
         "method": row.label,
         "pruning_ratio": row.pruning_ratio,
+        "asked_ratio": row.asked_ratio,
         "keep_fraction": row.keep_fraction,
+        "per_epoch": row.per_epoch,
+        "visited_share": row.visited_share,
+        "num_seen": row.num_seen,
+        "compare_with": row.is_comparison,
         "seeds": " ".join(map(str, row.seeds)),
         "num_masks": row.num_masks,
+        "one_mask": row.one_mask,
+        "counts": row.counts,
         **_csv_estimate("accuracy", row.accuracy),
         **_csv_estimate("robust_accuracy", row.robust_accuracy),
         **_csv_estimate("worst_class_accuracy", row.worst_class_accuracy),
@@ -43,6 +51,7 @@ def _csv_row(row: Row, baseline: str) -> dict[str, Any]:
         "rank": row.rank,
         "num_ranked": row.num_ranked or None,
         "baseline": baseline,
+        "margin": row.margin,
         **_csv_comparison("vs_baseline", row.vs_baseline),
         "verdict_baseline": row.verdict_baseline,
         **_csv_comparison("vs_full", row.vs_full),
@@ -58,7 +67,7 @@ def _csv_estimate(name: str, value: Estimate | None) -> dict[str, Any]:
 
 
 def _csv_comparison(name: str, value: Comparison | None) -> dict[str, Any]:
-    tests = ("p_t", "p_exact", "p_holm")
+    tests = ("p_t", "p_exact", "p_holm", "p_equal", "p_equal_holm", "detectable")
     return {
         **_csv_estimate(name, value),
         **{f"{name}_{key}": None if value is None else getattr(value, key) for key in tests},
@@ -74,7 +83,7 @@ def _csv_spread(value: Spread) -> dict[str, Any]:
     }
 
 
-def to_markdown(rows: Sequence[Row], baseline: str) -> str:
+def to_markdown(rows: Sequence[Row], baseline: str, margin: Margin | None = None) -> str:
     """Return one table per data set and model, and one of mean ranks where several methods were run."""
     parts = []
     for (data, model), group in groupby(rows, key=lambda row: (row.data, row.model)):
@@ -87,6 +96,8 @@ def to_markdown(rows: Sequence[Row], baseline: str) -> str:
         lines += [[_markdown_cell(row, column) for column in shown] for row in members]
         table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         parts.append(f"### {markdown(f'{data}, {model}')}\n\n{table}\n")
+        if below := table_notes(members, margin):
+            parts.append("\n".join(f"- {markdown(line)}" for line in below) + "\n")
         if ranks := mean_ranks(members):
             parts.append(_markdown_ranks(ranks))
     explained = "\n".join(f"- {line.strip()}" for line in legend(rows, wide=True))
@@ -108,7 +119,7 @@ def _mean_rank_text(rank: MeanRank) -> str:
     return f"{rank.mean_rank:.2f} ({len(rank.by_ratio)})"
 
 
-def to_latex(rows: Sequence[Row], baseline: str) -> str:
+def to_latex(rows: Sequence[Row], baseline: str, margin: Margin | None = None) -> str:
     """Return one ``tabular`` per data set and model, and one of mean ranks, for the package booktabs."""
     parts = [LATEX_NEEDS, *(f"% {line}" for line in legend(rows, wide=True))]
     if any(ord(character) > ord("ÿ") for row in rows for character in row.label):
@@ -118,7 +129,7 @@ def to_latex(rows: Sequence[Row], baseline: str) -> str:
         shown = columns(members, baseline, wide=True)
         blocks = [list(alike) for _, alike in groupby(members, key=lambda row: row.pruning_ratio)]
         body = "\n\\midrule\n".join("\n".join(_latex_row(row, shown) for row in block) for block in blocks)
-        parts.append(f"\n% {table}")
+        parts.append("\n".join([f"\n% {table}", *(f"% {line}" for line in table_notes(members, margin))]))
         parts.append(_latex_table([column.header for column in shown], [column.number for column in shown], body))
         if ranks := mean_ranks(members):
             lines = [_latex_line([latex(rank.method), latex(_mean_rank_text(rank))]) for rank in ranks]

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
+from secateur.report.chance import is_better, recall_gain
 from secateur.report.fidelity_run import FidelityRun, mean_of_all
 from secateur.report.run import NEUTRAL
-from secateur.report.statistics import Estimate, estimate, paired_difference, verdict
+from secateur.report.statistics import Comparison, Estimate, estimate, paired_difference, verdict
 
-# What an extrapolator must be better than: they know no embedding, or predict no score at all.
-CONTROLS = ("constant", "class_mean", "uniform", "proxy_direct", "proxy_direct_cv", "subset_only")
+NO_BETTER = "no better than chance"
+TIE_MARGIN = 0.01  # correlations that differ by less are equal
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ class FidelityRow:
         vs_control: Spearman correlation less that of the control, paired by score seed.
         verdict: what the difference says, in words.
         scoring: settings of the scoring.
+        is_control: whether this is something that an extrapolator must be better than, as its record says.
+        better_than_chance: see :func:`secateur.report.chance.is_better`.
     """
 
     data: str
@@ -96,14 +99,11 @@ class FidelityRow:
     cost_vs_full_scoring: float | None
     ratios: tuple[RatioFidelity, ...]
     control: str = ""
-    vs_control: Estimate | None = None
+    vs_control: Comparison | None = None
     verdict: str = ""
     scoring: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def is_control(self) -> bool:
-        """Whether this is something that an extrapolator must be better than."""
-        return self.extrapolation in CONTROLS
+    is_control: bool = False
+    better_than_chance: bool | None = None
 
     @property
     def study(self) -> tuple[str, str, str]:
@@ -198,6 +198,8 @@ def _row(label: str, members: Sequence[FidelityRun]) -> FidelityRow:
         cost_vs_full_scoring=mean_of_all(values["cost_vs_full_scoring"]),
         ratios=_ratios(runs, members),
         scoring=first.scoring,
+        is_control=first.is_control,
+        better_than_chance=is_better(runs, {ratio: recall_gain(runs, ratio) for run in runs for ratio in run.by_ratio}),
     )
 
 
@@ -237,9 +239,10 @@ def _estimate(values: Sequence[float | None]) -> Estimate | None:
 
 
 def _compared_with_control(row: FidelityRow, rows: Sequence[FidelityRow]) -> FidelityRow:
-    """Add the comparison with the best control of the same scoring and subsets, of the same merge where there is one.
+    """Add the comparison with chance, and with the best control of the same scoring and subsets.
 
-    No merge changes the order of the predictions, so another one's correlation is as good.
+    The control is of the same merge where there is one. No merge changes the order of the predictions, so another one's
+    correlation is as good. What is no better than chance has that verdict, whatever the controls are.
     """
     if row.is_control:
         return row
@@ -250,10 +253,13 @@ def _compared_with_control(row: FidelityRow, rows: Sequence[FidelityRow]) -> Fid
         and control.spearman is not None
         and (control.study, control.subset, control.scoring) == (row.study, row.subset, row.scoring)
     ]
+    by_chance = {True: "better than chance", False: NO_BETTER, None: "not compared with chance"}[row.better_than_chance]
     if not alike:
-        return replace(row, verdict="no control run")
+        return replace(row, verdict=NO_BETTER if row.better_than_chance is False else f"{by_chance}; no control run")
     best = max(alike, key=lambda item: item[:2])[2]
     if row.spearman is None:
         return replace(row, control=best.label, verdict="not defined: constant prediction")
     difference = paired_difference(row.spearman_by_seed, best.spearman_by_seed)
-    return replace(row, control=best.label, vs_control=difference, verdict=verdict(difference, best.label))
+    difference = None if difference is None else difference.within(TIE_MARGIN)
+    words = NO_BETTER if row.better_than_chance is False else verdict(difference, best.label)
+    return replace(row, control=best.label, vs_control=difference, verdict=words)

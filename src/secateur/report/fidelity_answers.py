@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import groupby
 
-from secateur.report.fidelity import CONTROLS, FidelityRow
+from secateur.report.fidelity import NO_BETTER, FidelityRow
 from secateur.report.fidelity_run import FidelityRun
 from secateur.report.statistics import Estimate
 from secateur.report.table import percent
@@ -25,8 +25,23 @@ def is_it_better(rows: Sequence[FidelityRow]) -> list[str]:
 
 def _answers(rows: Sequence[FidelityRow]) -> list[str]:
     known = [row for row in rows if row.spearman is not None and not row.is_control]
-    lines = [_best(max(known, key=_spearman))] if known else []
+    better = [row for row in known if row.better_than_chance is not False]
+    lines = [_best(max(better, key=_spearman))] if better else []
+    if known and not better:
+        highest = max(known, key=_spearman)
+        lines = [f"no extrapolation is better than chance; the highest is {highest.label}: {_by_chance(highest)}"]
     return lines + [_not_better(row) for row in rows if not row.is_control and not row.verdict.startswith("above")]
+
+
+def _by_chance(row: FidelityRow) -> str:
+    """Return the correlation, and the recall nearest to being a gain beside that of a random mask."""
+    measured = [(ratio.recall.mean - ratio.chance, ratio) for ratio in row.ratios if ratio.recall and ratio.chance]
+    text = f"Spearman {_spearman(row):.3f}"
+    if not measured:
+        return text
+    best = max(measured, key=lambda pair: pair[0])[1]
+    recall = best.recall.mean if best.recall else 0.0
+    return f"{text}, recall {recall:.2f} at {percent(best.pruning_ratio)} pruned where chance is {best.chance:.2f}"
 
 
 def _spearman(row: FidelityRow) -> float:
@@ -46,8 +61,11 @@ def _best(row: FidelityRow) -> str:
 
 
 def _not_better(row: FidelityRow) -> str:
+    if row.verdict == NO_BETTER:
+        return f"{row.label} is {NO_BETTER}: {_by_chance(row)}"
     if not row.control:
-        return f"{row.label} was compared with no control ({', '.join(CONTROLS)})"
+        chance = "better than chance" if row.better_than_chance else "not compared with chance"
+        return f"{row.label} is {chance}; no control was run on its subsets, so nothing says whether it is worth more"
     if row.vs_control is None or row.vs_control.low is None:
         return f"{row.label} against {row.control}: {row.verdict}"
     gap = gap_text(row.vs_control)

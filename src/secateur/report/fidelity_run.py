@@ -7,7 +7,19 @@ from statistics import fmean
 from typing import Any
 
 from secateur.report.run import data_name, flat_settings, pruning_ratio
-from secateur.report.values import as_object, at, block, cost, integer, number, number_in, objects, optional, text
+from secateur.report.values import (
+    as_object,
+    at,
+    block,
+    cost,
+    integer,
+    number,
+    number_in,
+    objects,
+    optional,
+    optional_integer,
+    text,
+)
 
 FIDELITY = ("spearman", "pearson", "tail_recall", "tail_chance", "ks", "wasserstein")
 BY_RATIO = ("recall", "chance", "jaccard", "jaccard_chance", "observed_share")
@@ -48,6 +60,9 @@ class FidelityRun:
         cost_vs_full: cost of everything, final training included; None where nothing was trained.
         finished: when it ended (ISO 8601).
         settings: what decides the scores, flat, without seeds.
+        is_control: whether the extrapolator is something that others must be better than, as its record says.
+        num_predicted: number of samples whose score was predicted; None: not recorded.
+        num_total: size of the pool; None: not recorded.
     """
 
     path: Path
@@ -70,6 +85,9 @@ class FidelityRun:
     cost_vs_full: float | None
     finished: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    is_control: bool = False
+    num_predicted: int | None = None
+    num_total: int | None = None
 
     @property
     def scoring(self) -> dict[str, Any]:
@@ -109,6 +127,9 @@ def fidelity_run_of(path: Path, record: Mapping[str, Any]) -> FidelityRun | None
         cost_vs_full=cost(at(record, "ledger.cost_vs_full"), "ledger.cost_vs_full"),
         finished=str(at(record, "finished") or ""),
         settings=_settings_of_scores(as_object(at(record, "config") or {}, "config")),
+        is_control=predicted.get("control") is True,
+        num_predicted=optional_integer(predicted.get("num_predicted"), "extrapolation.num_predicted", 0),
+        num_total=optional_integer(block(record, "pruning").get("num_total"), "pruning.num_total", 1),
     )
 
 

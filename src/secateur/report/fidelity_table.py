@@ -15,7 +15,7 @@ from secateur.report.fidelity import FidelityRow, RatioFidelity
 from secateur.report.fidelity_answers import gap_text
 from secateur.report.fidelity_run import mean_of_all
 from secateur.report.markup import markdown
-from secateur.report.statistics import Estimate
+from secateur.report.statistics import Estimate, short
 from secateur.report.table import STYLES, percent, ratio_text
 
 REFERENCE = "full, other seed"
@@ -26,7 +26,9 @@ LEGEND = (
     "tail: share of the extreme scores that is found; in brackets: by chance",
     "cost: of all that only decides the mask, in full scorings / in full trainings",
     "vs control: difference in Spearman to the best control, paired by score seed, ± half of its 95 %",
-    "    t interval; undecided, ties: the interval holds 0",
+    "    t interval; ties: two one-sided tests say that it is below 0.01; undecided: neither is shown",
+    "better than chance: the 95 % interval of Spearman lies above 0, and the recall above that of a random mask",
+    "    at one ratio at least; over score seeds, of a single one over its samples",
 )
 
 
@@ -91,7 +93,7 @@ def _values(row: FidelityRow) -> list[str]:
 
 
 def _short(row: FidelityRow) -> str:
-    return row.verdict.split(":")[0].removesuffix(f" {row.control}") if row.vs_control else row.verdict
+    return short(row.verdict, row.control) if row.vs_control else row.verdict
 
 
 def _by_ratio(
@@ -217,6 +219,8 @@ def _csv_row(row: FidelityRow) -> dict[str, Any]:
         "chosen": row.chosen,
         **{name: getattr(row, name) for name in numbers},
         **{key: value for name in estimates for key, value in _csv_estimate(name, getattr(row, name)).items()},
+        "is_control": row.is_control,
+        "better_than_chance": row.better_than_chance,
         "control": row.control,
         "verdict": row.verdict,
     }

@@ -7,10 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from secateur.report.cells import is_method
 from secateur.report.points import dodged, draw_points, ends
 from secateur.report.statistics import Estimate
 from secateur.report.style import Look, house_style, looks_of, new_figure, size_of
-from secateur.report.summary import Row, is_method
+from secateur.report.summary import Row
 
 PERCENT = FuncFormatter(lambda value, _: f"{value:g} %" if 0 <= value <= 100 else "")  # the margins hold no share
 

@@ -140,6 +140,6 @@ def chosen_runs(payload: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Map
             cell = payload["cells"][key]
             members = [payload["runs"][name] for name in cell["runs"]]
             masked = [run for run in members if not run["is_comparison"] and "mask.parquet" in run["artifacts"]]
-            if masked and not cell["is_full"]:
+            if masked and not cell["is_full"] and not cell["per_epoch"]:
                 pairs.append((cell, min(masked, key=lambda run: (run["seed"], run["score_seed"] or 0, run["id"]))))
     return pairs

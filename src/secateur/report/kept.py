@@ -2,7 +2,7 @@
 
 import textwrap
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,8 +15,6 @@ from secateur.report.tables import MASK, SCORES, Keep, Scores, read_mask, read_s
 
 NUM_SEEDS = 3  # masks of more seeds per cell are not read
 NUM_RATIOS = 3
-# Methods that draw a new subset every epoch: the mask they leave, read after the training, is not what was trained on.
-REDRAWN = ("rs2", "infobatch")
 
 
 def chosen_ratios(rows: Sequence[Row], most: int = NUM_RATIOS) -> list[float]:
@@ -31,16 +29,10 @@ def chosen_ratios(rows: Sequence[Row], most: int = NUM_RATIOS) -> list[float]:
     return [ratios[round(i * (len(ratios) - 1) / (most - 1))] for i in range(most)]
 
 
-def without_redrawn(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
-    """Return the rows whose kept set is the one that was trained on, and the labels of the methods left out."""
-    left_out = {row.label for row in rows if any(is_redrawn(run) for run in row.runs)}
+def without_per_epoch(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
+    """Return the rows that have a kept set, and the labels of the methods that choose anew in every epoch."""
+    left_out = {row.label for row in rows if row.per_epoch}
     return [row for row in rows if row.label not in left_out], sorted(left_out)
-
-
-def is_redrawn(run: Run) -> bool:
-    """Whether a run drew a new subset every epoch, so that its mask is not what it was trained on."""
-    pruning = run.record.get("pruning")  # a comparison's record is that of the run it was trained beside
-    return not run.is_comparison and isinstance(pruning, Mapping) and pruning.get("method") in REDRAWN
 
 
 def heading(rows: Sequence[Row], left_out: Sequence[str] = ()) -> str:
@@ -75,14 +67,14 @@ def scores_of(run: Run) -> Scores | None:
 
 def _num_total(run: Run) -> int | None:
     """Return the size of a run's pool, as its record has it."""
-    pruning = run.record.get("pruning")
-    size = pruning.get("num_total") if isinstance(pruning, Mapping) else None
-    return size if isinstance(size, int) else None
+    return run.num_total
 
 
 def has_file(run: Run, name: str) -> bool:
-    """Whether a run of its own left a file."""
-    return not run.is_comparison and Path(run.path, name).is_file()
+    """Whether a run of its own left a file; a mask only where something was kept for good."""
+    if run.is_comparison or (name == MASK and run.per_epoch):
+        return False
+    return Path(run.path, name).is_file()
 
 
 def scores_per_method(

@@ -13,12 +13,21 @@ from secateur.core.record import FILE_NAME, load_record, one_line
 from secateur.core.store import is_held
 from secateur.report.fidelity_run import FidelityRun, fidelity_run_of
 from secateur.report.run import Run, is_mask_only, runs_of
-from secateur.report.sweeps import Sweep, load_sweep, sweep_folders, without_record
+from secateur.report.sweeps import Sweep, load_sweep, sweep_folders, unfinished, without_record
 
 MASK_ONLY: Final = "mask only"
-LOCK, CONFIG = "run.lock", "config.yaml"
+LOCK, CONFIG, LAUNCH_LOCK = "run.lock", "config.yaml", "launch.lock"
 Kind = Literal[
-    "missing", "failed", "running", "lost", "interrupted", "damaged", "unusable", "superseded", "stale", "mask only"
+    "missing",
+    "not started",
+    "failed",
+    "running",
+    "interrupted",
+    "damaged",
+    "unusable",
+    "superseded",
+    "stale",
+    "mask only",
 ]
 
 
@@ -60,12 +69,14 @@ class Loaded:
         left_out: the records that had to be left out of those.
         extrapolated: what the finished runs with score extrapolation say of it, also those that made a mask only.
         planned: names of the runs whose sweep says what there ought to be; no grid need be guessed for them.
+        unfinished: in words, the choices of those sweeps of which no job has finished.
     """
 
     runs: list[Run]
     left_out: list[LeftOut]
     extrapolated: list[FidelityRun] = field(default_factory=list)
     planned: set[str] = field(default_factory=set)
+    unfinished: list[str] = field(default_factory=list)
 
 
 def load_runs(paths: Iterable[Path | str]) -> Loaded:
@@ -92,8 +103,10 @@ def load_runs(paths: Iterable[Path | str]) -> Loaded:
             found.update(folder for folder in run_dirs if os.path.isfile(folder / FILE_NAME))
     for folder in sorted(found):
         _read(folder, loaded)
+    finished = {run.path for run in loaded.runs} | {one.path for one in loaded.left_out if one.kind == MASK_ONLY}
     for sweep in sweeps:
         loaded.left_out.extend(_without_record(sweep, cell) for cell in without_record(sweep, found))
+        loaded.unfinished.extend(unfinished(sweep, finished))
     return loaded
 
 
@@ -110,12 +123,21 @@ def _sweeps(paths: Sequence[Path], found: Iterable[Path], loaded: Loaded) -> lis
 
 
 def _without_record(sweep: Sweep, cell: Cell) -> LeftOut:
-    kinds: dict[str, Kind] = {"failed": "failed", "lost": "lost", "running": "running"}
-    reasons = {"pending": "not started yet", "finished": "its record is gone", "running": "has no record yet"}
-    said = _flat(cell.error)
-    reason = said or reasons.get(cell.status, f"no record; the sweep says {cell.status}")
+    """Return what became of a job without a record: as the sweep says, as far as it can still be so."""
+    begun = bool(cell.attempts or cell.started or cell.run is not None)
+    launched = is_held(sweep.folder / LAUNCH_LOCK) or cell.job is not None
+    gone: tuple[Kind, str] = (
+        ("interrupted", "it was started, and left no record") if begun else ("not started", "it was never started")
+    )
+    found: dict[str, tuple[Kind, str]] = {
+        "failed": ("failed", "no reason recorded"),
+        "finished": ("missing", "its record is gone"),
+        "running": ("running", "it has no record yet") if launched else gone,
+        "pending": ("not started", "it is not started yet") if launched else gone,
+    }
+    kind, reason = found.get(cell.status, gone)
     name = f"job {cell.num} of {sweep.name}: {' '.join(cell.overrides)}"
-    return LeftOut(sweep.run_dir(cell) or sweep.folder, kinds.get(cell.status, "missing"), reason, name=name)
+    return LeftOut(sweep.run_dir(cell) or sweep.folder, kind, _flat(cell.error) or reason, name=name)
 
 
 def _flat(said: Any) -> str:
@@ -168,5 +190,5 @@ def _finished(folder: Path) -> Mapping[str, Any] | LeftOut:
     if status == "running":
         if is_held(folder / LOCK):
             return LeftOut(folder, "running", "its process still runs", record)
-        return LeftOut(folder, "lost", "its process is gone; the same command goes on with it", record)
+        return LeftOut(folder, "interrupted", "its process is gone; the same command goes on with it", record)
     return record if status == "finished" else LeftOut(folder, "damaged", f"status is {status!r:.40}", record)

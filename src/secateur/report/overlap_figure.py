@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from secateur.report.kept import NUM_SEEDS, chosen_ratios, heading, keep_of, without_redrawn
+from secateur.report.cells import is_method
+from secateur.report.kept import NUM_SEEDS, chosen_ratios, heading, keep_of, without_per_epoch
 from secateur.report.style import (
     CHARACTER,
     LINE,
@@ -25,7 +26,7 @@ from secateur.report.style import (
     text_color,
     wrapped,
 )
-from secateur.report.summary import Row, is_method
+from secateur.report.summary import Row
 from secateur.report.tables import Keep
 
 COLORS = "YlGnBu"
@@ -122,7 +123,7 @@ def overlap_figure(rows: Sequence[Row], baseline: str = "random") -> Figure | No
         rows: the rows of one data set and model.
         baseline: label of the method that comes first.
     """
-    rows, left_out = without_redrawn(rows)
+    rows, left_out = without_per_epoch(rows)
     found = [result for ratio in chosen_ratios(rows) if (result := overlap(rows, ratio))]
     if not found:
         return None

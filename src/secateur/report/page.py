@@ -69,7 +69,7 @@ def _view(payload: Mapping[str, Any], output_dir: Path, gallery: Mapping[str, An
         "answers": found,
         "blocks": page_summary.blocks(found, payload["tables"]),
         "count_sentence": page_summary.count_sentence(found, payload["tables"]),
-        "cautious": any(word in answer.rest for answer in found for word in ("(above)", "(below)")),
+        "cautious": any(word in answer.rest for answer in found for word in ("(above)", "(below)", "(matches)")),
         "fidelity_answers": page_summary.answers((payload["fidelity"] or {}).get("answers", [])),
         "sentences": page_summary.what_was_run(payload),
         "tiles": page_summary.tiles(payload),

@@ -169,8 +169,9 @@ def cell_facts(cell: Mapping[str, Any], baseline: str) -> list[tuple[str, str]]:
         if cell[f"verdict_{key}"]
     ]
     facts += [
-        ("kept", percent(cell["keep_fraction"])),
-        ("seeds", f"{', '.join(map(str, cell['seeds']))}; {cell['num_masks']} different masks or score seeds"),
+        ("pruning ratio", _ratio(cell)),
+        ("trained on", _trained_on(cell)),
+        ("seeds", f"{', '.join(map(str, cell['seeds']))}; {cell['num_masks']} different masks"),
         ("sd by source", spread_text(cell["spread"])),
         ("cost", f"{ratio_text(cell['cost_vs_full'])} full trainings"),
         ("cost if the mask is reused", f"{ratio_text(cell['cost_vs_full_amortized'])} full trainings"),
@@ -186,9 +187,32 @@ def _comparison(difference: Mapping[str, Any] | None, words: str) -> str:
     if difference["low"] is not None:
         parts.append(f"95 % interval {100 * difference['low']:+.2f} to {100 * difference['high']:+.2f}")
     parts.append(f"{difference['n']} pairs")
-    named = {"p_t": "p (paired t)", "p_exact": "p (sign flips)", "p_holm": "p (Holm)"}
+    named = {
+        **{"p_t": "p (paired t)", "p_exact": "p (sign flips)", "p_holm": "p (Holm)"},
+        **{"p_equal": "p of equality (two one-sided tests)", "p_equal_holm": "p of equality (Holm)"},
+    }
     parts += [f"{name} = {difference[key]:.2g}" for key, name in named.items() if difference.get(key) is not None]
-    return f"{cautious(words, difference['survives_holm'])}: {', '.join(parts)}"
+    for key, name in (("margin", "margin of equality"), ("detectable", "found with 80 % power from")):
+        if difference.get(key) is not None:
+            parts.append(f"{name} {100 * difference[key]:.2f} points")
+    shown = cautious(words, difference["survives_holm"], difference["equal_survives_holm"])
+    return f"{shown}: {', '.join(parts)}"
+
+
+def _ratio(cell: Mapping[str, Any]) -> str:
+    """Return the ratio at which a cell stands, and the one asked for where that is another."""
+    asked = cell["asked_ratio"]
+    if not cell["is_realized"]:
+        return percent(cell["pruning_ratio"])
+    return f"{percent(cell['pruning_ratio'])} realized" + ("" if asked is None else f", {percent(asked)} asked for")
+
+
+def _trained_on(cell: Mapping[str, Any]) -> str:
+    """Return the kept share of the pool; of what is chosen anew in every epoch the visits and the samples seen."""
+    if not cell["per_epoch"]:
+        return f"{percent(cell['keep_fraction'])} of the pool"
+    seen = "" if cell["num_seen"] is None else f", {cell['num_seen']:,.0f} different samples"
+    return f"{percent(cell['visited_share'])} of the visits{seen}; another subset in every epoch"
 
 
 def spread_text(spread: Mapping[str, Any]) -> str:

@@ -15,7 +15,6 @@ from secateur.report.tables import MASK, Rows
 
 BUDGET: Final = 3_000_000
 MAX_RUNS: Final = 120
-STATIC: Final = {"Some kept samples": "In the static mask", "Some pruned samples": "Not in the static mask"}
 
 
 def gallery_data(payload: Mapping[str, Any], budget: int = BUDGET) -> dict[str, Any]:
@@ -126,18 +125,10 @@ class _Mask:
             "seeds": seeds,
             "scored": self._ranked.score is not None,
             "score": self._run["score"],
-            "dynamic": self._cell["dynamic"],
             "names": self._names(),
-            "strips": [
-                {"title": self._title(strip.title), "samples": self._samples(strip.rows)}
-                for strip in strips(self._ranked)
-            ],
+            "strips": [{"title": strip.title, "samples": self._samples(strip.rows)} for strip in strips(self._ranked)],
             "classes": self._classes(),
         }
-
-    def _title(self, title: str) -> str:
-        """Return what a strip shows; of a subset per epoch nothing was pruned for good."""
-        return STATIC.get(title, title) if self._cell["dynamic"] else title
 
     def _names(self) -> list[str]:
         names = self._table["class_names"] if self._pool is None else self._pool.class_names

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from secateur.report.page_text import DASH, interval, name_and_settings, points
-from secateur.report.statistics import cautious
+from secateur.report.statistics import cautious, is_limited, short
 from secateur.report.table import percent, ratio_text
 
 ONE_SEED, STALE, ON_TEST, MISSING, WARNED = "one seed", "stale", "selected on test", "seeds missing", "warnings"
-DYNAMIC = "new subset every epoch"
+PER_EPOCH, THIS_MASK, COMPARISON = "new subset every epoch", "this mask", "from compare_with"
 ROUNDED = 0.005
 Place = tuple[str | None, str | None, float | None]
 
@@ -69,7 +69,7 @@ def columns(payload: Mapping[str, Any]) -> list[Column]:
         (True, Column("accuracy", "test accuracy after the last epoch in %: mean, 95 % interval, n", True, _accuracy)),
         (
             any(map(_kept_otherwise, cells)),
-            Column("kept", "share of the pool that was kept, mean over runs", True, _kept),
+            Column("kept", "share of the pool that was kept, or of the visits, mean over runs", True, _kept),
         ),
         (
             _any(cells, "worst_class_accuracy"),
@@ -78,6 +78,10 @@ def columns(payload: Mapping[str, Any]) -> list[Column]:
         (_any(cells, "robust_accuracy"), _metric("robust", "accuracy on attacked test images in %", "robust")),
         (True, _against(f"vs {baseline}", baseline, "baseline")),
         (True, _against("vs full", "full", "full")),
+        (
+            any(cell["vs_full"] is not None and cell["vs_full"].get("detectable") is not None for cell in cells),
+            Column("finds", "smallest difference to full that the seeds find with 80 % power, in points", True, _finds),
+        ),
         (True, Column("cost", "everything the result needs, in trainings on full data", True, _cost)),
         (True, Column("if reused", "the same when the mask is reused without end", True, _amortized)),
         (_any(cells, "rank"), Column("rank", "rank of the mean accuracy among the methods at this ratio", True, _rank)),
@@ -125,7 +129,9 @@ def _states(cell: Mapping[str, Any], runs: Mapping[str, Any], missing: set[Place
         STALE: cell["stale"],
         ON_TEST: cell["selected_on_test"],
         MISSING: not missing.isdisjoint({_place(cell), (None, *_place(cell)[1:])}),
-        DYNAMIC: cell["dynamic"],
+        PER_EPOCH: cell["per_epoch"],
+        THIS_MASK: cell["one_mask"],
+        COMPARISON: cell["is_comparison"] and not cell["is_full"],
         WARNED: any(runs[key]["warnings"] for key in cell["runs"]),
     }
     return tuple(name for name, is_so in found.items() if is_so)
@@ -137,6 +143,8 @@ def _any(cells: Sequence[Mapping[str, Any]], key: str) -> bool:
 
 def _kept_otherwise(cell: Mapping[str, Any]) -> bool:
     """Whether a method kept another share than its ratio asks for (whole classes, say)."""
+    if cell["per_epoch"]:
+        return True
     return cell["keep_fraction"] is not None and abs(cell["keep_fraction"] - (1 - cell["pruning_ratio"])) > ROUNDED
 
 
@@ -147,10 +155,14 @@ def _data(cell: Mapping[str, Any]) -> Entry:
 def _ratio(cell: Mapping[str, Any]) -> Entry:
     if cell["is_full"]:
         return Entry(DASH, sort="0")
-    return Entry(percent(cell["pruning_ratio"]), sort=repr(cell["pruning_ratio"]))
+    asked = cell["asked_ratio"] if cell["is_realized"] else None
+    more = "" if asked is None else f"asked {percent(asked)}"
+    return Entry(percent(cell["pruning_ratio"]), more, sort=repr(cell["pruning_ratio"]))
 
 
 def _kept(cell: Mapping[str, Any]) -> Entry:
+    if cell["per_epoch"]:
+        return Entry(percent(cell["visited_share"]), "of visits", _sortable(cell["visited_share"]))
     return Entry(percent(cell["keep_fraction"]), sort=_sortable(cell["keep_fraction"]))
 
 
@@ -173,7 +185,7 @@ def _estimate(estimate: Mapping[str, Any]) -> Entry:
 def _against(header: str, reference: str, key: str) -> Column:
     def entry(cell: Mapping[str, Any]) -> Entry:
         difference, words = cell[f"vs_{key}"], _shown(cell, key)
-        tone, word = _tone(words), _word(words).removesuffix(f" {reference}")
+        tone, word = _tone(words), short(words, reference)
         if difference is None:
             return Entry("", verdict=word, tone=tone)
         mean = f"{round(100 * difference['mean'], 1) + 0.0:+.1f}"
@@ -186,7 +198,15 @@ def _against(header: str, reference: str, key: str) -> Column:
 
 def _shown(cell: Mapping[str, Any], key: str) -> str:
     difference = cell[f"vs_{key}"]
-    return cautious(cell[f"verdict_{key}"], None if difference is None else difference["survives_holm"])
+    if difference is None:
+        return str(cell[f"verdict_{key}"])
+    survives = (difference["survives_holm"], difference["equal_survives_holm"])
+    return cautious(cell[f"verdict_{key}"], *survives)
+
+
+def _finds(cell: Mapping[str, Any]) -> Entry:
+    value = None if cell["vs_full"] is None else cell["vs_full"]["detectable"]
+    return Entry(DASH) if value is None else Entry(points(value), sort=repr(value))
 
 
 def _word(words: str) -> str:
@@ -194,7 +214,7 @@ def _word(words: str) -> str:
 
 
 def _tone(words: str) -> str:
-    first = words.split(" ")[0]
+    first = "" if is_limited(words) else words.split(" ")[0]
     return {"above": "good", "matches": "good", "ties": "good", "below": "bad"}.get(first, "open" if words else "")
 
 

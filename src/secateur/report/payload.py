@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from secateur.report.balance_figure import class_counts
+from secateur.report.cells import is_method
 from secateur.report.figures import table_id
-from secateur.report.kept import is_redrawn
 from secateur.report.load import LeftOut
+from secateur.report.margin import Margin
 from secateur.report.payload_run import Shared, finite, run_entry
 from secateur.report.payload_tables import curves, tables
 from secateur.report.payload_types import (
@@ -19,9 +20,9 @@ from secateur.report.payload_types import (
 )
 from secateur.report.run import FULL
 from secateur.report.spread import Spread
-from secateur.report.statistics import CONFIDENCE, TIE_MARGIN, Comparison, Estimate
+from secateur.report.statistics import CONFIDENCE, Comparison, Estimate
 from secateur.report.style import Look, looks_of
-from secateur.report.summary import Row, is_method
+from secateur.report.summary import Row
 from secateur.report.table import legend
 
 
@@ -36,6 +37,7 @@ def make_payload(
     problems: Sequence[LeftOut],
     figures: Sequence[FigureEntry] = (),
     fidelity: dict[str, Any] | None = None,
+    margin: Margin | None = None,
 ) -> Payload:
     """Return everything that a page shows of a report.
 
@@ -49,8 +51,9 @@ def make_payload(
         problems: what is missing, broken or stale.
         figures: what was drawn.
         fidelity: tables on predicted scores; None without any.
+        margin: how the margin of equality was set; None: the default.
     """
-    shared = Shared()
+    shared, margin = Shared(), margin or Margin()
     outdated = {(one.table, one.method, one.pruning_ratio) for one in problems if one.kind == "stale"}
     cells = [_cell(f"c{i}", row, baseline, outdated) for i, row in enumerate(rows)]
     runs = {entry["id"]: entry for row in rows for entry in (run_entry(run, shared) for run in row.runs)}
@@ -61,12 +64,12 @@ def make_payload(
         "paths": list(paths),
         "baseline": baseline,
         "confidence": CONFIDENCE,
-        "tie_margin": TIE_MARGIN,
+        "margin": {"points": margin.points, "words": margin.words},
         "answers": list(answers),
         "notes": list(notes),
         "legend": legend(rows, wide=True) if rows else [],
         "methods": [_method(label, look, baseline) for label, look in looks.items()],
-        "tables": tables(rows, cells),
+        "tables": tables(rows, cells, margin),
         "cells": {cell["id"]: cell for cell in cells},
         "runs": runs,
         "configs": shared.configs,
@@ -89,10 +92,18 @@ def _cell(name: str, row: Row, baseline: str, outdated: set[tuple[str, str | Non
         "is_full": row.is_full,
         "is_baseline": is_method(row.label, baseline),
         "pruning_ratio": row.pruning_ratio,
+        "asked_ratio": row.asked_ratio,
+        "is_realized": row.is_realized,
         "keep_fraction": row.keep_fraction,
+        "per_epoch": row.per_epoch,
+        "visited_share": row.visited_share,
+        "num_seen": row.num_seen,
         "n": row.accuracy.n,
         "seeds": list(row.seeds),
         "num_masks": row.num_masks,
+        "one_mask": row.one_mask,
+        "counts": row.counts,
+        "is_comparison": row.is_comparison,
         "accuracy": _estimate(row.accuracy),
         "worst_class_accuracy": None if row.worst_class_accuracy is None else _estimate(row.worst_class_accuracy),
         "robust_accuracy": None if row.robust_accuracy is None else _estimate(row.robust_accuracy),
@@ -113,7 +124,6 @@ def _cell(name: str, row: Row, baseline: str, outdated: set[tuple[str, str | Non
         "cost_vs_full_amortized": row.cost_vs_full_amortized,
         "selected_on_test": row.selected_on_test,
         "stale": (table_id(row), row.label, row.pruning_ratio) in outdated,
-        "dynamic": any(is_redrawn(run) for run in row.runs),
         "class_counts": None if counts is None else counts.tolist(),
         "class_totals": None,
         "settings": _settings(row.label),
@@ -132,6 +142,11 @@ def _comparison(value: Comparison) -> ComparisonEntry:
         "p_exact": value.p_exact,
         "p_holm": value.p_holm,
         "survives_holm": value.survives_holm,
+        "margin": value.margin,
+        "p_equal": value.p_equal,
+        "p_equal_holm": value.p_equal_holm,
+        "equal_survives_holm": value.equal_survives_holm,
+        "detectable": value.detectable,
     }
 
 

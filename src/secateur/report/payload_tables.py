@@ -6,21 +6,24 @@ from typing import Any
 
 from secateur.report.balance_figure import class_totals
 from secateur.report.figures import class_names_of, table_id
+from secateur.report.margin import Margin
 from secateur.report.pareto import pareto_front
 from secateur.report.payload_types import CellEntry
 from secateur.report.ranks import mean_ranks
 from secateur.report.statistics import Estimate
 from secateur.report.summary import Row
+from secateur.report.table import table_notes
 
 METRICS = ("accuracy", "worst_class_accuracy", "robust_accuracy")
 
 
-def tables(rows: Sequence[Row], cells: list[CellEntry]) -> list[dict[str, Any]]:
+def tables(rows: Sequence[Row], cells: list[CellEntry], margin: Margin) -> list[dict[str, Any]]:
     """Return an entry per data set and model; gives the cells the sizes of their pool's classes.
 
     Args:
         rows: sorted by table.
         cells: their entries, in the same order.
+        margin: how the margin of equality was set.
     """
     entries = []
     for name, group in groupby(zip(rows, cells, strict=True), key=lambda pair: pair[1]["table"]):
@@ -46,6 +49,7 @@ def tables(rows: Sequence[Row], cells: list[CellEntry]) -> list[dict[str, Any]]:
                 "ratios": sorted({row.pruning_ratio for row in members if not row.is_full}),
                 "class_names": class_names_of(members),
                 "ranks": ranks,
+                "notes": table_notes(members, margin),
                 "cells": [cell["id"] for cell in own],
             }
         )

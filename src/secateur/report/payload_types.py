@@ -20,6 +20,11 @@ class ComparisonEntry(EstimateEntry):
     p_exact: float | None
     p_holm: float | None
     survives_holm: bool | None
+    margin: float | None
+    p_equal: float | None
+    p_equal_holm: float | None
+    equal_survives_holm: bool | None
+    detectable: float | None
 
 
 class SpreadEntry(TypedDict):
@@ -40,10 +45,18 @@ class CellEntry(TypedDict):
     is_full: bool
     is_baseline: bool
     pruning_ratio: float
+    asked_ratio: float | None
+    is_realized: bool
     keep_fraction: float | None
+    per_epoch: bool
+    visited_share: float | None
+    num_seen: float | None
     n: int
     seeds: list[int]
     num_masks: int
+    one_mask: bool
+    counts: bool
+    is_comparison: bool
     accuracy: EstimateEntry
     worst_class_accuracy: EstimateEntry | None
     robust_accuracy: EstimateEntry | None
@@ -59,7 +72,6 @@ class CellEntry(TypedDict):
     cost_vs_full_amortized: float | None
     selected_on_test: bool
     stale: bool
-    dynamic: bool
     class_counts: list[float] | None
     class_totals: list[float] | None
     settings: dict[str, str]
@@ -91,6 +103,13 @@ class FigureEntry(TypedDict):
     files: dict[str, str]
 
 
+class MarginEntry(TypedDict):
+    """How the margin of equality was set: in points, or null for the default; and the same in words."""
+
+    points: float | None
+    words: str
+
+
 class Payload(TypedDict):
     """The whole report."""
 
@@ -99,7 +118,7 @@ class Payload(TypedDict):
     paths: list[str]
     baseline: str
     confidence: float
-    tie_margin: float
+    margin: MarginEntry
     answers: list[str]
     notes: list[str]
     legend: list[str]

@@ -9,10 +9,9 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from secateur.core.json_limits import flaw_of
-from secateur.report.cells import Cell
+from secateur.report.cells import Cell, is_method
 from secateur.report.load import CONFIG, MASK_ONLY, LeftOut
 from secateur.report.run import FULL, flat_settings
-from secateur.report.summary import is_method
 
 NODES = ("method", "score", "extrapolation", "selection")
 Settings = tuple[tuple[str, str], ...]
@@ -130,7 +129,7 @@ def missing(cells: Sequence[Cell], left_out: Sequence[LeftOut], planned: Collect
 
     Within the runs of one name on one data set with one model, every cell is expected to have every training seed
     that any of them has, and every method every ratio that more than half of the other methods have, if it has any
-    of those. What failed, was lost or is damaged is in ``left_out`` already and not listed again.
+    of those. What failed, was interrupted or is damaged is in ``left_out`` already and not listed again.
 
     Args:
         cells: what there is.

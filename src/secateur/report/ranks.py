@@ -31,8 +31,9 @@ class MeanRank:
 def with_ranks(rows: Sequence[Row]) -> list[Row]:
     """Return the rows with their rank by mean accuracy among the methods of the same table and ratio.
 
-    Equal means share the mean of their ranks. Full data and what was selected on the test set have none. ``best`` is
-    set for the highest mean among those with at least two seeds, where there is anything to compare with.
+    Equal means share the mean of their ranks. Full data has none, nor has what does not count for its method: what was
+    selected on the test set, what is one mask for all seeds, and a yardstick of another size. ``best`` is set for the
+    highest mean among those with at least two seeds, where there is anything to compare with.
     """
     ranked = {}
     for members in _at_each_ratio(rows):
@@ -79,5 +80,5 @@ def _at_each_ratio(rows: Sequence[Row]) -> list[list[Row]]:
     def place(row: Row) -> tuple[str, str, float]:
         return row.data, row.model, row.pruning_ratio
 
-    pruned = sorted((row for row in rows if not row.is_full and not row.selected_on_test), key=place)
+    pruned = sorted((row for row in rows if not row.is_full and row.counts), key=place)
     return [list(members) for _, members in groupby(pruned, key=place)]

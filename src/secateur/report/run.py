@@ -1,17 +1,16 @@
 """What a report reads from one run.json."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from secateur.core.ratio import keep_count
 from secateur.core.record import label_of
 from secateur.report.values import as_object, at, block, cost, integer, number_in, optional_integer, text
 
 # Settings that do not change what a run measures, or that a report tells apart by itself.
 IGNORED = {
-    *("name", "force", "pruning_ratio", "compare_with", "experiment", "sweeps", "hydra", "logger", "paths"),
+    *("name", "force", "check", "pruning_ratio", "compare_with", "experiment", "sweeps", "hydra", "logger", "paths"),
     *("train_final", "fidelity", "strategy"),
     *("data.root", "data.extra", "data.download", "data.num_workers", "data.resident", "data.resident_limit_gib"),
     *("trainer.accelerator", "trainer.num_threads", "trainer.evaluate_every", "trainer.checkpoint_every"),
@@ -23,6 +22,10 @@ RECIPE_ROOTS = ("optim", "trainer", "data", "retrain_model", "final_paradigm", "
 FULL, RANDOM = "full", "random"
 # Of those settings what training on all data does not read: as many epochs are as many steps.
 NOT_OF_FULL = ("budget",)
+
+
+Draw = Hashable
+GIVEN: Final = "given"
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,9 @@ class Run:
         fingerprint: fingerprint of the pool.
         model: the finally trained model.
         label: the method in words, see :func:`secateur.core.record.label_of`.
-        pruning_ratio: the ratio asked for; 0 for full data.
-        keep_fraction: share of the pool that was kept.
+        pruning_ratio: the ratio it stands at: as asked for, or as realized (:mod:`secateur.report.realized`); 0 for
+            full data.
+        keep_fraction: share of the pool that was kept; None where another subset was trained on in every epoch.
         accuracy: test accuracy after the last epoch, in ``[0, 1]``.
         cost_vs_full: cost of everything the result needs, in units of one full training; None: not measured.
         cost_vs_full_amortized: the same without what only decides the mask.
@@ -49,10 +53,22 @@ class Run:
         settings: its configuration, flat, without seeds and without what cannot change the result.
         comparison: accuracy of full data and of a random subset of the same size, trained with the same seeds,
             as far as the run measured them.
+        comparison_draws: ``draw`` of these subsets, where the record has their hash.
         robust_accuracy: accuracy on the attacked test set; None without adversarial training.
         worst_class_accuracy: accuracy of the class that is worst; None: not measured.
         name: what groups runs: a sweep's, or an experiment's.
         is_comparison: a baseline that another run trained to be compared with; no folder of its own.
+        is_yardstick: of these a random subset of another size than its ratio keeps: it is compared with that run only.
+        kept_in_comparison: share of the pool that such a baseline keeps; None for other runs, or not recorded.
+        asked_ratio: the ratio asked for; None where the method reads none.
+        realized_ratio: share of the pool, or of the visits of all epochs, that was left out; None: not recorded.
+        follows_ratio: whether what was kept stands for the ratio that was asked for.
+        per_epoch: another subset was trained on in every epoch, so that nothing was kept for good.
+        visited_share: of these: the share of the visits that was trained on.
+        num_seen: of these: how many distinct samples were.
+        num_total: size of the pool; None: not recorded.
+        given: the mask, or the scores behind it, came from outside of the run.
+        mask: hash of what was kept, or of what all epochs visited; None: not recorded.
         record: run.json as it was read (of a comparison: the other run's), for what is shown and not compared.
     """
 
@@ -78,7 +94,31 @@ class Run:
     worst_class_accuracy: float | None = None
     name: str = ""
     is_comparison: bool = False
+    is_yardstick: bool = False
+    kept_in_comparison: float | None = None
+    asked_ratio: float | None = None
+    realized_ratio: float | None = None
+    follows_ratio: bool = True
+    per_epoch: bool = False
+    visited_share: float | None = None
+    num_seen: int | None = None
+    num_total: int | None = None
+    given: bool = False
+    mask: str | None = None
+    comparison_draws: Mapping[str, Draw] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def draw(self) -> Draw:
+        """What tells the choice of this run from that of another run of its cell.
+
+        Where the mask is given, it is the same for all. Otherwise choices are apart where a seed or the outcome is: the
+        same ``score_seed`` may stand for several masks (a baseline draws for every training seed), and two seeds that
+        chose independently may have chosen alike.
+        """
+        if self.label == FULL:
+            return None
+        return GIVEN if self.given else (self.score_seed, self.mask)
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -96,8 +136,9 @@ def runs_of(path: Path, record: Mapping[str, Any]) -> list[Run]:
     method = at(record, "pruning.method")
     score_seed, finished = at(record, "score_seed"), at(record, "finished")
     keep_fraction = at(record, "pruning.keep_fraction")
-    for name in ("num_total", "num_kept"):  # read by what compares masks
+    for name in ("num_total", "num_kept", "num_seen"):
         optional_integer(pruning.get(name), f"pruning.{name}", 1)
+    ratio = 0.0 if method == FULL else pruning_ratio(at(record, "pruning.pruning_ratio"))
     run = Run(
         path=path,
         run_key=text(at(record, "run_key"), "run_key"),
@@ -107,7 +148,7 @@ def runs_of(path: Path, record: Mapping[str, Any]) -> list[Run]:
         fingerprint=str(at(record, "data.fingerprint")),
         model=str(at(record, "models.final")),
         label=label_of(record),
-        pruning_ratio=0.0 if method == FULL else pruning_ratio(at(record, "pruning.pruning_ratio")),
+        pruning_ratio=ratio,
         keep_fraction=None if keep_fraction is None else number_in(keep_fraction, "pruning.keep_fraction", 0, 1),
         accuracy=_accuracy(at(record, "metrics.test_accuracy"), "metrics.test_accuracy"),
         cost_vs_full=cost(at(record, "ledger.cost_vs_full"), "ledger.cost_vs_full"),
@@ -120,6 +161,15 @@ def runs_of(path: Path, record: Mapping[str, Any]) -> list[Run]:
         worst_class_accuracy=_further(metrics, "metrics", "worst_class_accuracy"),
         name=str(record.get("name") or ""),
         record=record,
+        asked_ratio=None if pruning.get("reads_ratio") is False else ratio,
+        realized_ratio=_share(pruning, "realized_pruning_ratio"),
+        follows_ratio=pruning.get("follows_ratio") is not False,
+        per_epoch=pruning.get("per_epoch") is True,
+        visited_share=_share(pruning, "visited_share"),
+        num_seen=pruning.get("num_seen"),
+        num_total=pruning.get("num_total"),
+        given=pruning.get("given") is True,
+        mask=_hash(pruning, "mask_sha256") or _hash(pruning, "visits_sha256"),
     )
     if method in (FULL, RANDOM):
         return [replace(run, settings=_read_by(method, run), score_seed=None if method == FULL else run.score_seed)]
@@ -145,24 +195,32 @@ def _read_by(name: str, run: Run) -> dict[str, Any]:
 
 
 def _with_comparisons(run: Run, record: Mapping[str, Any]) -> list[Run]:
-    """Add what the run was compared with; a random subset only where it is the one its ratio asks for."""
+    """Add what the run was compared with."""
     found = as_object(record.get("comparison") or {}, "comparison")
     measured = {name: as_object(found[name], f"comparison.{name}") for name in (FULL, RANDOM) if name in found}
     accuracies = {
         name: _accuracy(at(record, f"comparison.{name}.test_accuracy"), f"comparison.{name}.test_accuracy")
         for name in measured
     }
-    runs = [replace(run, comparison=accuracies)]
+    masks = {name: _hash(measured[name], "mask_sha256") for name in measured}
+    draws: dict[str, Draw] = {RANDOM: (run.score_seed, masks[RANDOM])} if RANDOM in masks else {}
+    runs = [replace(run, comparison=accuracies, comparison_draws=draws)]
     for name, accuracy in accuracies.items():
-        if name == RANDOM and not _keeps_what_was_asked(run, record):
-            continue
         spent = cost(measured[name].get("cost_vs_full"), f"comparison.{name}.cost_vs_full")
-        changes: dict[str, Any] = {"score_seed": None, "pruning_ratio": 0.0, "keep_fraction": 1.0}
+        changes: dict[str, Any] = {"score_seed": None, "pruning_ratio": 0.0, "keep_fraction": 1.0, "asked_ratio": 0.0}
+        kept = _kept_share(run, record, measured[name], name)
         runs.append(
             replace(
                 run,
                 run_key=f"{run.run_key}/{name}",
                 label=name,
+                given=False,
+                mask=masks[name],
+                per_epoch=False,
+                visited_share=None,
+                num_seen=None,
+                keep_fraction=kept,
+                kept_in_comparison=kept,
                 accuracy=accuracy,
                 robust_accuracy=_further(measured[name], f"comparison.{name}", "robust_accuracy"),
                 worst_class_accuracy=_further(measured[name], f"comparison.{name}", "worst_class_accuracy"),
@@ -177,9 +235,11 @@ def _with_comparisons(run: Run, record: Mapping[str, Any]) -> list[Run]:
     return runs
 
 
-def _keeps_what_was_asked(run: Run, record: Mapping[str, Any]) -> bool:
-    num_total, num_kept = at(record, "pruning.num_total"), at(record, "pruning.num_kept")
-    return num_total is not None and num_kept == keep_count(num_total, run.pruning_ratio)
+def _kept_share(run: Run, record: Mapping[str, Any], measured: Mapping[str, Any], name: str) -> float | None:
+    """Return the share of the pool that a baseline keeps: as recorded with it, else that of the run beside it."""
+    kept = optional_integer(measured.get("num_kept"), f"comparison.{name}.num_kept", 1)
+    kept = block(record, "pruning").get("num_kept") if kept is None else kept
+    return None if kept is None or not run.num_total else kept / run.num_total
 
 
 def is_mask_only(record: Mapping[str, Any]) -> bool:
@@ -234,6 +294,16 @@ def pruning_ratio(value: Any, name: str = "pruning.pruning_ratio") -> float:
 
 def _accuracy(value: Any, name: str) -> float:
     return number_in(value, name, 0, 1)
+
+
+def _share(values: Mapping[str, Any], name: str) -> float | None:
+    value = values.get(name)
+    return None if value is None else number_in(value, f"pruning.{name}", 0, 1)
+
+
+def _hash(values: Mapping[str, Any], name: str) -> str | None:
+    value = values.get(name)
+    return None if value is None else text(value, name)
 
 
 def _further(metrics: Mapping[str, Any], block: str, name: str) -> float | None:

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import nctdtrinc, stdtr, stdtrit
 
 CONFIDENCE = 0.95
-TIE_MARGIN = 0.01  # an interval that holds 0 says "equal" only when it reaches no further than one point
+POWER = 0.8  # of the smallest difference that a comparison can detect
+CLAIMS = ("above", "below", "ties", "matches")  # first words of verdicts that Holm's correction may take back
 ROUNDING = 1e-12  # an interval that ends at 0 up to rounding holds 0
 MIN_EXACT, MAX_EXACT = 6, 20  # below, no sign-flip test can reach p < 0.05; above, 2^n sums are too many, and t is fine
 
@@ -40,16 +41,44 @@ class Comparison(Estimate):
         p_t: two-sided p of the paired t test, below 0.05 exactly where the interval leaves 0 out; None for one pair.
         p_exact: two-sided p of the exact sign-flip test; None below 6 pairs, where it cannot reach 0.05, and above 20.
         p_holm: ``p_t`` after Holm's correction over the table; None before it is known.
+        error: standard error of the mean that the tests take; None for one pair.
+        freedom: its degrees of freedom.
+        margin: two results count as equal where they differ by less; None where none was set.
+        p_equal: p of the two one-sided tests that the difference is smaller than the margin; None without a margin.
+        p_equal_holm: ``p_equal`` after Holm's correction over the table; None before it is known.
+        detectable: the smallest difference that these pairs find, in two-sided tests at 95 %, with 80 % power; None for
+            one pair.
     """
 
     p_t: float | None = None
     p_exact: float | None = None
     p_holm: float | None = None
+    error: float | None = None
+    freedom: int | None = None
+    margin: float | None = None
+    p_equal: float | None = None
+    p_equal_holm: float | None = None
+    detectable: float | None = None
 
     @property
     def survives_holm(self) -> bool | None:
         """Whether the difference is still significant after Holm's correction; None where that is not known."""
         return None if self.p_holm is None else self.p_holm < 1 - CONFIDENCE
+
+    @property
+    def equal_survives_holm(self) -> bool | None:
+        """Whether the equality is still significant after Holm's correction; None where that is not known."""
+        return None if self.p_equal_holm is None else self.p_equal_holm < 1 - CONFIDENCE
+
+    def within(self, margin: float | None) -> "Comparison":
+        """Return the comparison with the test that the difference is smaller than a margin; None takes it away."""
+        if margin is None or self.error is None or self.freedom is None:
+            return replace(self, margin=margin, p_equal=None)
+        return replace(self, margin=margin, p_equal=p_of_equality(self.mean, self.error, self.freedom, margin))
+
+    def untested(self) -> "Comparison":
+        """Return the comparison without its tests, for differences of which nothing may be said."""
+        return Comparison(self.mean, self.n, self.sd, self.low, self.high)
 
 
 def estimate(values: Sequence[float]) -> Estimate:
@@ -125,6 +154,9 @@ def compared(
         *(mean, n, sd, mean - half, mean + half),
         p_t=p_of_t(mean, half / reach, freedom),
         p_exact=sign_flip_p(differences) if exact and MIN_EXACT <= n <= MAX_EXACT else None,
+        error=half / reach,
+        freedom=freedom,
+        detectable=detectable(half / reach, freedom),
     )
 
 
@@ -138,6 +170,45 @@ def p_of_t(mean: float, error: float, freedom: int) -> float:
     if error <= ROUNDING:
         return 1.0 if abs(mean) <= ROUNDING else 0.0
     return float(2 * stdtr(freedom, -abs(mean) / error))
+
+
+def p_of_equality(mean: float, error: float, freedom: int, margin: float) -> float:
+    """Return the p of two one-sided t tests: that the true mean lies within ``-margin`` and ``margin``.
+
+    It is the larger of the two one-sided p values, against ``mean <= -margin`` and against ``mean >= margin``.
+    [Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15, 1987]
+
+    Args:
+        mean: of the differences.
+        error: its standard error.
+        freedom: degrees of freedom.
+        margin: positive, in the unit of the mean.
+
+    Example:
+        >>> round(p_of_equality(0.0, 0.002, 4, 0.01), 4)
+        0.0037
+    """
+    distance = margin - abs(mean)
+    if error <= ROUNDING:
+        return 0.0 if distance > ROUNDING else 1.0
+    return float(stdtr(freedom, -distance / error))
+
+
+def detectable(error: float, freedom: int) -> float:
+    """Return the smallest true mean that a two-sided t test at 95 % finds with 80 % power.
+
+    The noncentral t distribution with noncentrality ``mean / error`` lies above the critical value with a probability
+    of 80 %; the other tail is left out, which is below 1e-4 there.
+
+    Args:
+        error: standard error of the mean, as observed.
+        freedom: its degrees of freedom.
+
+    Example:
+        >>> round(detectable(0.01 / 5**0.5, 4), 4)
+        0.0168
+    """
+    return float(nctdtrinc(freedom, 1 - POWER, quantile(freedom))) * error
 
 
 def sign_flip_p(differences: Sequence[float]) -> float:
@@ -179,41 +250,76 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def verdict(difference: Estimate | None, reference: str, equal: str = "ties") -> str:
+def verdict(difference: Comparison | None, reference: str, equal: str = "ties", only: str = "") -> str:
     """Return in plain words what a paired difference says.
 
     Args:
-        difference: from :func:`paired_difference`.
+        difference: from :func:`paired_difference`, with its margin.
         reference: what it is compared with.
-        equal: the word for an interval that holds 0 and reaches no further than one point.
+        equal: the word for an interval that holds 0 and a difference that is shown to be smaller than the margin.
+        only: what the words hold for, where that is less than the method; empty where it is the method.
 
     Example:
-        >>> verdict(Estimate(0.012, 3, 0.001, 0.009, 0.015), "random")
-        'above random'
-        >>> verdict(Estimate(0.012, 1), "random")
+        >>> difference = paired_difference({0: 0.98, 1: 0.97, 2: 0.99}, {0: 0.95, 1: 0.94, 2: 0.961})
+        >>> verdict(difference, "random"), verdict(difference, "random", only="this mask")
+        ('above random', 'above random (this mask)')
+        >>> verdict(Comparison(0.012, 1), "random")
         'n too small: one seed'
     """
     if difference is None:
         return f"no seed in common with {reference}"
     if difference.low is None or difference.high is None:
         return "n too small: one seed"
+    limited = f" ({only})" if only else ""
     if difference.low > ROUNDING:
-        return f"above {reference}"
+        return f"above {reference}{limited}"
     if difference.high < -ROUNDING:
-        return f"below {reference}"
-    if max(-difference.low, difference.high) <= TIE_MARGIN:
-        return f"{equal} {reference}"
-    return "undecided: interval too wide"
+        return f"below {reference}{limited}"
+    if difference.p_equal is not None and difference.p_equal < 1 - CONFIDENCE:
+        return f"{equal} {reference}{limited}"
+    return f"undecided{limited}: interval too wide"
 
 
-def cautious(words: str, survives_holm: bool | None) -> str:
+def cautious(words: str, difference_survives: bool | None, equality_survives: bool | None = None) -> str:
     """Return a verdict as it is shown: in parentheses where it does not survive Holm's correction.
+
+    Args:
+        words: the verdict.
+        difference_survives: whether the difference survives the correction; None: not known.
+        equality_survives: whether the equality does.
 
     Example:
         >>> cautious("above random", False)
         '(above) random'
-        >>> cautious("ties random", False)
-        'ties random'
+        >>> cautious("ties random (this mask)", None, False)
+        '(ties) random (this mask)'
     """
     first, _, rest = words.partition(" ")
-    return f"({first}) {rest}" if survives_holm is False and first in ("above", "below") else words
+    survives = difference_survives if first in ("above", "below") else equality_survives
+    return f"({first}) {rest}" if survives is False and first in CLAIMS else words
+
+
+def short(words: str, reference: str) -> str:
+    """Return a verdict for a column that names the reference in its header: without the reference and the reason.
+
+    Example:
+        >>> short("(above) random (this mask)", "random"), short("undecided: interval too wide", "random")
+        ('(above) (this mask)', 'undecided')
+    """
+    words = words.split(":")[0]
+    first, _, rest = words.partition(" ")
+    if first.strip("()") not in CLAIMS:
+        return words
+    return f"{first} {rest.removeprefix(reference).strip()}".strip()
+
+
+def is_limited(words: str) -> bool:
+    """Whether a verdict holds for less than the method, so that nothing counts it: see ``only`` in :func:`verdict`.
+
+    Example:
+        >>> is_limited("above random (this mask)"), is_limited("undecided (this mask): interval too wide")
+        (True, True)
+        >>> is_limited("above random")
+        False
+    """
+    return words.split(":")[0].endswith(")")

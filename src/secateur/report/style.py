@@ -13,8 +13,8 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from secateur.report.cells import is_method
 from secateur.report.run import FULL
-from secateur.report.summary import is_method
 
 # The palette of Okabe and Ito (safe for color-blind readers), without its yellow, which is too pale for a line.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

@@ -1,12 +1,17 @@
-"""What sweeps were to run, as their ``sweep.json`` says; what of it there is no record of."""
+"""Sweeps that launched runs, as their ``sweep.json`` says: the jobs without a record, the choices without a result."""
 
 import os
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from secateur.core.errors import DataError
 from secateur.core.manifest import FILE_NAME, Cell, load_manifest
+from secateur.core.record import is_finished
+
+REPEATED = ("seed", "score_seed", "pruning_ratio", "ratio", "data.split_seed")  # repetitions of one choice
 
 
 @dataclass(frozen=True)
@@ -42,27 +47,56 @@ def load_sweep(folder: Path) -> Sweep:
 def sweep_folders(paths: Iterable[Path], run_folders: Iterable[Path]) -> list[Path]:
     """Return the folders of sweeps below some paths, and of those that made some runs and lie where ours do.
 
-    A run in ``outputs/runs/<name>/<key>`` may be of any sweep in ``outputs/sweeps/`` whose runs have that name.
+    A run in ``outputs/runs/<name>/<key>`` may be of any sweep below ``outputs/sweeps/`` whose runs have that name. A
+    named folder ``outputs/runs/<name>`` counts, whether it has a record or not.
 
     Args:
         paths: what the user named.
         run_folders: folders of records that were found.
     """
     found = {Path(folder).resolve() for path in paths for folder, _, files in os.walk(path) if FILE_NAME in files}
-    beside = {folder.parents[2] / "sweeps" for folder in run_folders if len(folder.parents) > 2}
-    names = {folder.parent.name for folder in run_folders}
-    for sweeps in beside:
-        for manifest in sorted(sweeps.glob(f"*/{FILE_NAME}")):
-            if manifest.parent.name in names or _name(manifest.parent) in names:
-                found.add(manifest.parent.resolve())
+    named = [folder for path in paths if (folder := Path(path).resolve()).parent.name == "runs" and folder.is_dir()]
+    groups = {folder.parent for folder in run_folders} | set(named)  # outputs/runs/<name>
+    names = {folder.name for folder in groups}
+    for sweeps in {folder.parents[1] / "sweeps" for folder in groups if len(folder.parents) > 1}:
+        manifests = (Path(folder) for folder, _, files in os.walk(sweeps) if FILE_NAME in files)
+        found.update(folder.resolve() for folder in manifests if _is_of(folder, sweeps, names))
     return sorted(found)
 
 
-def _name(folder: Path) -> str | None:
+def _is_of(folder: Path, sweeps: Path, names: Collection[str]) -> bool:
+    """Whether a sweep's runs have one of some names; of a manifest that cannot be read its folder tells."""
     try:
-        return load_sweep(folder).name
+        return load_sweep(folder).name in names
     except (DataError, OSError):
-        return None
+        return folder.relative_to(sweeps).parts[0] in names
+
+
+def unfinished(sweep: Sweep, finished: Collection[Path]) -> list[str]:
+    """Return, in words, the choices of a sweep of which no job has finished.
+
+    A choice is what tells its jobs from others beside their seeds and their ratio.
+
+    Args:
+        sweep: the sweep.
+        finished: folders of the finished runs.
+    """
+    common = set.intersection(*(set(cell.overrides) for cell in sweep.cells)) if sweep.cells else set()
+    jobs: dict[str, list[Cell]] = defaultdict(list)
+    for cell in sweep.cells:
+        own = [text for text in cell.overrides if text not in common and text.split("=", 1)[0] not in REPEATED]
+        jobs[" ".join(own) or "its configuration"].append(cell)
+    lines = []
+    for choice, cells in jobs.items():
+        if not any(map(partial(_is_finished, finished=finished), map(sweep.run_dir, cells))):
+            many = f"{len(cells)} job{'s' * (len(cells) > 1)}"
+            lines.append(f"none of the {many} with {choice} of the sweep {sweep.name} has finished")
+    return lines
+
+
+def _is_finished(run_dir: Path | None, finished: Collection[Path]) -> bool:
+    """Whether a run is among those that were found finished, or lies elsewhere and is."""
+    return run_dir is not None and (run_dir in finished or is_finished(run_dir))
 
 
 def without_record(sweep: Sweep, known: Iterable[Path]) -> list[Cell]:

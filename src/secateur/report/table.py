@@ -8,19 +8,24 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from secateur.report.statistics import Comparison, Estimate, cautious
+from secateur.report.margin import Margin
+from secateur.report.statistics import Comparison, Estimate, cautious, is_limited, short
 from secateur.report.summary import Row
 
 STYLES = {"above": "green", "matches": "green", "below": "red"}
 LEGEND = (
     "accuracy: test accuracy in % after the last epoch, mean ± sample sd (n seeds)",
     "vs: difference in points, paired by seed, ± half of its 95 % t interval;",
-    "    ties, matches: the interval holds 0 and lies within ±1 point; undecided: it is wider;",
-    "    (above), (below): not significant after Holm's correction over the table",
+    "    ties, matches: two one-sided tests say that the difference is below the table's margin;",
+    "    undecided: neither is shown; in parentheses: not significant after Holm's correction",
     "cost: everything the result needs, in trainings on full data; below 1, pruning paid at once",
 )
 WORST = "worst class: accuracy of the class that is worst, mean ± sample sd (n seeds)"
 RANK = "rank: by mean accuracy among the methods at the ratio, 1 is the best; bold: the best mean of at least two seeds"
+ONE_MASK = "(this mask): one mask for all seeds; the verdict holds for it, and it is neither ranked nor in bold"
+VISITS = "of visits: share of all visits that was trained on; another subset in every epoch, nothing is kept for good"
+COMPARED = "(compare_with): trained beside other runs to compare them with, at their size"
+DETECTABLE = "finds: smallest difference to full that these seeds find with 80 % power, in points"
 ROBUST = "robust: accuracy on test images attacked by PGD, an upper bound of what other attacks leave"
 
 
@@ -55,22 +60,23 @@ def columns(rows: Sequence[Row], baseline: str, *, wide: bool = False) -> list[C
     rank = [Column("rank", rank_text, number=True)]
     robust = [Column("robust (n)", lambda row: _accuracy_or_dash(row.robust_accuracy), number=True)]
     return [
-        Column("method", lambda row: row.label),
-        Column("pruned", lambda row: percent(None if row.is_full else row.pruning_ratio), number=True),
-        Column("kept", lambda row: percent(row.keep_fraction), number=True),
+        Column("method", name_text),
+        Column("pruned", pruned_text, number=True),
+        Column("kept", kept_text, number=True),
         Column("accuracy (n)", lambda row: accuracy_text(row.accuracy), number=True, bold=lambda row: row.best),
         *(worst if wide and shows_worst_class(rows) else []),
         *(robust if shows_robust(rows) else []),
         Column(
             f"vs {baseline}",
             lambda row: _comparison(row.vs_baseline, row.verdict_baseline, baseline),
-            verdict=lambda row: row.verdict_baseline,
+            verdict=lambda row: color_of(row.verdict_baseline),
         ),
         Column(
             "vs full",
             lambda row: _comparison(row.vs_full, row.verdict_full, "full"),
-            verdict=lambda row: row.verdict_full,
+            verdict=lambda row: color_of(row.verdict_full),
         ),
+        *([Column("finds", detectable_text, number=True)] if wide and any(map(_detectable, rows)) else []),
         Column("cost", lambda row: ratio_text(row.cost_vs_full), number=True),
         *(rank if wide and any(row.rank is not None for row in rows) else []),
     ]
@@ -91,19 +97,50 @@ def legend(rows: Sequence[Row], *, wide: bool = False) -> list[str]:
     worst = [WORST] if wide and shows_worst_class(rows) else []
     robust = [ROBUST] if shows_robust(rows) else []
     rank = [RANK] if wide and any(row.rank is not None for row in rows) else []
-    return [*LEGEND[:1], *worst, *robust, *LEGEND[1:], *rank]
+    visits = [VISITS] if any(row.per_epoch for row in rows) else []
+    one_mask = [ONE_MASK] if any(row.one_mask for row in rows) else []
+    compared = [COMPARED] if any(row.is_comparison and not row.is_full for row in rows) else []
+    finds = [DETECTABLE] if wide and any(map(_detectable, rows)) else []
+    return [*LEGEND[:1], *worst, *robust, *visits, *LEGEND[1:-1], *one_mask, *compared, *finds, *LEGEND[-1:], *rank]
 
 
-def comparison_table(rows: Sequence[Row], baseline: str = "random") -> Table:
+def table_notes(rows: Sequence[Row], margin: Margin | None = None) -> list[str]:
+    """Return what stands below one table: its margin of equality, and the differences that its seeds can find.
+
+    Args:
+        rows: rows of one data set and model.
+        margin: how the margin was set; None: the default.
+    """
+    margins = sorted({row.margin for row in rows if row.margin is not None and (row.vs_full or row.vs_baseline)})
+    found = sorted(value for row in rows if (value := _detectable(row)) is not None)
+    lines = []
+    if margins:
+        lines.append(f"equal (ties, matches): within ±{_range(margins, 2)} points ({(margin or Margin()).words})")
+    if found:
+        lines.append(f"smallest difference to full that the seeds find with 80 % power: {_range(found, 1)} points")
+    return lines
+
+
+def _range(values: Sequence[float], digits: int) -> str:
+    """Return the smallest and the largest of some sorted shares in points."""
+    texts = list(dict.fromkeys(f"{100 * value:.{digits}f}" for value in (values[0], values[-1])))
+    return " to ".join(texts)
+
+
+def comparison_table(rows: Sequence[Row], baseline: str = "random", margin: Margin | None = None) -> Table:
     """Return the table of all rows, readable at 100 columns; one part per data set and model.
 
     Args:
         rows: sorted as :func:`secateur.report.summary.make_rows` returns them.
         baseline: label of the method that the others are compared with.
+        margin: how the margin of equality was set; None: the default.
     """
     grid = Table.grid(padding=(0, 0))
     for (data, model), group in groupby(rows, key=lambda row: (row.data, row.model)):
-        grid.add_row(_part(f"{data}, {model}", list(group), baseline))
+        members = list(group)
+        grid.add_row(_part(f"{data}, {model}", members, baseline))
+        if below := table_notes(members, margin):
+            grid.add_row(Text("\n".join([*below, ""])))
     grid.add_row(Text("\n".join(legend(rows)), style="dim"))
     return grid
 
@@ -126,9 +163,47 @@ def _styled(row: Row, column: Column) -> Text:
 
 
 def _comparison(difference: Comparison | None, words: str, reference: str) -> str:
-    shown = cautious(words, None if difference is None else difference.survives_holm)
-    short = shown.split(":")[0].removesuffix(f" {reference}")
-    return f"{difference_text(difference)} {short}".strip()
+    return f"{difference_text(difference)} {short(shown(words, difference), reference)}".strip()
+
+
+def shown(words: str, difference: Comparison | None) -> str:
+    """Return a verdict as it is shown: in parentheses where it does not survive Holm's correction."""
+    if difference is None:
+        return words
+    return cautious(words, difference.survives_holm, difference.equal_survives_holm)
+
+
+def color_of(words: str) -> str:
+    """Return the words that color a verdict: those of a verdict that counts for no method have none."""
+    return "no color" if is_limited(words) else words
+
+
+def name_text(row: Row) -> str:
+    """Return a row's method, and where it comes from if it is no run of its own."""
+    return f"{row.label} (compare_with)" if row.is_comparison and not row.is_full else row.label
+
+
+def pruned_text(row: Row) -> str:
+    """Return a row's ratio, with the one asked for where it stands at what was realized: ``37 % (asked 70 %)``."""
+    if row.is_full:
+        return percent(None)
+    asked = f" (asked {percent(row.asked_ratio)})" if row.is_realized and row.asked_ratio is not None else ""
+    return f"{percent(row.pruning_ratio)}{asked}"
+
+
+def kept_text(row: Row) -> str:
+    """Return the share of the pool that was kept; of what is chosen anew in every epoch the share of the visits."""
+    return f"{percent(row.visited_share)} of visits" if row.per_epoch else percent(row.keep_fraction)
+
+
+def detectable_text(row: Row) -> str:
+    """Return the smallest difference to full data that the row's seeds find, in points; a dash for None."""
+    value = _detectable(row)
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _detectable(row: Row) -> float | None:
+    return None if row.vs_full is None else row.vs_full.detectable
 
 
 def accuracy_text(accuracy: Estimate) -> str:

@@ -3,8 +3,12 @@
 Runs that share a training seed, or a mask, are not independent. Where every run has a mask of its own, or all have
 the same, the unit is the training seed and nothing else is to be done. Where masks recur (every mask trained with
 every seed, or several trainings of each mask) an average over them hides how much masks differ. There the variance of
-the mean is clustered by both seeds, V = V(by seed) + V(by mask) - V(by run), with the smaller number of clusters less
-one as degrees of freedom. [Cameron, Gelbach and Miller, Journal of Business & Economic Statistics 29, 2011, eq. 2.13]
+the mean is clustered by training seed and mask, V = V(by seed) + V(by mask) - V(by run), with the smaller number of
+clusters less one as degrees of freedom. [Cameron, Gelbach and Miller, Journal of Business & Economic Statistics 29,
+2011, eq. 2.13]
+
+Runs are paired by their seeds. They are clustered by the masks that they were trained on, which the seeds do not tell:
+a baseline may draw anew for every training seed, and a mask from a file is the same for all.
 """
 
 import math
@@ -15,7 +19,9 @@ from typing import Any
 
 from secateur.report.statistics import Comparison, Estimate, compared, quantile
 
-Values = Mapping[tuple[int, Any], float]
+Key = tuple[int, Any]
+Values = Mapping[Key, float]
+Masks = Mapping[Key, Hashable]
 
 
 def by_seed(values: Values) -> dict[int, float]:
@@ -30,13 +36,14 @@ def by_seed(values: Values) -> dict[int, float]:
     return {seed: fmean(group) for seed, group in sorted(members.items())}
 
 
-def estimate_runs(values: Values, resolution: float = 0.0) -> Estimate:
+def estimate_runs(values: Values, resolution: float = 0.0, masks: Masks | None = None) -> Estimate:
     """Return the mean over training seeds, the sample standard deviation over runs, and the 95 % t interval.
 
     Args:
         values: by ``(seed, score_seed)``, at least one; n is the number of seeds.
         resolution: the smallest step of a value, one test image. Half the interval is never less: seeds that happen to
             agree are not certainty.
+        masks: what tells the masks of the runs apart, likewise; None: the score seed does.
 
     Example:
         >>> crossed = {(0, 0): 0.90, (1, 0): 0.90, (0, 1): 0.80, (1, 1): 0.80}
@@ -48,16 +55,22 @@ def estimate_runs(values: Values, resolution: float = 0.0) -> Estimate:
     mean = fmean(means.values())
     if len(means) == 1:
         return Estimate(mean, 1)
-    error, freedom = standard_error(values)
+    error, freedom = standard_error(values, masks)
     half = max(quantile(freedom) * error, resolution)
     return Estimate(mean, len(means), stdev(values.values()), mean - half, mean + half)
 
 
-def compare_runs(values: Values, reference: Values, resolution: float = 0.0) -> Comparison | None:
+def compare_runs(
+    values: Values,
+    reference: Values,
+    resolution: float = 0.0,
+    masks: Masks | None = None,
+    reference_masks: Masks | None = None,
+) -> Comparison | None:
     """Return the paired difference ``values - reference``; None when no training seed is in both.
 
     A run is compared with the reference's run of the same two seeds, or where there is none with the reference's mean
-    over that training seed.
+    over that training seed. Two differences are dependent where they share a mask, on either side.
 
     Args:
         values: accuracy by ``(seed, score_seed)``.
@@ -65,6 +78,8 @@ def compare_runs(values: Values, reference: Values, resolution: float = 0.0) -> 
         resolution: the smallest step of an accuracy, one test image. Half the interval is never less: a few seeds that
             happen to differ by the same single image are no evidence. The t test takes the standard error that belongs
             to that interval.
+        masks: what tells the masks of the values apart; None: the score seed does.
+        reference_masks: the same of the reference; None: it has no mask, as full data.
     """
     means = by_seed(reference)
     runs = {
@@ -78,34 +93,76 @@ def compare_runs(values: Values, reference: Values, resolution: float = 0.0) -> 
     mean = fmean(differences.values())
     if len(differences) == 1:
         return Comparison(mean, 1)
-    error, freedom = standard_error(runs)
-    exact = not _masks_recur(runs)
+    clusters = _clusters(runs, masks, {} if reference_masks is None else used_masks(runs, reference_masks))
+    error, freedom = standard_error(runs, clusters)
+    exact = not _masks_recur(runs, clusters)
     return compared(mean, stdev(runs.values()), error, freedom, list(differences.values()), resolution, exact=exact)
 
 
-def standard_error(values: Values) -> tuple[float, int]:
+def used_masks(runs: Iterable[Key], reference_masks: Masks) -> dict[Key, frozenset[Hashable]]:
+    """Return the masks of the reference that each run is compared with: of its own seeds, or all of its training seed.
+
+    Args:
+        runs: keys ``(seed, score_seed)``; those whose training seed the reference has not are left out.
+        reference_masks: masks of the reference by the same keys.
+    """
+    of_seed: dict[int, set[Hashable]] = defaultdict(set)
+    for (seed, _), mask in reference_masks.items():
+        of_seed[seed].add(mask)
+    return {
+        key: frozenset({reference_masks[key]} if key in reference_masks else of_seed[key[0]])
+        for key in runs
+        if key[0] in of_seed
+    }
+
+
+def is_one_draw(used: Mapping[Key, frozenset[Hashable]]) -> bool:
+    """Whether runs of several training seeds are all compared with the same masks, so that those are no sample."""
+    return len({seed for seed, _ in used}) > 1 and len(set(used.values())) == 1
+
+
+def _clusters(runs: Values, masks: Masks | None, used: Mapping[Key, frozenset[Hashable]]) -> dict[Key, Hashable]:
+    """Return a number per run: two runs have the same one where a chain of shared masks, of either side, joins them.
+
+    Masks of the reference that all runs share join nothing: the comparison is conditional on them.
+    """
+    sides: dict[Key, set[Hashable]] = {key: {("own", key[1] if masks is None else masks[key])} for key in runs}
+    if not is_one_draw(used):
+        for key, theirs in used.items():
+            sides[key] |= {("reference", mask) for mask in theirs}
+    found: list[tuple[set[Hashable], list[Key]]] = []
+    for key, own in sides.items():
+        joined = [part for part in found if part[0] & own]
+        found = [part for part in found if not part[0] & own]
+        found.append((own.union(*(part[0] for part in joined)), [key, *(one for part in joined for one in part[1])]))
+    return {key: number for number, (_, keys) in enumerate(found) for key in keys}
+
+
+def standard_error(values: Values, masks: Masks | None = None) -> tuple[float, int]:
     """Return the standard error of the mean over training seeds, and its degrees of freedom.
 
     Args:
         values: by ``(seed, score_seed)``, of at least two seeds. With one mask it is conditional on that mask.
+        masks: what tells the masks of the runs apart; None: the score seed does.
     """
+    masks = {key: key[1] for key in values} if masks is None else masks
     counts: dict[int, int] = defaultdict(int)
     for seed, _ in values:
         counts[seed] += 1
     mean = fmean(by_seed(values).values())
     parts = {key: (value - mean) / (len(counts) * counts[key[0]]) for key, value in values.items()}
     seeds = _clustered((seed, part) for (seed, _), part in parts.items())
-    if not _masks_recur(values):
+    if not _masks_recur(values, masks):
         return math.sqrt(seeds), len(counts) - 1
-    num_masks = len({mask for _, mask in values})
-    masks = _clustered((mask, part) for (_, mask), part in parts.items())
-    both = seeds + masks - _clustered(parts.items())
-    return math.sqrt(max(both, seeds, masks)), min(len(counts), num_masks) - 1
+    num_masks = len({masks[key] for key in values})
+    by_mask = _clustered((masks[key], part) for key, part in parts.items())
+    both = seeds + by_mask - _clustered(parts.items())
+    return math.sqrt(max(both, seeds, by_mask)), min(len(counts), num_masks) - 1
 
 
-def _masks_recur(values: Values) -> bool:
+def _masks_recur(values: Values, masks: Masks) -> bool:
     """Whether there are several masks, and one of them belongs to several runs."""
-    return 1 < len({mask for _, mask in values}) < len(values)
+    return 1 < len({masks[key] for key in values}) < len(values)
 
 
 def _clustered(parts: Iterable[tuple[Hashable, float]]) -> float:

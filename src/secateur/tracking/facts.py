@@ -4,8 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 # Of the block ``pruning``, what only a table of runs would be sorted or filtered by.
-FILTERED = ("realized_pruning_ratio", "keep_fraction", "num_total", "num_kept", "variant")
-MASK = ("keep_fraction", "realized_pruning_ratio", "num_kept", "num_groups_kept", "observed_share")
+FILTERED = (
+    *("realized_pruning_ratio", "keep_fraction", "num_total", "num_kept", "variant"),
+    *("given", "per_epoch", "visited_share", "num_seen"),
+)
+MASK = (
+    *("keep_fraction", "realized_pruning_ratio", "num_kept", "num_groups_kept", "observed_share"),
+    *("visited_share", "num_seen"),
+)
 NOISE = ("flipped_share_kept", "flipped_share_pruned")
 
 

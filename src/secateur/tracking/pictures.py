@@ -44,14 +44,14 @@ def ends(score: Tensor, sample_id: Tensor, num_images: int) -> dict[str, Tensor]
 
 
 def pictures(run_dir: Path, data: PreparedData, num_images: int) -> Iterator[Picture]:
-    """Yield thumbnails of a finished run's kept and pruned samples; none where nothing was scored.
+    """Yield thumbnails of a finished run's kept and pruned samples; none where nothing was scored or kept for good.
 
     Args:
         run_dir: the run's folder, with mask.parquet and scores.parquet.
         data: the data set it was made on.
         num_images: how many with the highest and how many with the lowest scores, of the kept and of the pruned.
     """
-    if not (run_dir / "scores.parquet").is_file() or not num_images:
+    if not num_images or not all((run_dir / name).is_file() for name in ("scores.parquet", "mask.parquet")):
         return
     mask = Mask.load(run_dir / "mask.parquet", data.fingerprint)
     table = ScoreTable.load(run_dir / "scores.parquet", data.fingerprint)

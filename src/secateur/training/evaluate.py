@@ -1,6 +1,7 @@
 """Passes over data without training: they always put every module back into the mode it was in."""
 
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -12,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from secateur.core.group import Group, current
+from secateur.core.predictions import Predictions
 from secateur.data.batch import Batch
 from secateur.models.backbone import Backbone
 from secateur.training.sharded import whole
@@ -138,11 +140,26 @@ def _exchanged(group: Group, model: Backbone, batches: list[Batch], own: Forward
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Result of :func:`evaluate`: fractions in [0, 1]; a class without samples has no accuracy (NaN)."""
+    """Result of :func:`evaluate`: fractions in [0, 1]; a class without samples has no accuracy (NaN).
+
+    ``predictions`` are None where nobody asked for them.
+    """
 
     accuracy: float
     class_accuracy: Tensor
     num_samples: int
+    predictions: Predictions | None = None
+
+    @classmethod
+    def from_state(cls, values: Mapping[str, Any]) -> "Evaluation":
+        """Restore what :func:`dataclasses.asdict` gave."""
+        kept = values["predictions"]
+        return cls(**{**values, "predictions": None if kept is None else Predictions(**kept)})
+
+    @property
+    def class_accuracies(self) -> list[float | None]:
+        """Accuracy of every class, in their order; None for one without samples."""
+        return [None if math.isnan(value) else value for value in self.class_accuracy.tolist()]
 
     @property
     def worst_class_accuracy(self) -> float:
@@ -179,12 +196,27 @@ def evaluate(
     num_classes: int,
     precision: str = "32-true",
     attack: InputAttack | None = None,
+    *,
+    keep: bool = False,
 ) -> Evaluation:
-    """Measure the accuracy of a model on a loader, over all and per class; with an attack, the robust accuracy."""
+    """Measure the accuracy of a model on a loader, over all and per class; with an attack, the robust accuracy.
+
+    Args:
+        model: the network.
+        loader: batches, in the order of their ids.
+        num_classes: number of classes C.
+        precision: as the Trainer's.
+        attack: perturbs the images.
+        keep: also return class and confidence of every sample.
+    """
     confusion = torch.zeros(num_classes, num_classes, dtype=torch.int64)
+    kept: list[Predictions] = []
     for step in forward_pass(model, loader, precision, attack):
         predicted = step.logits.argmax(dim=1)
         confusion += multiclass_confusion_matrix(predicted, step.batch.y, num_classes).cpu()
+        if keep:
+            kept.append(Predictions.from_logits(step.batch.sample_id, step.batch.y, step.logits))
     correct, totals = confusion.diagonal().double(), confusion.sum(dim=1)
     num_samples = int(totals.sum())
-    return Evaluation(int(correct.sum()) / num_samples, correct / totals, num_samples)
+    predictions = Predictions.joined(kept) if kept else None
+    return Evaluation(int(correct.sum()) / num_samples, correct / totals, num_samples, predictions)

@@ -1,6 +1,5 @@
 """The front door: a callback that feeds scorers while any LightningModule trains."""
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from secateur.data.batch import Batch
 from secateur.models.backbone import Backbone
 from secateur.scores.base import BatchSignals, Record, Score, Signal
 from secateur.scores.dynamics import Dynamics
+from secateur.training.clocks import read_clocks
 from secateur.training.coverage import check_batch_ids, check_first_epoch, check_repeats, check_scores
 from secateur.training.evaluate import Forward, InputAttack, forward_batch, forward_pass
 
@@ -80,8 +80,7 @@ class ScoreRecorder(pl.Callback):
         self.num_epochs = num_epochs
         self.fingerprint, self.metadata = fingerprint, metadata or {}
         self.dynamics: dict[Reading, Dynamics] = {}  # of every reading that some scorer has, for the side columns
-        self.pass_samples: dict[str, dict[int, int]] = {}  # kind -> epoch -> samples that a pass of its own showed
-        self.pass_seconds: dict[str, dict[int, float]] = {}  # likewise, and what it took
+        self.passes: dict[str, dict[int, dict[str, Any]]] = {}  # kind -> epoch -> samples and seconds of passes beside
         self._kinds = sorted({score.record for score in self.scores.values()})
         self._labels = torch.full((len(sample_ids),), -1, dtype=torch.int64)
         self._seen = {kind: torch.zeros(len(sample_ids), dtype=torch.bool) for kind in self._kinds}
@@ -99,6 +98,11 @@ class ScoreRecorder(pl.Callback):
             if loader is not None and getattr(self, loader) is None:
                 other = "" if score.record == "final_pass" else ", or give the scorer record='train_forward'"
                 raise ConfigError(f"ScoreRecorder needs {loader} for {name} (record={score.record}): give it{other}.")
+
+    @property
+    def pass_samples(self) -> dict[str, dict[int, int]]:
+        """Samples that passes of their own showed, by kind and epoch."""
+        return {kind: {epoch: one["samples"] for epoch, one in spent.items()} for kind, spent in self.passes.items()}
 
     @property
     def forward_samples(self) -> int:
@@ -140,7 +144,7 @@ class ScoreRecorder(pl.Callback):
             self._done = self._resumed = False  # the recorder may have seen a training before
             self._checked.clear()
             self._labels.fill_(-1)
-            self.pass_samples, self.pass_seconds = {}, {}
+            self.passes = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Move the recorder's own index tensors to the device the signals come from."""
@@ -166,7 +170,7 @@ class ScoreRecorder(pl.Callback):
         epoch = trainer.current_epoch
         if not self._readers("before_step", epoch):
             return
-        started = time.perf_counter()
+        started = read_clocks(self.sample_ids.device)
         own, following = _checked_batch(batch), next(self._clean, None)
         clean = None if following is None else _checked_batch(following)
         if clean is None or not torch.equal(clean.sample_id.cpu(), own.sample_id.cpu()):
@@ -251,8 +255,7 @@ class ScoreRecorder(pl.Callback):
     def state_dict(self) -> dict[str, Any]:
         """Return the scorers' state: tensors and plain values only."""
         scores = {name: score.state_dict() for name, score in self._all().items()}
-        passes = {"samples": self.pass_samples, "seconds": self.pass_seconds}
-        return {"scores": scores, "labels": self._labels, "passes": passes}
+        return {"scores": scores, "labels": self._labels, "passes": self.passes}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned."""
@@ -260,7 +263,7 @@ class ScoreRecorder(pl.Callback):
             score.load_state_dict(state_dict["scores"][name])
         self._resumed = True
         self._labels = state_dict["labels"]
-        self.pass_samples, self.pass_seconds = state_dict["passes"]["samples"], state_dict["passes"]["seconds"]
+        self.passes = state_dict["passes"]
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
@@ -317,7 +320,7 @@ class ScoreRecorder(pl.Callback):
     def _measure(self, kind: Record, pl_module: Any, trainer: pl.Trainer, epoch: int) -> None:
         """Pass the pool through the network in evaluation mode."""
         assert self.eval_loader is not None
-        started, num_samples = time.perf_counter(), 0
+        started, num_samples = read_clocks(self.sample_ids.device), 0
         attack = _attack(pl_module, epoch)
         step: Forward
         for step in forward_pass(pl_module.model, self.eval_loader(), str(trainer.precision), attack):
@@ -325,11 +328,15 @@ class ScoreRecorder(pl.Callback):
             num_samples += len(step.batch.y)
         self._count(kind, epoch, num_samples, started)
 
-    def _count(self, kind: Record, epoch: int, num_samples: int, started: float) -> None:
-        """Note what a pass showed and took."""
-        samples, seconds = self.pass_samples.setdefault(kind, {}), self.pass_seconds.setdefault(kind, {})
-        samples[epoch] = samples.get(epoch, 0) + num_samples
-        seconds[epoch] = seconds.get(epoch, 0.0) + time.perf_counter() - started
+    def _count(self, kind: Record, epoch: int, num_samples: int, started: tuple[float, float]) -> None:
+        """Add what a pass showed, and what it took since a reading of the clocks."""
+        spent = self.passes.setdefault(kind, {}).setdefault(
+            epoch, {"samples": 0, "seconds": 0.0, "device_seconds": 0.0}
+        )
+        wall, device = read_clocks(self.sample_ids.device)
+        spent["samples"] += num_samples
+        spent["seconds"] += wall - started[0]
+        spent["device_seconds"] += device - started[1]
 
     def _end_epoch(self, kind: Record, trainer: pl.Trainer, epoch: int) -> None:
         if kind not in self._checked and kind != "final_pass" and not self._resumed:

@@ -89,7 +89,7 @@ class AdaPruner(AdaPrunerConstants):
     def prune(self, context: Context) -> Pruned:
         """Learn the mask, and with ``finetune`` go on from the joint weights."""
         config = context.config
-        self._check(context)
+        self.check(context)
         num_keep = keep_count(context.num_total, config["pruning_ratio"])
         joint = joint_prune(context, self, config["pruning_ratio"] if self.joint_ratio is None else self.joint_ratio)
         self._warn(context, joint.summary)
@@ -106,7 +106,7 @@ class AdaPruner(AdaPrunerConstants):
 
     def plan(self, context: Context) -> list[StageCost]:
         """Plan warm-up, joint training and final training."""
-        self._check(context)
+        self.check(context)
         num_keep = keep_count(context.num_total, context.config["pruning_ratio"])
         if not self.exact_ratio:
             num_keep = min(num_keep + floor(context.num_total * self.ratio_tolerance), context.num_total)
@@ -123,8 +123,14 @@ class AdaPruner(AdaPrunerConstants):
         final = final_plan(context, num_keep)
         return [*stages, *([final] if self.finetune else if_trained(context, final))]
 
-    def _check(self, context: Context) -> None:
-        """Check the method against the data and the models."""
+    def check(self, context: Context) -> None:
+        """Check the method against the data and the models.
+
+        Raises:
+            ConfigError: nothing would be kept, the pool does not fit the joint training, or the final training cannot
+                start from the joint weights.
+        """
+        keep_count(context.num_total, context.config["pruning_ratio"])
         check_pool(context, self.optim.batch_size, self.select_on)
         if self.finetune and context.config["model"] != context.config["retrain_model"]:
             raise ConfigError("method.finetune=true needs the same model and retrain_model.")

@@ -11,6 +11,7 @@ from secateur.core.ranking import GroupRanking
 from secateur.core.tables import ScoreTable
 from secateur.pipeline.context import Context
 from secateur.pipeline.training import Trained
+from secateur.training.sampling import Visits
 
 
 @dataclass(frozen=True)
@@ -18,20 +19,22 @@ class Pruned:
     """What a method ends with.
 
     Attributes:
-        mask: the kept samples.
+        mask: the kept samples; None for a method that chooses anew in every epoch and has ``trained`` and ``visits``.
         scores: the table the mask was selected from, if there is one.
         trained: the final training, when the method prunes while training; None: train on the mask.
-        realized_pruning_ratio: share of the sample visits left out, for methods that prune per epoch.
+        visits: what was trained on, for methods that choose anew in every epoch; None for all others.
+        static_mask: a mask that such a method can export. Nothing was trained on it.
         files: further files for the run's folder.
         extrapolation: the record's ``extrapolation`` block, when scores were predicted.
         ranking: the ranking of groups the mask keeps a part of, if there is one.
         facts: further keys for the record's ``pruning`` block, or better values for those it has.
     """
 
-    mask: Mask
+    mask: Mask | None
     scores: ScoreTable | None = None
     trained: Trained | None = None
-    realized_pruning_ratio: float | None = None
+    visits: Visits | None = None
+    static_mask: Mask | None = None
     files: tuple[Path, ...] = ()
     extrapolation: Mapping[str, Any] = field(default_factory=dict)
     ranking: GroupRanking | None = None
@@ -47,9 +50,16 @@ class Method(Protocol):
 
     A method may have ``check(context)``, called before a record is written: it raises what the data alone says of the
     configuration, trains nothing and warns of nothing.
+
+    Attributes:
+        reads: see above.
+        given: whether the mask, or the scores that it is selected from, come from outside of the run (a file): one
+            mask, or one scoring, for all seeds, whatever the seeds are. The record says so (``pruning.given``), and a
+            report's verdicts hold for this mask only. False where a method does not set it.
     """
 
     reads: ClassVar[frozenset[str]]
+    given: ClassVar[bool] = False
 
     def prune(self, context: Context) -> Pruned:
         """Decide which samples are kept, computing or reusing the stages this takes."""
@@ -62,3 +72,8 @@ class Method(Protocol):
         method then has an attribute ``plans_exactly`` that is false.
         """
         ...
+
+
+def is_given(method: Any) -> bool:
+    """Whether a method, or its class, takes its mask or scores from outside of the run; see :class:`Method`."""
+    return bool(getattr(method, "given", Method.given))

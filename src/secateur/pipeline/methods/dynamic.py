@@ -1,16 +1,22 @@
-"""What rs2 and infobatch share: the network is trained while the policy chooses, then the static mask is read."""
+"""Train while a policy chooses the samples of every epoch."""
 
 from secateur.core.mask import Mask
 from secateur.dynamic.base import DynamicPolicy
 from secateur.pipeline.context import Context
 from secateur.pipeline.methods.base import Pruned
-from secateur.pipeline.training import train_with_policy
-from secateur.training.sampling import Sampling
+from secateur.pipeline.training import STATIC_MASK, train_with_policy
+from secateur.training.sampling import Sampling, Visits
 
 
 def train_and_prune(context: Context, policy: DynamicPolicy, num_keep: int) -> Pruned:
-    """Train with a policy (or find it trained) and return its final static mask and realized ratio."""
+    """Train with a policy (or find it trained) and return what it visited, and its static mask where it has one.
+
+    Args:
+        context: the run.
+        policy: what chooses.
+        num_keep: size of the static mask.
+    """
     trained = train_with_policy(context, Sampling(policy, context.data.pool, num_keep))
-    mask = Mask.load(trained.path / "mask.parquet", context.data.fingerprint)
-    realized = trained.summary["realized_pruning_ratio"]
-    return Pruned(mask, trained=trained, realized_pruning_ratio=realized)
+    path = trained.path / STATIC_MASK
+    static = Mask.load(path, context.data.fingerprint) if path.is_file() else None
+    return Pruned(None, trained=trained, visits=Visits(**trained.summary["visits"]), static_mask=static)

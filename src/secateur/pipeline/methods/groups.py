@@ -10,7 +10,7 @@ from secateur.core.ledger import StageCost
 from secateur.core.mask import keep_count
 from secateur.core.ranking import GroupRanking, check_num_groups, group_sizes
 from secateur.core.seeds import stream_seed
-from secateur.mapping.keep import Keep, KeptGroups, group_mask
+from secateur.mapping.keep import KeepRule, KeptGroups, group_mask
 from secateur.mapping.ranking import random_ranking
 from secateur.pipeline.config import build
 from secateur.pipeline.context import Context
@@ -66,16 +66,16 @@ def check_keep(context: Context, num_groups: int, *, clusters: bool = False) -> 
             f"method.num_clusters={num_groups} is more than the {context.num_total} samples of {context.data.name}'s "
             "pool: lower it."
         )
-    keep: Keep = build(context.config["mapping"])
+    keep: KeepRule = build(context.config["mapping"])
     keep.check(num_groups, context.config["pruning_ratio"])
 
 
 def keep_groups(context: Context, ranking: GroupRanking, groups: Tensor) -> Pruned:
     """Keep groups by ``mapping:`` and ``pruning_ratio``, and say what that means for classes and samples."""
-    keep: Keep = build(context.config["mapping"])
+    keep: KeepRule = build(context.config["mapping"])
     ratio = context.config["pruning_ratio"]
     kept = keep(ranking, ratio)
-    made_by = {"pruning_ratio": ratio, "keep_by": keep.keep_by, "reverse": keep.reverse}
+    made_by = {"pruning_ratio": ratio, "keep_by": keep.name, "reverse": keep.reverse}
     mask = group_mask(ranking, kept, groups, context.data.pool, made_by)
     _warn(context, ranking, kept)
     return Pruned(mask, ranking=ranking, facts=_facts(context, ranking, kept, keep))
@@ -96,7 +96,7 @@ def plan_groups(context: Context, choosing: list[StageCost], *, clusters: bool =
         ConfigError: the rule of ``mapping:`` does not read the ratio, or would keep nothing.
     """
     if not (keep := build(context.config["mapping"])).reads_ratio:
-        raise ConfigError(f"The cost of mapping.keep_by={keep.keep_by} is not known before the groups are ranked.")
+        raise ConfigError(f"The cost of mapping.keep_by={keep.name} is not known before the groups are ranked.")
     if clusters:
         num_keep = keep_count(context.num_total, context.config["pruning_ratio"])
         context.warn("How large clusters will be is not known before: the ratio's share is planned, it may be more.")
@@ -134,7 +134,7 @@ def _warn(context: Context, ranking: GroupRanking, kept: KeptGroups) -> None:
         )
 
 
-def _facts(context: Context, ranking: GroupRanking, kept: KeptGroups, keep: Keep) -> dict[str, Any]:
+def _facts(context: Context, ranking: GroupRanking, kept: KeptGroups, keep: KeepRule) -> dict[str, Any]:
     """Return what the record's ``pruning`` block says of groups."""
     names = context.data.class_names if ranking.kind == "class" else [str(group) for group in range(len(ranking))]
     order = [names[group] for group in ranking.order.tolist()]
@@ -146,4 +146,6 @@ def _facts(context: Context, ranking: GroupRanking, kept: KeptGroups, keep: Keep
         "first_groups": order[:LISTED],
         "last_groups": order[-LISTED:],
         "modifiers": ["reverse"] if keep.reverse else [],
+        "reads_ratio": keep.reads_ratio,
+        "follows_ratio": keep.follows_ratio,
     }

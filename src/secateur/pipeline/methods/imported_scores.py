@@ -31,6 +31,7 @@ class ImportedScores:
     """
 
     reads: ClassVar[frozenset[str]] = frozenset({"pruning_ratio", "score_seed", "selection"})
+    given: ClassVar[bool] = True
     path: str
 
     def __post_init__(self) -> None:

@@ -15,10 +15,10 @@ from secateur.pipeline.plan import final_plan
 
 @dataclass(frozen=True)
 class InfoBatchMethod:
-    """Trains with :class:`~secateur.dynamic.infobatch.InfoBatch`; the static mask keeps the highest last losses.
+    """Trains with :class:`~secateur.dynamic.infobatch.InfoBatch`; its static mask keeps the highest last losses.
 
-    ``pruning_ratio`` is the share left out *of the samples below the mean loss*, so far less than that is saved:
-    see ``realized_pruning_ratio`` in the record.
+    ``pruning_ratio`` is the share left out *of the samples below the mean loss*, so far less than that is saved. The
+    record has what was realized: ``visited_share``, and ``realized_pruning_ratio``, which is 1 minus that share.
 
     Args:
         anneal: share of the epochs, at the end, that see the full data.
@@ -35,6 +35,10 @@ class InfoBatchMethod:
         seed = stream_seed(config["score_seed"], "infobatch")
         policy = InfoBatch(num_total, config["pruning_ratio"], context.trainer.max_epochs, seed, self.anneal)
         return train_and_prune(context, policy, num_keep)
+
+    def check(self, context: Context) -> None:
+        """Raise :class:`ConfigError` where nothing would be kept."""
+        keep_count(context.num_total, context.config["pruning_ratio"])
 
     def plan(self, context: Context) -> list[StageCost]:
         """Plan a training on everything: how many samples lie below the mean loss is known only afterwards."""

@@ -24,6 +24,7 @@ class MaskFile:
     """
 
     reads: ClassVar[frozenset[str]] = frozenset()
+    given: ClassVar[bool] = True
     path: str
 
     def __post_init__(self) -> None:

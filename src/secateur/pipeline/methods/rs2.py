@@ -15,7 +15,7 @@ from secateur.pipeline.plan import final_plan
 
 @dataclass(frozen=True)
 class RS2Method:
-    """Trains with :class:`~secateur.dynamic.rs2.RS2`; the static mask is the last epoch's subset.
+    """Trains with :class:`~secateur.dynamic.rs2.RS2`; its static mask is the last epoch's subset.
 
     Args:
         replacement: draw the epochs' subsets independently of each other.
@@ -32,6 +32,10 @@ class RS2Method:
         policy = RS2(num_total, num_keep, context.trainer.max_epochs, seed, self.replacement)
         return train_and_prune(context, policy, num_keep)
 
+    def check(self, context: Context) -> None:
+        """Raise :class:`ConfigError` where nothing would be kept."""
+        keep_count(context.num_total, context.config["pruning_ratio"])
+
     def plan(self, context: Context) -> list[StageCost]:
-        """Plan the training: every epoch sees as many samples as the mask keeps."""
+        """Plan the training: every epoch sees as many samples as the ratio keeps."""
         return [final_plan(context, keep_count(context.num_total, context.config["pruning_ratio"]))]

@@ -31,7 +31,7 @@ class ScoreGroups:
 
     def prune(self, context: Context) -> Pruned:
         """Score the pool, rank the classes by their mean, and keep some."""
-        self._check(context)
+        self.check(context)
         num_classes, groups = context.data.num_classes, class_groups(context)
         measured = measure(context)
         table = measured.table
@@ -46,11 +46,12 @@ class ScoreGroups:
 
     def plan(self, context: Context) -> list[StageCost]:
         """Plan the scoring of the pool, and the training on what is kept."""
-        self._check(context)
+        self.check(context)
         choosing = scoring_plan(context, context.num_total, context.config["scoring"]["max_epochs"])
         return plan_groups(context, choosing)
 
-    def _check(self, context: Context) -> None:
+    def check(self, context: Context) -> None:
+        """Raise where the score's ranking has no mean per class, or so many classes cannot do."""
         if context.config["score"].get("rank_within") == "class":
             raise ConfigError(
                 "score_groups compares classes by their mean score, and ranks within classes have none to tell: set "

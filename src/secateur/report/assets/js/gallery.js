@@ -8,13 +8,12 @@
     const [number, id, label, score, kept, observed] = sample;
     const name = label === null ? "" : entry.names[label] ?? String(label);
     const state = kept ? "kept" : "pruned";
-    const shown = entry.dynamic ? (kept ? "in the mask" : "not in it") : state;
     const said = score === null ? "" : `${observed ? "score" : "predicted"} ${score}`;
-    const alt = [`sample ${id}`, name && `class ${name}`, shown, said].filter(Boolean).join(", ");
+    const alt = [`sample ${id}`, name && `class ${name}`, state, said].filter(Boolean).join(", ");
     const uri = DATA.gallery.images[number];
     const picture = uri ? make("img", { src: uri, alt, decoding: "async", class: uri.startsWith("data:image/png") ? "tiny" : null }) : make("span", { class: "none", text: `#${id}` });
     return make("li", { class: `image ${state}`, title: alt }, [picture, make("p", {}, [
-      make("span", { class: "name", text: name || `#${id}` }), make("span", { class: "score", text: said }), make("span", { class: "state", text: shown }),
+      make("span", { class: "name", text: name || `#${id}` }), make("span", { class: "score", text: said }), make("span", { class: "state", text: state }),
     ])]);
   }
 
@@ -36,8 +35,7 @@
 
   function about(entry, byClass) {
     const said = [entry.scored ? `Scores of ${entry.score}: higher is kept first.` : "This method has no score for a single sample."];
-    if (entry.dynamic) said.unshift("New subset every epoch; this is the static mask read after training.");
-    if (byClass) said.push(entry.scored ? "The 4 highest and the 4 lowest scores of each class." : `Some samples of each class, ${entry.dynamic ? "in the mask and not in it" : "kept and pruned"}.`);
+    if (byClass) said.push(entry.scored ? "The 4 highest and the 4 lowest scores of each class." : "Some samples of each class, kept and pruned.");
     return said.join(" ");
   }
 
