@@ -15,8 +15,7 @@ FILES = ("mask.parquet", "scores.parquet", "metrics.csv", "predictions.parquet",
 
 
 def flip(path):
-    """Change one bit in the middle of a file, in place, whatever its permissions: its links change too."""
-    path.chmod(0o644)
+    """Change one bit in the middle of a file, in place: its links change too."""
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     with path.open("r+b") as file:
@@ -44,6 +43,7 @@ def test_every_damaged_file_is_restored_and_named(program):
     assert "restored" not in program.out
     for damage, change in DAMAGE.items():
         for name in FILES:
+            (folder / name).chmod(0o644)  # against its permissions
             change(folder / name)
         (folder / "config.yaml").unlink()
         assert program.run(*RUN) == 0

@@ -237,7 +237,7 @@ def test_submit_returns_at_once_and_status_reads_the_queue(program, folder, comm
     assert "#SBATCH --array=0-2%3\n" in text
     where = tmp_path / "outputs" / "sweeps" / "mine"
     assert program.command("sweep", "status", str(where)) == 0
-    assert "1 running, 1 pending, 1 lost" in program.out
+    assert "1 running, 1 pending, 1 not started" in program.out
     assert f"secateur sweep resume {next(where.iterdir())}" in program.out
 
     commands("sbatch", f"cp $1 {tmp_path}/batch; echo Submitted batch job 13")

@@ -8,7 +8,7 @@ import pytest
 from filelock import FileLock
 
 from secateur.cli.main import main
-from secateur.cli.sweep_state import LAUNCH_LOCK, LOST, find_sweep, refresh, status_of
+from secateur.cli.sweep_state import INTERRUPTED, LAUNCH_LOCK, NOT_STARTED, find_sweep, refresh, status_of
 from secateur.core.errors import ConfigError
 from secateur.core.manifest import Cell, Manifest, load_manifest, save_manifest
 from secateur.core.record import new_record, save_record
@@ -36,12 +36,12 @@ def test_a_finished_record_is_a_finished_job_whoever_died_since(tmp_path):
 
 def test_a_record_of_before_counts_only_when_the_job_said_so(tmp_path):
     record(tmp_path, "finished", BEFORE)  # the job may be doing it again (force=true)
-    assert look(tmp_path, cell(), {})[0] == "lost"
+    assert look(tmp_path, cell(), {})[0] == "interrupted"
     assert look(tmp_path, cell("finished"), {}) == ("finished", None)
 
 
-def test_a_finished_job_whose_record_is_gone_is_lost(tmp_path):
-    assert look(tmp_path, cell("finished"), {}) == ("lost", LOST)
+def test_a_finished_job_whose_record_is_gone_is_interrupted(tmp_path):
+    assert look(tmp_path, cell("finished"), {}) == ("interrupted", INTERRUPTED)
 
 
 def test_a_failure_has_its_reason_from_the_job_or_from_the_record(tmp_path):
@@ -58,10 +58,11 @@ def test_a_job_in_the_queue_is_what_the_queue_says(tmp_path, state):
     assert look(tmp_path, cell(job="7_0"), {"7_0": state}) == (state, None)
 
 
-def test_a_job_that_left_the_queue_without_a_result_is_lost(tmp_path):
+def test_a_job_that_left_the_queue_without_a_result_was_interrupted_or_not_started(tmp_path):
     record(tmp_path, "running")
-    assert look(tmp_path, cell(job="7_0"), {"7_1": "running"}) == ("lost", LOST)
-    assert look(tmp_path, cell("pending", job="7_0", run=None, started=None), {}) == ("lost", LOST)
+    assert look(tmp_path, cell(job="7_0"), {"7_1": "running"}) == ("interrupted", INTERRUPTED)
+    assert look(tmp_path, cell("pending", job="7_0", run=None, started=None), {}) == ("not started", NOT_STARTED)
+    assert look(tmp_path, cell("pending", job="7_0", run=None, started=None, attempts=1), {})[0] == "interrupted"
 
 
 @pytest.mark.parametrize("status", ["pending", "running"])
@@ -74,19 +75,19 @@ def test_without_slurm_the_run_s_lock_decides(tmp_path):
     lock = tmp_path / "run" / "run.lock"
     with FileLock(lock):
         assert look(tmp_path, cell()) == ("running", None)
-    assert look(tmp_path, cell()) == ("lost", LOST)
+    assert look(tmp_path, cell()) == ("interrupted", INTERRUPTED)
 
 
 def test_what_waits_its_turn_is_pending_while_its_launcher_lives(tmp_path):
     waiting = cell("pending", run=None, started=None)
     assert look(tmp_path, waiting, launching=True) == ("pending", None)
-    assert look(tmp_path, waiting) == ("lost", LOST)
+    assert look(tmp_path, waiting) == ("not started", NOT_STARTED)
     assert look(tmp_path, cell(run=None), launching=True) == ("running", None)
 
 
 def test_an_interrupted_run_says_so(tmp_path):
     record(tmp_path, "interrupted", AFTER)
-    assert look(tmp_path, cell()) == ("lost", "interrupted")
+    assert look(tmp_path, cell()) == ("interrupted", "stopped by hand or by its scheduler")
 
 
 @pytest.fixture
@@ -99,16 +100,16 @@ def sweep(tmp_path):
 
 
 def test_the_manifest_is_brought_up_to_date(sweep):
-    assert [cell.status for cell in refresh(sweep, {}).cells] == ["lost"] * 3
-    assert [cell.status for cell in load_manifest(sweep).cells] == ["lost"] * 3
+    assert [cell.status for cell in refresh(sweep, {}).cells] == ["not started"] * 3
+    assert [cell.status for cell in load_manifest(sweep).cells] == ["not started"] * 3
     with FileLock(sweep / LAUNCH_LOCK):
-        assert [cell.status for cell in refresh(sweep, {}).cells] == ["lost"] * 3  # it says nothing of these
+        assert [cell.status for cell in refresh(sweep, {}).cells] == ["not started"] * 3  # it says nothing of these
 
 
 def test_who_may_not_write_can_look(sweep, monkeypatch):
     before = (sweep / "sweep.json").read_bytes()
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    assert refresh(sweep, {}).counts()["lost"] == 3
+    assert refresh(sweep, {}).counts()["not started"] == 3
     assert (sweep / "sweep.json").read_bytes() == before
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from secateur.cli.slurm import queue
 from secateur.cli.sweep_state import refresh
+from secateur.core.manifest import SETTLED
 
 REPOSITORY = Path(__file__).parents[2]
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel")
@@ -182,7 +183,7 @@ class Lab:
 
         def over():
             cells = self.cells()
-            return cells if all(cell["status"] in ("finished", "failed", "lost") for cell in cells) else None
+            return cells if all(cell["status"] in SETTLED for cell in cells) else None
 
         return wait_for(over, seconds, "an end of all jobs")
 

@@ -69,7 +69,7 @@ def test_a_killed_and_a_preempted_job_end_in_the_same_results(slurm, lab, tmp_pa
     states = [cell["status"] for cell in cells]
     assert lab.secateur("sweep", "status", str(lab.sweep_dir())) == 0
     assert f"again: secateur sweep resume {lab.sweep_dir()}" in lab.out
-    assert sorted(states) == ["finished"] * 7 + ["lost"], lab.out
+    assert sorted(states) == ["finished"] * 7 + ["interrupted"], lab.out
     assert killed not in (preempted, None)
     assert sum(cell["attempts"] for cell in cells) == 9  # the preempted one was started twice
 
@@ -120,5 +120,5 @@ def test_nobody_waits_for_a_job_that_is_gone(slurm, tmp_path, monkeypatch, capsy
     killer.join()
     out = capsys.readouterr().out
     assert code == 1
-    assert "lost: no result" in out
+    assert "interrupted: it was started, has no result" in out
     assert "_log.err" in out

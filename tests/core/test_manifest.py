@@ -89,9 +89,10 @@ def test_an_error_while_editing_saves_nothing(tmp_path):
 
 def test_counts_are_of_every_status_in_one_order():
     manifest = make()
-    manifest.cells[2].status = "lost"
+    manifest.cells[2].status = "interrupted"
     assert list(manifest.counts().items()) == [
-        *(("finished", 0), ("running", 0), ("pending", 2), ("failed", 0), ("lost", 1))
+        *(("finished", 0), ("running", 0), ("pending", 2)),
+        *(("failed", 0), ("interrupted", 1), ("not started", 0)),
     ]
 
 

@@ -154,6 +154,23 @@ def test_recompute_replaces_a_finished_stage(tmp_path):
     assert sorted(path.name for path in (tmp_path / "scoring").iterdir()) == ["key", "key.lock"]
 
 
+def test_a_stage_that_does_not_suffice_is_extended_from_what_it_holds(tmp_path):
+    store = Store(tmp_path)
+    assert store.finished("scoring", "key") is None
+    store.get("scoring", "key", make(1))
+
+    def extend(folder):
+        before = (store.folder("scoring", "key") / "weights").read_text()
+        (folder / "weights").write_text(before + "2")
+        return {"value": 2}
+
+    longer = store.get("scoring", "key", extend, suffices=lambda summary: summary["value"] >= 2)
+    assert (longer.reused, longer.summary) == (False, {"value": 2})
+    assert (longer.path / "weights").read_text() == "12"
+    assert store.get("scoring", "key", refuse, suffices=lambda summary: summary["value"] >= 1).reused
+    assert store.finished("scoring", "key") == {"value": 2}
+
+
 def test_a_recomputation_that_fails_leaves_the_finished_stage(tmp_path):
     store = Store(tmp_path)
     store.get("scoring", "key", make(1))

@@ -12,6 +12,7 @@ from secateur.report.fidelity import make_fidelity_rows
 from secateur.report.load import load_runs
 from secateur.report.summary import make_rows
 
+CONTROLS = ("constant", "class_mean", "uniform", "proxy_direct", "subset_only")  # as their classes say
 METHODS = {
     "random": {"method": "random", "drop": 0.05, "extra": 0.0},
     "el2n": {"method": "score", "score": "el2n", "drop": 0.03, "extra": 0.2},
@@ -43,9 +44,26 @@ def make_record(method="random", score=None, ratio=0.5, seed=0, accuracy=0.9, **
             record[block][name] = value
         else:
             record[block] = value
+    pruning = record["pruning"]
+    if isinstance(pruning, dict) and pruning["realized_pruning_ratio"] is None and pruning["keep_fraction"] is not None:
+        pruning["realized_pruning_ratio"] = 1 - pruning["keep_fraction"] if method != "full" else 0.0
     if record["run_key"] is None:
         record["run_key"] = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:12]
     return record
+
+
+def per_epoch(method="rs2", share=0.5, ratio=0.5, seed=0, accuracy=0.9, **changes):
+    """Return a record of a method that chooses anew in every epoch, and visited a share of all visits."""
+    return make_record(
+        *(method, None, ratio, seed, accuracy),
+        pruning__per_epoch=True,
+        pruning__visited_share=share,
+        pruning__realized_pruning_ratio=1 - share,
+        pruning__keep_fraction=None,
+        pruning__num_seen=1000,
+        pruning__num_total=1000,
+        **changes,
+    )
 
 
 def extrapolated(name="knn", spearman=0.5, seed=0, level=0.8, fraction=0.2, factor=1.0, **changes):
@@ -66,6 +84,8 @@ def extrapolated(name="knn", spearman=0.5, seed=0, level=0.8, fraction=0.2, fact
     block = {
         **{"subset_fraction": fraction, "subset_epochs_factor": factor, "merge": "quantile_match", "chosen": None},
         **{"cost_choosing_vs_full": fraction * factor / 2, "cost_vs_full_scoring": fraction * factor, "trace": []},
+        "control": name in CONTROLS,
+        "num_predicted": 800,
         "fidelity": entries,
         "seed_level": None if level is None else {"spearman": level, "by_ratio": seeds},
     }
@@ -112,6 +132,11 @@ def benchmark(ratios=(0.3, 0.5, 0.7, 0.9), seeds=range(3), methods=METHODS, **co
 @pytest.fixture(scope="session")
 def record():
     return make_record
+
+
+@pytest.fixture(scope="session")
+def redrawn():
+    return per_epoch
 
 
 @pytest.fixture(scope="session")

@@ -92,7 +92,9 @@ def test_what_was_not_measured_stays_unknown(fidelity_of, predicted):
     (row,) = fidelity_of([nothing])
     assert (row.spearman, row.of_seed_level, row.seed_spearman, row.cost_vs_full_scoring) == (None,) * 4
     assert (row.ratios[0].recall, row.ratios[0].chance) == (None, None)
-    assert "| knn | - | - | 0.30 (0.05) | - / - | no control run |" in fidelity_markdown([row])
+    assert "| knn | - | - | 0.30 (0.05) | - / - | not compared with chance; no control run |" in fidelity_markdown(
+        [row]
+    )
     (line, _) = csv.DictReader(io.StringIO(fidelity_csv([row])))
     assert {line[key] for key in ("spearman_mean", "seed_spearman", "recall_mean", "chance", "vs_control_low")} == {""}
 
@@ -166,8 +168,65 @@ def test_rows_that_are_not_better_than_the_control_are_named(fidelity_of, predic
 def test_without_a_control_there_is_no_claim_and_other_scorings_are_no_control(fidelity_of, predicted):
     other = {"config": {"score": {"window": 3}, "extrapolation": {}}}
     rows = fidelity_of([predicted("knn"), predicted("class_mean", 0.2, **other)])
-    assert pick(rows, "knn").verdict == "no control run"
-    assert is_it_better(rows)[-1].startswith("20 % scored: knn was compared with no control (constant,")
+    assert pick(rows, "knn").verdict == "better than chance; no control run"
+    assert is_it_better(rows)[-1].startswith(
+        "20 % scored: knn is better than chance; no control was run on its subsets"
+    )
+
+
+def weak(predicted, spearman, recall, **changes):
+    """Return records with some correlations, one per score seed, and one recall where chance is 0.5."""
+    records = seeds_of(predicted, "knn", spearman, **changes)
+    for made in records:
+        for entry in made["extrapolation"]["fidelity"]:
+            entry["by_ratio"] = [{**entry["by_ratio"][0], "pruning_ratio": 0.5, "chance": 0.5, "recall": recall}]
+    return records
+
+
+CHANCE = [
+    ([0.034, 0.031, 0.038], 0.49, False),  # an order that is not by chance, and keeps nothing better than chance
+    ([0.034, 0.031, 0.038], 0.52, True),
+    ([0.034, -0.05, 0.12], 0.52, False),
+    ([0.034], 0.52, False),  # of 800 samples
+    ([0.12], 0.49, False),
+    ([0.12], 0.60, True),
+]
+
+
+@pytest.mark.parametrize(("spearman", "recall", "better"), CHANCE)
+def test_what_is_no_better_than_chance_is_called_so_without_any_control(
+    fidelity_of, predicted, spearman, recall, better
+):
+    rows = fidelity_of(weak(predicted, spearman, recall, pruning__num_total=1000))
+    assert rows[0].better_than_chance == better
+    first, second = is_it_better(rows)
+    if better:
+        assert rows[0].verdict == "better than chance; no control run"
+        assert first.startswith("20 % scored: the best extrapolation is knn")
+    else:
+        assert rows[0].verdict == "no better than chance"
+        assert first.startswith("20 % scored: no extrapolation is better than chance; the highest is knn: Spearman 0.")
+        assert f"recall {recall:.2f} at 50 % pruned where chance is 0.50" in first
+        assert second.startswith("20 % scored: knn is no better than chance: ")
+        assert "no better than chance" in fidelity_markdown(rows)
+
+
+def test_a_control_does_not_make_chance_an_achievement(fidelity_of, predicted):
+    records = weak(predicted, [0.02, -0.01, 0.01], 0.5) + seeds_of(predicted, "uniform", [-0.2, -0.21, -0.2])
+    row = pick(fidelity_of(records), "knn")
+    assert (row.control, row.verdict) == ("uniform", "no better than chance")
+    assert row.vs_control.low > 0
+
+
+def test_a_control_is_what_its_record_says_not_what_it_is_called(fidelity_of, predicted):
+    records = seeds_of(predicted, "somebodys_own", CONTROL, control=True) + seeds_of(
+        predicted, "knn", [0.6, 0.61, 0.66]
+    )
+    rows = fidelity_of(records)
+    assert [(row.label, row.is_control) for row in rows] == [("somebodys_own", True), ("knn", False)]
+    assert rows[1].verdict == "above somebodys_own"
+    plain = fidelity_of(seeds_of(predicted, "constant", CONTROL, control=False))
+    assert not plain[0].is_control
 
 
 def test_studies_are_named_when_there_are_several(fidelity_of, predicted):

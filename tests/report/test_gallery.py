@@ -236,7 +236,7 @@ def payload(folders, found, settings, **changes):
             "method": f"m{number}",
             "is_full": False,
             "pruning_ratio": 0.75,
-            "dynamic": False,
+            "per_epoch": False,
         }
         cells[f"c{number}"] = {**cell, "runs": [key]}
     tables_ = [{"id": "t", "class_names": ["x", "y", "z"], "cells": list(cells)}]
@@ -310,5 +310,7 @@ def test_a_cell_is_shown_by_its_first_run_with_a_mask_of_its_own():
 
     runs = {"a": run("a", 2), "b": run("b", 1), "c": run("c", 0, artifacts=[]), "d": run("d", 0, is_comparison=True)}
     cells = {"x": {"is_full": False, "runs": list(runs)}, "y": {"is_full": True, "runs": ["a"]}}
-    made = {"runs": runs, "cells": cells, "tables": [{"cells": ["x", "y"]}]}
+    cells = {name: {**cell, "per_epoch": False} for name, cell in cells.items()}
+    cells["z"] = {"is_full": False, "runs": ["a"], "per_epoch": True}
+    made = {"runs": runs, "cells": cells, "tables": [{"cells": ["x", "y", "z"]}]}
     assert [(cell["is_full"], one["id"]) for cell, one in chosen_runs(made)] == [(False, "b")]

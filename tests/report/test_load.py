@@ -7,7 +7,9 @@ from secateur.core.errors import DataError
 from secateur.core.record import label_of
 from secateur.report.build import build_report
 from secateur.report.load import load_runs
+from secateur.report.ranks import with_ranks
 from secateur.report.run import flat_settings
+from secateur.report.table import name_text
 
 
 def test_records_are_found_at_any_depth_and_each_once(tmp_path, write, record):
@@ -59,7 +61,7 @@ def test_broken_files_are_named_and_the_others_are_read(tmp_path, write, record,
 CHANGES = [
     ({"status": "failed", "error": "out of memory"}, "failed", "out of memory"),
     ({"status": "failed"}, "failed", "no reason recorded"),
-    ({"status": "running"}, "lost", "its process is gone"),
+    ({"status": "running"}, "interrupted", "its process is gone"),
     ({"status": None}, "damaged", "status is None"),
     ({"status": "interrupted"}, "interrupted", "the same command goes on"),
     ({"metrics__test_accuracy": None}, "unusable", "metrics.test_accuracy is None"),
@@ -172,7 +174,7 @@ def test_a_running_record_is_lost_only_when_nobody_holds_its_lock(write, record)
     lock = FileLock(root / "00000" / "run.lock")
     with lock:
         assert [left.kind for left in load_runs([root]).left_out] == ["running"]
-    assert [left.kind for left in load_runs([root]).left_out] == ["lost"]
+    assert [left.kind for left in load_runs([root]).left_out] == ["interrupted"]
     with lock.acquire(timeout=0):  # looking has not kept it
         pass
 
@@ -238,11 +240,19 @@ def test_what_a_run_was_compared_with_are_runs_too(write, record):
     assert full.settings == random.settings == {"optim.lr": 0.1}
 
 
-def test_a_random_subset_of_another_size_is_not_the_random_run_of_the_ratio(write, record):
-    comparison = {name: {"test_accuracy": 0.9} for name in ("full", "random")}
-    counts = {"pruning__num_total": 1000, "pruning__num_kept": 640}
-    root = write([record("label_mapping", None, 0.3, comparison=comparison, **counts)])
-    assert [run.label for run in load_runs([root]).runs] == ["label_mapping", "full"]
+def test_a_random_subset_of_another_size_is_a_row_of_its_own_and_compared_with_its_run_only(rows_of, record):
+    comparison = {"full": {"test_accuracy": 0.9}, "random": {"test_accuracy": 0.85, "num_kept": 640}}
+    counts = {"pruning__num_total": 1000, "pruning__num_kept": 640, "pruning__keep_fraction": 0.64}
+    beside = [record("label_mapping", None, 0.3, seed, 0.88, comparison=comparison, **counts) for seed in (0, 1)]
+    rows = with_ranks(rows_of([*beside, *(record("score", "tdds", 0.3, seed, 0.87) for seed in (0, 1))]))
+    assert [row.label for row in rows] == ["full", "random [as many as label_mapping]", "label_mapping", "tdds"]
+    _, random, mapped, tdds = rows
+    assert (random.is_yardstick, random.is_comparison, random.counts, random.rank) == (True, True, False, None)
+    assert (random.keep_fraction, random.accuracy.mean) == (0.64, 0.85)
+    assert mapped.vs_baseline.mean == pytest.approx(0.03)
+    assert (tdds.vs_baseline, tdds.verdict_baseline) == (None, "no random run")
+    assert name_text(random) == "random [as many as label_mapping] (compare_with)"
+    assert (mapped.rank, tdds.rank) == (1.0, 2.0)
 
 
 def test_settings_are_flat_and_without_what_cannot_matter():

@@ -150,15 +150,19 @@ def test_a_row_says_what_is_wrong_with_its_cell(payload_of, comparison, record):
         ("undecided: interval too wide", "open", "undecided"),
         ("no random run", "open", "no random run"),
         ("above random, but not after Holm", "open", "(above)"),
+        ("ties random, but not after Holm", "open", "(ties)"),
+        ("above random (this mask)", "open", "above (this mask)"),
+        ("one mask against one mask: no verdict", "open", "one mask against one mask"),
     ],
-    ids=["above", "ties", "below", "undecided", "none", "not after Holm"],
+    ids=["above", "ties", "below", "undecided", "none", "not after Holm", "ties not", "this mask", "one and one"],
 )
 def test_verdicts_are_colored_by_what_they_say(payload_of, comparison, words, tone, verdict):
     made = payload_of(comparison(seeds=[0, 1]))
     words, _, weak = words.partition(", but")
     for cell in made["cells"].values():
         cell["verdict_baseline"] = words
-        cell["vs_baseline"] = {"mean": 0.1, "high": 0.2, "n": 3, "survives_holm": False if weak else None}
+        survives = dict.fromkeys(("survives_holm", "equal_survives_holm"), False if weak else None)
+        cell["vs_baseline"] = {"mean": 0.1, "high": 0.2, "n": 3, "detectable": None, **survives}
     shown = columns(made)
     against = next(n for n, column in enumerate(shown) if column.header == "vs random")
     assert {(line.entries[against].tone, line.entries[against].verdict) for line in lines(made, shown)} == {

@@ -116,13 +116,13 @@ def test_long_names_may_break_between_their_words_only():
     assert str(breakable("my.package_xY <b> 1.5")) == "my.<wbr>package_<wbr>x<wbr>Y &lt;b&gt; 1.5"
 
 
-@pytest.mark.parametrize("method", ["rs2", "infobatch"])
-def test_a_subset_per_epoch_is_marked(write, comparison, record, method):
-    records = [*comparison(seeds=[0, 1]), record(method, None, 0.5, 0), record(method, None, 0.5, 1)]
+@pytest.mark.parametrize("method", ["rs2", "somebodys_own"])
+def test_a_subset_per_epoch_is_marked(write, comparison, redrawn, method):
+    records = [*comparison(seeds=[0, 1]), redrawn(method, seed=0), redrawn(method, seed=1)]
     cells, _ = make_cells(load_runs([write(records)]).runs)
     named = {"title": "demo", "paths": ["runs"], "answers": [], "notes": [], "baseline": "random"}
     made = make_payload(with_ranks(make_rows(cells, "random")), problems=(), **named)
-    assert {cell["method"] for cell in made["cells"].values() if cell["dynamic"]} == {method}
+    assert {cell["method"] for cell in made["cells"].values() if cell["per_epoch"]} == {method}
     marked = {where[1] for where, names in states(made).items() if "new subset every epoch" in names}
     assert marked == {method}
 

@@ -86,7 +86,7 @@ def test_a_damaged_record_with_a_damaged_configuration_goes_by_its_folder(tmp_pa
 
 STATES = {
     "failed": {"status": "failed", "error": "no room"},
-    "lost": {"status": "running"},
+    "killed": {"status": "running"},
     "interrupted": {"status": "interrupted"},
 }
 
@@ -95,7 +95,8 @@ STATES = {
 def test_what_did_not_finish_is_named_once_and_not_missed_as_well(tmp_path, write, grid, kind):
     records = grid()
     records[-1].update(STATES[kind])
-    assert problems_of(write(records), tmp_path) == [(kind, "tdds, 50 % pruned, seed 2")]
+    expected = "interrupted" if kind == "killed" else kind
+    assert problems_of(write(records), tmp_path) == [(expected, "tdds, 50 % pruned, seed 2")]
 
 
 def test_a_method_that_never_finished_is_called_by_its_modules(tmp_path, write, grid, record):
@@ -169,8 +170,8 @@ def test_any_provenance_will_do(tmp_path, write, record, what):
     assert problems_of(write([record(provenance=what)]), tmp_path) == []
 
 
-def sweep_file(root, cells, name="study"):
-    folder = root / "sweeps" / name
+def sweep_file(root, cells, where="study", name="study"):
+    folder = root / "sweeps" / where
     folder.mkdir(parents=True)
     made = [Cell(**{"num": number, "overrides": ["a=1"], **cell}) for number, cell in enumerate(cells)]
     save_manifest(folder, Manifest(name, "run", "2026", "/", "config", None, [], "basic", "abc", {}, made))
@@ -188,12 +189,12 @@ def swept(tmp_path, grid, write):
 
 def test_a_sweep_says_what_was_not_started(tmp_path, swept):
     done = [{"run": f"../../runs/study/{number:05d}", "status": "finished"} for number in range(12)]
-    more = [{}, {"status": "failed", "error": "CUDA\nout of memory"}, {"status": "lost"}]
+    more = [{}, {"status": "failed", "error": "CUDA\nout of memory"}, {"status": "interrupted", "attempts": 1}]
     sweep_file(swept, [*done, *more, {"run": "../../runs/study/gone", "status": "finished"}])
     expected = [
-        ("missing", "job 12 of study: a=1"),
+        ("not started", "job 12 of study: a=1"),
         ("failed", "job 13 of study: a=1"),
-        ("lost", "job 14 of study: a=1"),
+        ("interrupted", "job 14 of study: a=1"),
         ("missing", "job 15 of study: a=1"),
     ]
     for path in (swept, swept / "runs" / "study", swept / "sweeps" / "study"):
@@ -201,6 +202,33 @@ def test_a_sweep_says_what_was_not_started(tmp_path, swept):
         assert [(one.kind, one.name) for one in result.problems] == expected
         assert result.problems[1].reason == "CUDA out of memory"
         assert len(result.rows) == 4
+
+
+def test_choices_of_which_no_job_finished_are_named(tmp_path, swept):
+    done = [
+        {"run": f"../../../runs/study/{number:05d}", "status": "finished", "overrides": ["name=study", "score=tdds"]}
+        for number in range(12)
+    ]
+    never = [{"overrides": ["name=study", "score=el2n", f"seed={seed}", "pruning_ratio=0.5"]} for seed in (0, 1)]
+    begun = {"overrides": ["name=study", "score=aum"], "status": "running", "attempts": 1, "started": "2026"}
+    sweep_file(swept, [*done, *never, begun], "study/2026-01-01")
+    for path in (swept / "runs" / "study", swept):
+        result = build_report([path], tmp_path / "out", formats=[], figure_formats=[])
+        assert result.notes[:2] == [
+            "none of the 2 jobs with score=el2n of the sweep study has finished",
+            "none of the 1 job with score=aum of the sweep study has finished",
+        ]
+        assert [one.kind for one in result.problems] == ["not started", "not started", "interrupted"]
+        assert result.problems[0].reason == "it was never started"
+
+
+def test_a_folder_of_runs_without_any_record_is_told_of_by_its_sweep(tmp_path):
+    root = tmp_path / "outputs"
+    (root / "runs" / "study").mkdir(parents=True)
+    sweep_file(root, [{}], "study/2026-01-01")
+    result = build_report([root / "runs" / "study"], tmp_path / "out", formats=[], figure_formats=[])
+    assert [one.kind for one in result.problems] == ["not started"]
+    assert result.notes == ["none of the 1 job with its configuration of the sweep study has finished"]
 
 
 def test_with_a_sweep_nothing_is_guessed_from_the_grid(tmp_path, swept):
@@ -228,4 +256,6 @@ def test_no_cell_of_a_sweep_stops_the_report(tmp_path, write, record, cell):
     assert [one.kind for one in build_report([root], tmp_path / "out", figure_formats=[]).problems] in (
         ["damaged"],
         ["missing"],
+        ["not started"],
+        ["interrupted"],
     )

@@ -2,6 +2,7 @@
 
 import pytest
 
+from secateur.mapping.keep import Keep
 from secateur.report.build import build_report
 from secateur.report.ranks import with_ranks
 
@@ -19,6 +20,8 @@ def grouped(record):
                     "method": {"_target_": f"{method}.Method"},
                 },
                 pruning__keep_fraction=share,
+                pruning__reads_ratio=Keep(keep_by, **mapping).reads_ratio,
+                pruning__follows_ratio=Keep(keep_by, **mapping).follows_ratio,
                 pruning__num_groups_kept=3,
                 name="study",
             )
@@ -44,13 +47,15 @@ def test_what_keeps_another_share_is_not_paired_or_ranked_with_the_ratio_it_was_
     other = grouped("label_mapping", [0.79, 0.80, 0.80], keep_by, start=0.95, **mapping)
     rows = with_ranks(rows_of([*asked, *other], baseline="random_groups"))
     assert ratios(rows) == [("label_mapping", 0.2), ("random_groups", 0.5)]
-    assert (rows[0].vs_baseline, rows[0].verdict_baseline) == (None, "no random_groups run")
+    assert (rows[0].vs_baseline, rows[0].verdict_baseline) == (None, "no random_groups at 20 %")
     assert [row.num_ranked for row in rows] == [1, 1]
     assert rows[0].accuracy.n == 3  # seeds that keep a little more or less stay one cell
 
 
 def test_shares_that_agree_to_two_digits_are_compared(rows_of, grouped, record):
-    rows = rows_of([*(record(seed=seed) for seed in (0, 1)), *grouped("label_mapping", [0.497, 0.498], "num_groups")])
+    rows = rows_of(
+        [*(record(seed=seed) for seed in (0, 1)), *grouped("label_mapping", [0.497, 0.498], "num_groups", num_groups=3)]
+    )
     assert ratios(rows) == [("random", 0.5), ("label_mapping", 0.5)]
     assert rows[1].vs_baseline.n == 2
 

@@ -2,9 +2,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import special, stats
 
-from secateur.report.statistics import Estimate, estimate, holm, paired_difference, sign_flip_p, verdict
+from secateur.report.statistics import (
+    Comparison,
+    Estimate,
+    cautious,
+    detectable,
+    estimate,
+    holm,
+    paired_difference,
+    sign_flip_p,
+    verdict,
+)
 
 ACCURACIES = st.lists(st.integers(0, 10_000).map(lambda n: n / 10_000), min_size=2, max_size=8)
 
@@ -51,13 +61,14 @@ def test_pairs_are_matched_by_seed():
     ("difference", "words"),
     [
         (None, "no seed in common with random"),
-        (Estimate(0.3, 1), "n too small: one seed"),
-        (Estimate(0.02, 3, 0.01, 0.001, 0.039), "above random"),
-        (Estimate(-0.02, 3, 0.01, -0.039, -0.001), "below random"),
-        (Estimate(0.002, 3, 0.01, -0.005, 0.009), "ties random"),
-        (Estimate(0.0, 3, 0.0, 0.0, 0.0), "ties random"),
-        (Estimate(0.002, 3, 0.01, -0.005, 0.011), "undecided: interval too wide"),
-        (Estimate(0.0, 2, 0.01, -0.09, 0.09), "undecided: interval too wide"),
+        (Comparison(0.3, 1), "n too small: one seed"),
+        (Comparison(0.02, 3, 0.01, 0.001, 0.039), "above random"),
+        (Comparison(-0.02, 3, 0.01, -0.039, -0.001), "below random"),
+        (Comparison(0.002, 3, 0.01, 0.001, 0.003, p_equal=0.001), "above random"),
+        (Comparison(0.002, 3, 0.01, -0.005, 0.009, p_equal=0.04), "ties random"),
+        (Comparison(0.0, 3, 0.0, 0.0, 0.0, p_equal=0.0), "ties random"),
+        (Comparison(0.002, 3, 0.01, -0.005, 0.011, p_equal=0.06), "undecided: interval too wide"),
+        (Comparison(0.0, 2, 0.01, -0.09, 0.09), "undecided: interval too wide"),
     ],
 )
 def test_a_verdict_says_no_more_than_the_interval(difference, words):
@@ -65,13 +76,62 @@ def test_a_verdict_says_no_more_than_the_interval(difference, words):
 
 
 def test_full_data_is_matched_not_tied():
-    assert verdict(Estimate(0.0, 3, 0.001, -0.002, 0.002), "full", "matches") == "matches full"
+    equal = paired_difference({0: 0.95, 1: 0.951, 2: 0.949}, {0: 0.951, 1: 0.951, 2: 0.948}).within(0.01)
+    assert verdict(equal, "full", "matches") == "matches full"
+    assert verdict(equal, "full", "matches", only="this mask") == "matches full (this mask)"
 
 
 def test_half_an_interval_is_never_less_than_one_test_image():
     values, reference = {0: 0.99, 1: 0.98, 2: 0.97}, {0: 0.993, 1: 0.983, 2: 0.973}
     assert verdict(paired_difference(values, reference), "full") == "below full"
-    assert verdict(paired_difference(values, reference, resolution=0.004), "full", "matches") == "matches full"
+    held = paired_difference(values, reference, resolution=0.004).within(0.01)
+    assert verdict(held, "full", "matches") == "matches full"
+
+
+@given(ACCURACIES, st.floats(0.001, 0.1))
+def test_equality_is_two_one_sided_t_tests(values, margin):
+    difference = paired_difference(dict(enumerate(values)), dict.fromkeys(range(len(values)), 0.5)).within(margin)
+    differences = np.subtract(values, 0.5)
+    if difference.sd > 1e-6:
+        lower = stats.ttest_1samp(differences, -margin, alternative="greater").pvalue
+        upper = stats.ttest_1samp(differences, margin, alternative="less").pvalue
+        assert difference.p_equal == pytest.approx(max(lower, upper), abs=1e-9)
+    else:
+        assert difference.p_equal == (0.0 if abs(difference.mean) < margin - 1e-12 else 1.0)
+
+
+@given(ACCURACIES, st.floats(0.001, 0.1), st.floats(1.0, 3.0))
+def test_a_wider_margin_never_makes_equality_harder_to_show(values, margin, factor):
+    difference = paired_difference(dict(enumerate(values)), dict.fromkeys(range(len(values)), 0.5))
+    assert difference.within(factor * margin).p_equal <= difference.within(margin).p_equal + 1e-12
+
+
+@given(st.integers(2, 40), st.floats(1e-4, 0.1))
+def test_the_detectable_difference_is_found_in_80_percent(n, sd):
+    error = sd / np.sqrt(n)
+    critical = stats.t.ppf(0.975, n - 1)
+    power = 1 - special.nctdtr(n - 1, detectable(error, n - 1) / error, critical)
+    assert power == pytest.approx(0.8, abs=1e-4)
+
+
+def test_what_has_no_tests_has_no_verdict_to_correct():
+    difference = paired_difference({0: 0.9, 1: 0.8, 2: 0.9}, {0: 0.7, 1: 0.7, 2: 0.6}).within(0.01).untested()
+    assert (difference.p_t, difference.p_equal, difference.detectable) == (None, None, None)
+    assert difference.low < difference.mean < difference.high
+
+
+@pytest.mark.parametrize(
+    ("words", "survives", "shown"),
+    [
+        ("above random", (False, None), "(above) random"),
+        ("matches full (this mask)", (True, False), "(matches) full (this mask)"),
+        ("matches full", (False, True), "matches full"),
+        ("below full", (True, False), "below full"),
+        ("undecided: interval too wide", (False, False), "undecided: interval too wide"),
+    ],
+)
+def test_parentheses_are_of_the_test_that_the_word_stands_for(words, survives, shown):
+    assert cautious(words, *survives) == shown
 
 
 @given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 100)), min_size=6, max_size=8))
@@ -151,3 +211,4 @@ def test_holm_is_applied_over_a_table_and_each_reference_on_its_own(rows_of, rec
         assert len(family) == count
         assert [one.p_holm for one in family] == pytest.approx(holm([one.p_t for one in family]))
         assert [one.survives_holm for one in family] == [one.p_holm < 0.05 for one in family]
+        assert [one.p_equal_holm for one in family] == pytest.approx(holm([one.p_equal for one in family]))

@@ -176,7 +176,8 @@ def test_several_data_sets_are_named(rows_of, records_of):
 def test_shared_masks_are_noted(rows_of, records_of):
     short = {**TDDS, "values": TDDS["values"][:2], "score_seed": 0}
     assert notes(rows_of(records_of(FULL, RANDOM, short))) == [
-        "one mask (one score_seed) for all seeds, only training varies: tdds",
+        "one mask for all seeds, so the verdicts hold for this mask, and it is not ranked: tdds "
+        "(score_seed=${seed} draws a mask for every seed)",
     ]
     assert notes(rows_of(records_of(FULL, RANDOM, TDDS))) == []
 

@@ -237,7 +237,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_says_so(stage, monkeypatch):
     stage.save(1)
     with monkeypatch.context() as patch:
         fill(patch, stage.io.folder, room=stage.last.stat().st_size + 100)
-        with pytest.raises(StoreError, match=r"last\.ckpt cannot be written: No space left on device\. The one before"):
+        with pytest.raises(StoreError, match=r"last\.ckpt cannot be written: No space left on device\. Older ones"):
             stage.save(2)
     assert (stage.names(), stage.found()) == (["last.ckpt"], 1)
     stage.save(2)

@@ -97,24 +97,24 @@ class Store:
             recompute: ignore a finished one and compute it anew.
             by_one: rank 0 computes it, and the others wait.
             suffices: whether a finished stage with this summary holds what is wanted. If it does not, ``compute`` is
-                called, which may go on from what :meth:`finished` holds, and its result replaces the finished stage.
+                called, which may go on from what lies in :meth:`folder`, and its result replaces the finished stage.
 
         Raises:
             StoreError: the disk is full, or the file system has no locks.
         """
-        group, final = current(), self.root / stage / key
+        group, final = current(), self.folder(stage, key)
         if group.rank:
             return self._follow(group, final, compute, by_one=by_one)
 
-        def usable(*, tell: bool = False) -> dict[str, Any] | None:
+        def look(*, tell: bool) -> dict[str, Any] | None:
             there = None if recompute else self._usable(final, tell=tell)
             return there if there is not None and suffices(there) else None
 
         with ExitStack() as held:
-            summary = usable()
+            summary = look(tell=False)
             if summary is None:
                 held.enter_context(locked(final.with_name(f"{key}.lock"), f"stage {stage} {key}", self.say))
-                summary = usable(tell=True)
+                summary = look(tell=True)
             found, partial = summary is not None, final.with_name(f"{key}{PARTIAL}")
             if not found:
                 _clear(partial)
@@ -127,6 +127,14 @@ class Store:
                     self._publish(partial, final)
             group.broadcast(summary)
             return StageResult(final, found, summary)
+
+    def finished(self, stage: str, key: str) -> dict[str, Any] | None:
+        """Return the summary of a finished stage whose files are intact, or None where there is none."""
+        return self._usable(self.folder(stage, key))
+
+    def folder(self, stage: str, key: str) -> Path:
+        """Return the folder of a finished stage, whether or not it is there."""
+        return self.root / stage / key
 
     def _usable(self, final: Path, *, tell: bool = False) -> dict[str, Any] | None:
         """Return the summary of a finished stage whose files are as they were published, or None.
@@ -147,14 +155,6 @@ class Store:
         if tell and damage:
             self.say(f"warning: {final} is damaged and is computed again: {damage}.")
         return None
-
-    def finished(self, stage: str, key: str) -> dict[str, Any] | None:
-        """Return the summary of a finished stage, or None where there is none, or a damaged one."""
-        return self._usable(self.folder(stage, key))
-
-    def folder(self, stage: str, key: str) -> Path:
-        """Return the folder of a finished stage, whether or not it is there."""
-        return self.root / stage / key
 
     def _follow(
         self, group: Group, final: Path, compute: Callable[[Path], dict[str, Any]], *, by_one: bool

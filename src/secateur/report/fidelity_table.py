@@ -26,9 +26,9 @@ LEGEND = (
     "tail: share of the extreme scores that is found; in brackets: by chance",
     "cost: of all that only decides the mask, in full scorings / in full trainings",
     "vs control: difference in Spearman to the best control, paired by score seed, ± half of its 95 %",
-    "    t interval; ties: two one-sided tests say that it is below 0.01; undecided: neither is shown",
-    "better than chance: the 95 % interval of Spearman lies above 0, and the recall above that of a random mask",
-    "    at one ratio at least; over score seeds, of a single one over its samples",
+    "    t interval; ties: two one-sided tests say that it is below 0.01; undecided: neither",
+    "better than chance: the 95 % interval of Spearman lies above 0, and at one ratio that of the",
+    "    recall above a random mask's; over score seeds, of a single one over its samples",
 )
 
 

@@ -155,7 +155,7 @@ def _data(cell: Mapping[str, Any]) -> Entry:
 def _ratio(cell: Mapping[str, Any]) -> Entry:
     if cell["is_full"]:
         return Entry(DASH, sort="0")
-    asked = cell["asked_ratio"] if cell["is_realized"] else None
+    asked = cell["asked_ratio"] if cell["is_realized"] and not cell["is_comparison"] else None
     more = "" if asked is None else f"asked {percent(asked)}"
     return Entry(percent(cell["pruning_ratio"]), more, sort=repr(cell["pruning_ratio"]))
 

@@ -207,8 +207,8 @@ def _with_comparisons(run: Run, record: Mapping[str, Any]) -> list[Run]:
     runs = [replace(run, comparison=accuracies, comparison_draws=draws)]
     for name, accuracy in accuracies.items():
         spent = cost(measured[name].get("cost_vs_full"), f"comparison.{name}.cost_vs_full")
-        changes: dict[str, Any] = {"score_seed": None, "pruning_ratio": 0.0, "keep_fraction": 1.0, "asked_ratio": 0.0}
-        kept = _kept_share(run, record, measured[name], name)
+        kept = 1.0 if name == FULL else _kept_share(run, record, measured[name], name)
+        changes: dict[str, Any] = {"score_seed": None, "pruning_ratio": 0.0, "asked_ratio": 0.0}
         runs.append(
             replace(
                 run,

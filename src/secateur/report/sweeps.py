@@ -9,6 +9,7 @@ from pathlib import Path
 
 from secateur.core.errors import DataError
 from secateur.core.manifest import FILE_NAME, Cell, load_manifest
+from secateur.core.record import FILE_NAME as RECORD
 from secateur.core.record import is_finished
 
 REPEATED = ("seed", "score_seed", "pruning_ratio", "ratio", "data.split_seed")  # repetitions of one choice
@@ -96,7 +97,9 @@ def unfinished(sweep: Sweep, finished: Collection[Path]) -> list[str]:
 
 def _is_finished(run_dir: Path | None, finished: Collection[Path]) -> bool:
     """Whether a run is among those that were found finished, or lies elsewhere and is."""
-    return run_dir is not None and (run_dir in finished or is_finished(run_dir))
+    if run_dir is None or run_dir in finished:
+        return run_dir is not None
+    return os.path.isfile(run_dir / RECORD) and is_finished(run_dir)  # of what is no path it is false, and never raises
 
 
 def without_record(sweep: Sweep, known: Iterable[Path]) -> list[Cell]:

@@ -187,7 +187,8 @@ def pruned_text(row: Row) -> str:
     """Return a row's ratio, with the one asked for where it stands at what was realized: ``37 % (asked 70 %)``."""
     if row.is_full:
         return percent(None)
-    asked = f" (asked {percent(row.asked_ratio)})" if row.is_realized and row.asked_ratio is not None else ""
+    shows = row.is_realized and row.asked_ratio is not None and not row.is_comparison
+    asked = f" (asked {percent(row.asked_ratio)})" if shows else ""
     return f"{percent(row.pruning_ratio)}{asked}"
 
 

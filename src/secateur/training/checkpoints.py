@@ -83,8 +83,8 @@ class Checkpoints(CheckpointIO):
                 self._write(path, content)
         except OSError as error:
             raise StoreError(
-                f"The checkpoint {path} cannot be written: {error.strerror or error}. The one before it is kept: make "
-                "room, and the same command goes on from it."
+                f"The checkpoint {path} cannot be written: {error.strerror or error}. Older ones are kept: make room, "
+                "and the same command goes on."
             ) from error
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def file_problems(run_dir: Path, record: Record) -> Iterator[str]:
         if not path.is_file():
             yield f"{name}: is missing"
         elif size is not None and size != path.stat().st_size:
-            yield f"{name}: has {path.stat().st_size} bytes, recorded are {size}"
+            yield f"{name}: is not the file that was recorded ({path.stat().st_size} bytes, recorded {size})"
         elif (found := file_sha256(path)) != sha256:
             yield f"{name}: is not the file that was recorded (sha256 {found[:12]}..., recorded {sha256[:12]}...)"
     for name in FILES:
