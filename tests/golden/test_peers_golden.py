@@ -143,10 +143,13 @@ def test_the_selection_is_the_release_s_on_the_same_probabilities(released, rati
 
     assert mask.num_kept == len(kept) == num_keep
     assert not hardest & set(mask.kept_ids.tolist())
-    assert int((ours - torch.tensor(counts)).abs().max()) <= 2  # bounds that the stretched range moves
-    assert int((ours_kept - torch.tensor(budgets)).abs().max()) <= 2
-    # The same draw within the same strata: what differs lies at a bound, or is the odd one of a stratum's even share.
-    assert len(kept - set(mask.kept_ids.tolist())) <= max(1, 0.01 * num_keep)
+    moved = (ours - torch.tensor(counts)).abs()  # by the bounds that the stretched range shifts
+    odd = (ours_kept - torch.tensor(budgets)).abs()  # of an even share, the remainder among strata of one size
+    assert int(moved.max()) <= 2
+    assert int(odd.max()) <= 1
+    different = kept - set(mask.kept_ids.tolist())
+    assert len(different) <= int(moved.sum() + odd.sum())  # the same draw within the same strata
+    assert data == "golden" or len(different) <= 0.005 * num_keep
 
 
 @pytest.mark.parametrize("ratio", [0.7, 0.9])

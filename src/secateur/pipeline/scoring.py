@@ -307,7 +307,7 @@ def _prepare(context: Context, folder: Path, key: str, wanted: Extent) -> Extent
     note = checkpoints / "extent.json"
     summary = None if context.recompute else context.store.finished("scoring", key)
     entry = context.store.folder("scoring", key)
-    begun = Extent.from_json(read_json(note)) if note.is_file() else None
+    begun = _begun(note)
     there = Extent.from_json(summary) if summary else None
     extent = wanted.joined(begun).joined(there)
     if begun is None or begun.kinds != extent.kinds:
@@ -316,6 +316,14 @@ def _prepare(context: Context, folder: Path, key: str, wanted: Extent) -> Extent
             start_from(entry, folder)
     write_json(note, extent.to_json())
     return extent
+
+
+def _begun(note: Path) -> Extent | None:
+    """Return the extent of an attempt that was killed, or None where there was none or its note is damaged."""
+    try:
+        return Extent.from_json(read_json(note))
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return None
 
 
 def _spent(clocks: Clocks, metrics: EpochMetrics, recorder: ScoreRecorder, device: torch.device) -> dict[str, Any]:

@@ -81,11 +81,11 @@ class ScoreRecorder(pl.Callback):
         self.fingerprint, self.metadata = fingerprint, metadata or {}
         self.dynamics: dict[Reading, Dynamics] = {}  # of every reading that some scorer has, for the side columns
         self.passes: dict[str, dict[int, dict[str, Any]]] = {}  # kind -> epoch -> samples and seconds of passes beside
-        self._kinds = sorted({score.record for score in self.scores.values()})
+        self._kinds: list[Record] = []  # of signals that are read; known when the scorers are set up
         self._labels = torch.full((len(sample_ids),), -1, dtype=torch.int64)
-        self._seen = {kind: torch.zeros(len(sample_ids), dtype=torch.bool) for kind in self._kinds}
+        self._seen: dict[Record, Tensor] = {}  # which samples an epoch has shown, by kind
         self._broken = torch.zeros(len(sample_ids), dtype=torch.bool)
-        self._num_repeats = dict.fromkeys(self._kinds, 0)  # visits of this epoch beyond a sample's first
+        self._num_repeats: dict[Record, int] = {}  # visits of this epoch beyond a sample's first
         self._checked: set[str] = set()  # kinds whose first epoch was found complete
         self._clean: Iterator[Batch] = iter(())
         self._done = self._resumed = False
@@ -127,6 +127,9 @@ class ScoreRecorder(pl.Callback):
             dynamics.setup(len(self.sample_ids), num_epochs)
             dynamics.record, dynamics.epochs = reading[0], range(*reading[1:])
             self.dynamics[reading] = dynamics
+        self._kinds = sorted({one.record for one in self._all().values()})
+        self._seen = {kind: torch.zeros(len(self.sample_ids), dtype=torch.bool) for kind in self._kinds}
+        self._num_repeats = dict.fromkeys(self._kinds, 0)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Prepare the scorers before anything is trained or restored."""
@@ -135,7 +138,7 @@ class ScoreRecorder(pl.Callback):
                 raise ConfigError(
                     "ScoreRecorder needs a Trainer with max_epochs: scores depend on the number of epochs."
                 )
-            passes = set(self._kinds) - {"train_forward"}
+            passes = {score.record for score in self.scores.values()} - {"train_forward"}
             if passes and not isinstance(getattr(pl_module, "model", None), Backbone):
                 raise ConfigError(
                     f"record={sorted(passes)[0]} needs a module whose `model` is a secateur.models.backbone.Backbone."
@@ -225,7 +228,8 @@ class ScoreRecorder(pl.Callback):
     def compute(self, names: Iterable[str] | None = None) -> dict[str, ScoreTable]:
         """Return one ScoreTable per scorer, with the side columns of the training dynamics.
 
-        The side columns are of the signals and epochs that the scorer itself reads.
+        The side columns are of the signals and epochs that the scorer itself reads; of a scorer that reads a single
+        pass they are of the training's own forward passes until then.
 
         Args:
             names: the scorers; None: all. Those whose last epoch the training has not reached have no scores.
@@ -350,7 +354,9 @@ class ScoreRecorder(pl.Callback):
 
 
 def _reading(score: Score) -> Reading:
-    """Return what a scorer reads: kind of signals, first epoch, and the one after the last."""
+    """Return what the side columns of a scorer are of: kind of signals, first epoch, and the one after the last."""
+    if len(score.epochs) == 1 and score.record != "train_forward":  # one pass has no spread
+        return "train_forward", 0, score.epochs.stop
     return score.record, score.epochs.start, score.epochs.stop
 
 
