@@ -157,7 +157,9 @@ def test_an_accuracy_that_was_changed_in_both_places_is_found_in_both(run_dir, v
         writer.writerows(rows)
     edit(run_dir, put(0.999, "metrics", "test_accuracy"))
     rewrite(run_dir, "metrics.csv")
-    assert verify(run_dir, "--quick")[0] == 0
+    code, out, _ = verify(run_dir, "--quick")
+    assert code == 1
+    assert "metrics.test_accuracy is 0.999, but predictions.parquet has" in out
     code, out, _ = verify(run_dir)
     assert code == 1
     assert "metrics.csv: epoch 1, column test_accuracy: 0.999 recorded, " in out
