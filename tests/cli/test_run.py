@@ -53,7 +53,7 @@ def test_the_same_run_twice_does_nothing(program):
 
 
 def test_a_sweep_trains_the_scorer_once_per_score_seed(program):
-    assert program.run("-m", "score=el2n", "pruning_ratio=0.2,0.4,0.6", "seed=0,1") == 0
+    assert program.run("-m", "score=el2n", "pruning_ratio=0.2,0.4,0.6", "seed=0,1", "score_seed=0") == 0
     assert len(program.records()) == 6
     assert len(program.stages("scoring")) == 1
     reused = [
