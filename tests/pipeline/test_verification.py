@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from secateur.core.errors import ConfigError
+from secateur.core.predictions import Predictions
 from secateur.pipeline.verification.compare import compare_files
 from secateur.pipeline.verification.values import first_difference
 from secateur.pipeline.verification.verdict import Compared, Tolerances, Verification
@@ -155,6 +157,21 @@ def test_a_mask_differs_by_the_share_of_samples(tmp_path):
     assert (found.kind, found.size) == ("mask", 0.5)
     assert found.state(Tolerances(mask=0.5)) == "within tolerance"
     assert found.state(Tolerances(mask=0.4, scores=1.0)) == "different"
+
+
+@pytest.mark.parametrize("name", ["predictions.parquet", "full_predictions.parquet"])
+def test_predictions_differ_by_the_share_of_samples_and_by_confidence(tmp_path, name):
+    ids, labels, logits = torch.arange(4), torch.tensor([0, 1, 1, 0]), torch.tensor([[2.0, 0.0]] * 4)
+    before = Predictions.from_logits(ids, labels, logits)
+    recorded, repeated = before.save(tmp_path / "a" / name, "pool"), tmp_path / "b" / name
+    for column, change, size in (("prediction", [1, 0, 0, 0], 0.25), ("confidence", [0.0, 0.0, 0.25, 0.0], 0.25)):
+        values = getattr(before, column)
+        replace(before, **{column: values + torch.tensor(change, dtype=values.dtype)}).save(repeated, "pool")
+        found = compare_files(name, recorded, repeated)
+        assert (found.kind, found.size) == ("metrics", pytest.approx(size))
+        assert f"column {column}" in found.first
+    before.save(repeated, "pool")
+    assert compare_files(name, recorded, repeated).first == ""
 
 
 def test_csv_is_compared_as_numbers(tmp_path):
