@@ -17,7 +17,7 @@ def digits():
     from secateur.data.digits import DigitsData
     from secateur.data.prepare import prepare
 
-    data = prepare(DigitsData(name="digits"))
+    data = prepare(DigitsData(name="digits", validation_fraction=0.1))
     small = dataclasses.replace(data, pool=data.pool[:200], flipped=data.flipped[:200])
     assert int(small.pool[-1]) > 199
     return small

@@ -14,7 +14,7 @@ from secateur.core.tables import ScoreTable
 from secateur.training.joint_pruning import JointPruning
 
 pytestmark = pytest.mark.slow
-POOL = 1293
+POOL = 1437
 JOINT_EPOCHS, WARMUP_EPOCHS = 3, 1
 
 
@@ -175,9 +175,9 @@ def test_what_the_configuration_can_tell_is_found_before_anything_starts(adaprun
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ("method.optim.batch_size=2000", "method.optim.batch_size=2000 is larger than the pool of 1293 samples"),
+        ("method.optim.batch_size=2000", "method.optim.batch_size=2000 is larger than the pool of 1437 samples"),
         ("data.validation_fraction=0", "needs samples to select on"),
-        ("method.exact_ratio=false", "keeps 1293 of 1293 samples, which misses pruning_ratio=0.3"),
+        ("method.exact_ratio=false", "keeps 1437 of 1437 samples, which misses pruning_ratio=0.3"),
         ("method.optim.lr=1e30 method.optim.schedule=constant method.optim.period_epochs=null", "nan in epoch 0, step"),
     ],
 )

@@ -31,7 +31,7 @@ BEFORE_ANYTHING_STARTS = {
     "ratio=r35": "ratio has no option 'r35'",
     "data=parquet data.root=/no/such/folder": "/no/such/folder",
     "data.label_noise=2": "label_noise",
-    "scoring.record=sometimes": "scoring.record",
+    "score.record=sometimes": "score.record",
     "compare_with=[ful]": "compare_with",
     "optim.lr=-1": "lr",
     "force=perhaps": "force",

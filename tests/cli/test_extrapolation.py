@@ -9,7 +9,7 @@ from secateur.core.tables import ScoreTable
 from secateur.pipeline.paths import CONF
 
 pytestmark = pytest.mark.slow
-POOL, SUBSET = 1293, 259
+POOL, SUBSET = 1437, 287
 SIMPLE = "class_mean,constant,uniform,ridge,proxy_direct,subset_only"
 PREDICT = ("score=el2n", "extrapolation=knn", "subset_fraction=0.2")
 
@@ -188,7 +188,7 @@ def test_the_subset_may_train_longer_than_a_full_scoring_could(program):
         (["subset_fraction=1.0"], "extrapolation=none scores every sample"),
         (["subset_epochs_factor=0.0"], "subset_epochs_factor must be positive"),
         (["merge=mean"], "merge='mean'"),
-        (["subset_fraction=0.0001"], "subset_fraction=0.0001 scores 0 of 1293 samples"),
+        (["subset_fraction=0.0001"], "subset_fraction=0.0001 scores 0 of 1437 samples"),
         (["subset_fraction=0.01"], "k=20 neighbors cannot be found among 13 scored samples"),
         (["selection=beta"], "predicted scores come with"),
         (["score=dynamic_uncertainty"], "needs at least"),
@@ -198,7 +198,7 @@ def test_the_subset_may_train_longer_than_a_full_scoring_could(program):
         (["extrapolation=subset_only"], "needs merge=raw"),
         (["extrapolation=kn"], "knn"),
         (["fidelity.ratios=[30]"], "Did you mean 0.3?"),
-        (["fidelity.against=[5]", "fidelity.ratios=[0.9999]"], "would keep 0 of 1293 samples"),
+        (["fidelity.against=[5]", "fidelity.ratios=[0.9999]"], "would keep 0 of 1437 samples"),
         (["fidelity.against=[5,-1]"], "score seeds, which are not negative; got -1"),
         (["extrapolation=knn_cv", "subset_fraction=0.002"], "at least 4 scores, got 3"),
     ],

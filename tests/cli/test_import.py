@@ -7,6 +7,7 @@ from secateur.cli.main import main
 from secateur.core.mask import Mask
 
 NUM_TRAIN = 1437
+HELD_OUT = "data.validation_fraction=0.1"  # leaves a pool of 1293
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def run_import(path, output, *more):
 
 
 def test_rows_outside_the_pool_are_dropped_and_counted(published, tmp_path, capsys):
-    assert run_import(published, tmp_path / "mask.parquet") == 0
+    assert run_import(published, tmp_path / "mask.parquet", HELD_OUT) == 0
     mask = Mask.load(tmp_path / "mask.parquet")
     assert len(mask) == 1293
     assert bool((mask.kept_ids % 4 != 0).all())
@@ -71,7 +72,7 @@ def test_a_network_can_be_trained_on_it(published, tmp_path, program):
 
 def test_a_mask_for_another_pool_is_refused(published, tmp_path, program):
     run_import(published, tmp_path / "mask.parquet")
-    arguments = ("method=mask", f"method.path={tmp_path / 'mask.parquet'}", "data.split_seed=1")
+    arguments = ("method=mask", f"method.path={tmp_path / 'mask.parquet'}", "data.validation_fraction=0.2")
     assert program.run(*arguments) == 2
     assert "was made for other data" in program.err
     assert not program.records()
@@ -198,13 +199,13 @@ def test_a_direction_that_the_file_does_not_say_has_to_be_given(measured, tmp_pa
     assert "--higher-is-kept or --higher-is-pruned" in err
     assert f"how hard the images look: {sign:+.2f}" in err
     assert not output.exists()
-    assert importing(path, "extrapolation", output, "--higher-is-pruned") == 0
+    assert importing(path, "extrapolation", output, "--higher-is-pruned", HELD_OUT) == 0
     assert "144 rows of the file are not in the pool" in capsys.readouterr().out
     table = ScoreTable.load(output)
     torch.testing.assert_close(table.score, -sign * measured[table.sample_id].float())
     assert table.metadata["higher_was"] == "pruned"
     assert len(table.fingerprint) == 64
-    assert importing(path, "extrapolation", output, "--higher-is-kept") == 0
+    assert importing(path, "extrapolation", output, "--higher-is-kept", HELD_OUT) == 0
     torch.testing.assert_close(ScoreTable.load(output).score, -table.score)
 
 
@@ -274,7 +275,7 @@ def test_any_selection_can_be_applied_to_imported_scores(measured, tmp_path, pro
     assert top["pruning"]["num_kept"] == 646
     assert max(balanced["pruning"]["class_counts"]) - min(balanced["pruning"]["class_counts"]) < 10
     assert any("not known and not counted" in line for line in top["warnings"])
-    assert top["ledger"]["cost_vs_full"] == pytest.approx(646 / 1293)
+    assert top["ledger"]["cost_vs_full"] == pytest.approx(646 / 1437)
     assert program.run("method=imported_scores", "method.path=nosuch.parquet") == 2
 
 

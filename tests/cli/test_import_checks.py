@@ -11,6 +11,7 @@ from secateur.cli.main import main
 from secateur.core.mask import Mask
 
 NUM_TRAIN = 1437
+HELD_OUT = "data.validation_fraction=0.1"  # leaves a pool of 1293
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,7 @@ def pool(tmp_path_factory):
     """Ids of the pool of the digits: 1293 of the 1437 rows."""
     folder = tmp_path_factory.mktemp("pool")
     torch.save({"selected_data": torch.ones(NUM_TRAIN)}, folder / "all.pt")
-    arguments = ("--format", "adapruner", "--data", "digits", "--output", str(folder / "mask.parquet"))
+    arguments = ("--format", "adapruner", "--data", "digits", "--output", str(folder / "mask.parquet"), HELD_OUT)
     assert main(["import", str(folder / "all.pt"), *arguments]) == 0
     return Mask.load(folder / "mask.parquet").sample_id
 
@@ -56,15 +57,15 @@ def test_a_share_of_the_pool_is_as_good_as_one_of_the_split(pool, tmp_path, caps
     kept = pool[torch.arange(len(pool)) % 10 < 7][:905]
     more = write_kept(tmp_path / "file", file_format, kept)
     output = tmp_path / "mask.parquet"
-    assert importing(tmp_path / "file", file_format, output, *more, "--pruning-ratio", "0.3") == 0
+    assert importing(tmp_path / "file", file_format, output, *more, HELD_OUT, "--pruning-ratio", "0.3") == 0
     out = capsys.readouterr().out
     assert "keeps 0.700 of the pool, as expected (0.700)" in " ".join(out.split())
     assert "WARNING" not in out
     assert Mask.load(output).kept_ids.tolist() == kept.tolist()
     assert Mask.load(output).metadata["direction_checked"] is True
-    assert importing(tmp_path / "file", file_format, output, *more, "--pruning-ratio", "0.7") == 2
+    assert importing(tmp_path / "file", file_format, output, *more, HELD_OUT, "--pruning-ratio", "0.7") == 2
     assert "--higher-is-pruned" in capsys.readouterr().err
-    assert importing(tmp_path / "file", file_format, output, *more, "--pruning-ratio", "0.5") == 2
+    assert importing(tmp_path / "file", file_format, output, *more, HELD_OUT, "--pruning-ratio", "0.5") == 2
     err = " ".join(capsys.readouterr().err.split())
     assert "keeps 0.630 of the training split and 0.700 of the pool, but 0.500 is expected" in err
     assert "--higher-is-pruned" not in err
@@ -74,7 +75,9 @@ def test_nobody_is_told_to_invert_a_mask_that_fits(pool, tmp_path, capsys):
     """0.53 of the pool is 0.477 of the split: the opposite, 0.523, would fit as well, and says nothing."""
     kept = pool[torch.arange(len(pool)) % 100 < 53]
     write_kept(tmp_path / "file", "adapruner", kept)
-    assert importing(tmp_path / "file", "adapruner", tmp_path / "mask.parquet", "--pruning-ratio", "0.47") == 0
+    assert (
+        importing(tmp_path / "file", "adapruner", tmp_path / "mask.parquet", HELD_OUT, "--pruning-ratio", "0.47") == 0
+    )
     assert "the direction could not be checked" in " ".join(capsys.readouterr().out.split())
     assert Mask.load(tmp_path / "mask.parquet").kept_ids.tolist() == kept.tolist()
 
@@ -82,13 +85,13 @@ def test_nobody_is_told_to_invert_a_mask_that_fits(pool, tmp_path, capsys):
 def test_the_percentage_in_a_name_may_be_of_the_pool(pool, tmp_path, capsys):
     kept = pool[torch.arange(len(pool)) % 10 < 7][:905]
     more = write_kept(tmp_path / "D_70_file_list.txt", "dyn-unc", kept)
-    assert importing(tmp_path / "D_70_file_list.txt", "dyn-unc", tmp_path / "mask.parquet", *more) == 0
+    assert importing(tmp_path / "D_70_file_list.txt", "dyn-unc", tmp_path / "mask.parquet", *more, HELD_OUT) == 0
     assert "keeps 0.700 of the pool" in capsys.readouterr().out
 
 
 def test_whole_classes_of_the_pool_are_whole(pool, tmp_path, capsys):
     torch.save(pool[labels()[pool] < 3], tmp_path / "x_top3.indices")
-    assert importing(tmp_path / "x_top3.indices", "dp4tl", tmp_path / "mask.parquet") == 0
+    assert importing(tmp_path / "x_top3.indices", "dp4tl", tmp_path / "mask.parquet", HELD_OUT) == 0
     assert "keeps 3 whole classes, as its name says" in capsys.readouterr().out
 
 

@@ -132,7 +132,6 @@ def test_score_seeds_share_an_encoder_that_has_a_seed_of_its_own(program):
         (["extrapolation=knn_same_class_cv"], "set extrapolation.same_class=false"),
         (["extrapolation=proxy_direct", "extrapolation.measure=entropy"], "logits of a network trained on labels"),
         (["extrapolation=knn", "subset_stratified=true"], "set subset_stratified=false"),
-        (["scoring.record=eval_pass"], "leave scoring.record=train_forward"),
         (["score=el2n", "score.num_networks=2"], "set score.num_networks=1"),
         (["score=dual", "selection=beta"], "without labels come with"),
         (["paradigm.encoder_seed=-1"], "paradigm.encoder_seed must not be negative"),
@@ -159,7 +158,7 @@ def test_a_final_network_needs_labels(program):
 @pytest.mark.parametrize("objective", OBJECTIVE)
 def test_attacks_are_counted_on_both_sides_and_robust_accuracy_is_recorded(program, objective):
     for recorded in ("clean", "adversarial"):
-        keys = ("extrapolation=knn", f"paradigm.record={recorded}")
+        keys = ("extrapolation=knn", f"paradigm.record={recorded}", "score.record=train_forward")
         assert program.run(*ADVERSARIAL, *OBJECTIVE[objective], *keys) == 0
     scores = {}
     for record in program.records():
@@ -192,7 +191,7 @@ def load_scores(program, table):
 
 
 def test_an_evaluation_pass_records_attacked_images_too(program):
-    keys = ("extrapolation=knn", "scoring.record=eval_pass", "paradigm.record=clean,adversarial", "train_final=false")
+    keys = ("extrapolation=knn", "paradigm.record=clean,adversarial", "train_final=false")
     assert program.run("-m", *ADVERSARIAL, *keys) == 0
     spent = {record["config"]["paradigm"]["record"]: record["ledger"]["stages"][0] for record in program.records()}
     forward, backward = STEPS + 3, STEPS + 2
@@ -224,7 +223,7 @@ def test_own_images_are_scored_and_extra_ones_predicted(program, tmp_path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [UNSUPERVISED, (*ADVERSARIAL, "scoring.record=eval_pass", "paradigm.record=adversarial")],
+    [UNSUPERVISED, (*ADVERSARIAL, "paradigm.record=adversarial")],
     ids=["unsupervised", "adversarial"],
 )
 def test_equal_runs_give_equal_bytes(program, arguments):

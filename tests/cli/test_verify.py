@@ -34,7 +34,8 @@ def finished(tmp_path_factory):
 @pytest.fixture
 def run_dir(finished, tmp_path):
     """A copy of the finished run with scores, to be tampered with."""
-    return Path(shutil.copytree(finished["el2n"], tmp_path / finished["el2n"].name))
+    copy = tmp_path / finished["el2n"].name
+    return Path(shutil.copytree(finished["el2n"], copy, copy_function=shutil.copyfile))  # not read-only
 
 
 def edit(path, change):
@@ -92,7 +93,12 @@ def test_a_changed_score_is_found_even_with_its_new_hash_in_the_record(run_dir, 
 
     sample_id = set_score(run_dir, 3, 0.5)
     sha256 = file_sha256(run_dir / "scores.parquet")
-    edit(run_dir / "run.json", lambda record: record["artifacts"].update({"scores.parquet": sha256}))
+    size = (run_dir / "scores.parquet").stat().st_size
+
+    def forge(record):
+        record["artifacts"]["scores.parquet"], record["artifact_bytes"]["scores.parquet"] = sha256, size
+
+    edit(run_dir / "run.json", forge)
     code, out, _ = verify(run_dir)
     assert code == 1
     assert f"sample_id {sample_id}, column score" in out

@@ -34,7 +34,7 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def run_dir(finished, tmp_path):
-    return Path(shutil.copytree(finished, tmp_path / finished.name))
+    return Path(shutil.copytree(finished, tmp_path / finished.name, copy_function=shutil.copyfile))
 
 
 def edit(run_dir, change):
@@ -67,9 +67,14 @@ def drop(*path):
 
 
 def rewrite(run_dir, *names):
-    """Let the record's hashes be those of changed files."""
-    hashes = {name: file_sha256(run_dir / name) for name in names}
-    edit(run_dir, lambda record: record["artifacts"].update(hashes))
+    """Let the record's hashes and sizes be those of changed files."""
+
+    def change(record):
+        for name in names:
+            record["artifacts"][name] = file_sha256(run_dir / name)
+            record["artifact_bytes"][name] = (run_dir / name).stat().st_size
+
+    edit(run_dir, change)
 
 
 def set_config(run_dir, key, node):

@@ -121,11 +121,19 @@ def train(data, folder, model, recipe, callbacks, *, sampling=None, epochs=EPOCH
 
 def scores(data, folder, record):
     """Every shipped scorer on a network that stays as it is, and the mask that the first one selects."""
+    nodes = standard_scores(EPOCHS).items()
+    nodes = {name: {**node, **({"record": record} if "record" in node else {})} for name, node in nodes}
+    plain = data.train_loader(Shuffled(data.pool, 0), STILL.batch_size, 0, augment=False)
+
+    def clean(epoch):
+        plain.set_epoch(epoch)
+        return plain
+
     recorder = ScoreRecorder(
-        {name: build(node) for name, node in standard_scores(EPOCHS).items()},
+        {name: build(node) for name, node in nodes.items()},
         sample_ids=data.pool,
-        record=record,
         eval_loader=lambda: data.eval_loader(data.pool, BATCH),
+        clean_loader=clean,
     )
     train(data, folder / record, seeded(Plain), STILL, [recorder])
     tables = recorder.compute()
@@ -141,7 +149,7 @@ def scores(data, folder, record):
 def trainings(data, folder):
     """A network with batch norm; one with InfoBatch; adversarial training; batches of a single sample."""
     metrics = EpochMetrics({"validation": lambda: data.eval_loader("validation", BATCH)}, 10)
-    recorder = ScoreRecorder([EL2N()], sample_ids=data.pool)
+    recorder = ScoreRecorder([EL2N(record="train_forward")], sample_ids=data.pool)
     model = seeded(normed)
     train(data, folder / "plain", model, MOVING, [metrics, recorder], epochs=3)
     found = {f"weights/{name}": values.float() for name, values in model.state_dict().items()}
@@ -170,6 +178,7 @@ def everything(folder: Path):
         "passes": passes(data),
         "eval_pass": scores(data, folder, "eval_pass"),
         "train_forward": scores(data, folder, "train_forward"),
+        "before_step": scores(data, folder, "before_step"),
         "trainings": trainings(data, folder),
         "group": exchanges(),
     }
@@ -266,12 +275,14 @@ def test_the_scores_say_something(results):
     assert len({key.split("/")[0] for key in one["eval_pass"] if "/" in key}) >= 10
 
 
-def test_scores_of_the_training_pass_are_the_same_up_to_rounding(results):
+@pytest.mark.parametrize("record", ["train_forward", "before_step"])
+def test_scores_of_the_steps_are_the_same_up_to_rounding(results, record):
     """Each process has a slice of every batch, so a product may sum in another order; no sample is lost or doubled."""
     one, ranks = results
+    assert len(one[record]) > 20
     for found in ranks:
-        for key, values in one["train_forward"].items():
-            torch.testing.assert_close(found["train_forward"][key], values, atol=1e-5, rtol=0, equal_nan=True)
+        for key, values in one[record].items():
+            torch.testing.assert_close(found[record][key], values, atol=1e-5, rtol=0, equal_nan=True)
 
 
 @pytest.mark.parametrize("rank", range(WORLD))

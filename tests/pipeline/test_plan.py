@@ -29,10 +29,19 @@ EXACT = {
     "random": ("method=random", "pruning_ratio=0.37"),
     "rs2": ("method=rs2", "pruning_ratio=0.37"),
     "train_forward": ("score=aum", "pruning_ratio=0.37"),
-    "eval_pass": ("score=aum", "scoring.record=eval_pass", "scoring.max_epochs=2"),
+    "eval_pass": ("score=aum", "score.record=eval_pass", "scoring.max_epochs=2"),
+    "before_step": ("score=aum", "score.record=before_step", "scoring.max_epochs=2"),
+    "the first epochs": ("score=tdds", "score.window=3", "scoring.max_epochs=7"),
+    "the first epochs of dual": ("score=dual", "scoring.max_epochs=12", "train_final=false"),
+    "all epochs but the last": ("score=dynamic_uncertainty", "scoring.max_epochs=12", "train_final=false"),
     "other final network": ("score=aum", "model@retrain_model=resnet8", "trainer.max_epochs=2"),
     "two networks": ("score=el2n", "score.num_networks=2", "score.epoch=1", "scoring.max_epochs=3"),
-    "two networks, eval_pass": ("score=el2n", "score.num_networks=2", "score.epoch=2", "scoring.record=eval_pass"),
+    "two networks, train_forward": (
+        "score=el2n",
+        "score.num_networks=2",
+        "score.epoch=2",
+        "score.record=train_forward",
+    ),
     "final pass": ("score=entropy",),
     "knn": (*PREDICTED, "extrapolation=knn", "extrapolation.k=3"),
     "class_mean": (*PREDICTED, "extrapolation=class_mean"),
@@ -42,11 +51,11 @@ EXACT = {
     "adversarial": ("method=random", "paradigm=adversarial", "paradigm.num_steps=2", "trainer.max_epochs=1"),
     "adversarial, recorded in attacked passes": (
         *("paradigm=adversarial", "paradigm.record=adversarial", "paradigm.num_steps=1", "score=el2n"),
-        *("scoring.record=eval_pass", "scoring.max_epochs=1", "trainer.max_epochs=1", "train_final=false"),
+        *("scoring.max_epochs=1", "trainer.max_epochs=1", "train_final=false"),
     ),
     "adversarial, final pass": (
         *("paradigm=adversarial", "paradigm.record=adversarial", "paradigm.num_steps=1", "score=entropy"),
-        *("scoring.record=eval_pass", "scoring.max_epochs=1", "trainer.max_epochs=1", "train_final=false"),
+        *("scoring.max_epochs=1", "trainer.max_epochs=1", "train_final=false"),
     ),
     "transfer": (
         *("method=random", "downstream=digits", "downstream.per_class=3", "finetune=both", "finetune.max_epochs=2"),
@@ -115,6 +124,21 @@ def test_the_plan_is_the_ledger(folder, overrides):
         assert planned.ledger.cost_vs_full == ledger["cost_vs_full"]
         assert planned.training == planned.ledger.cost_vs_full_amortized == ledger["cost_vs_full_amortized"]
     assert not planned.at_most
+
+
+@pytest.mark.parametrize("score", ["tdds", "dual"])
+def test_a_scoring_of_200_epochs_that_reads_30_of_them_costs_30(folder, score):
+    planned = forecast(context_of(folder, f"score={score}", "trainer.max_epochs=200", "pruning_ratio=0.5"))
+    assert planned.choosing == pytest.approx(0.15)
+    assert planned.ledger.cost_vs_full == pytest.approx(0.65)
+
+
+def test_each_scorer_is_planned_by_what_it_reads_of_200_epochs(folder):
+    expected = {"el2n": 20 + 1 / 3, "grand": 20 + 1 / 3, "tdds": 30, "dual": 30, "aum": 200, "forgetting": 200}
+    expected |= {"dynamic_uncertainty": 199 + 199 / 3, "entropy": 200 + 1 / 3, "moderate": 200 + 1 / 3}
+    for score, epochs in expected.items():
+        planned = forecast(context_of(folder, f"score={score}", "trainer.max_epochs=200"))
+        assert planned.choosing == pytest.approx(epochs / 200), score
 
 
 def test_a_mask_file_is_planned_by_what_it_keeps(folder):
@@ -189,7 +213,7 @@ def test_what_is_done_beside_is_named_and_not_counted(folder):
     overrides = (*PREDICTED, "extrapolation=class_mean", "compare_with=[full,random]", "fidelity.against=[7,8]")
     baselines, scorings = forecast(context_of(folder, *overrides)).remarks
     assert "full (1.00) and random (0.55)" in baselines
-    assert "2 full scorings of 0.67 each" in scorings
+    assert "2 full scorings of 0.44 each" in scorings  # el2n: one of three epochs, and a pass
 
 
 def test_planning_computes_and_writes_nothing(tmp_path, monkeypatch):

@@ -23,7 +23,7 @@ def settings_of(name):
 
 def test_all_scorers_are_there():
     assert len(SCORES) >= 11
-    assert len(PRESETS) >= 7
+    assert len(PRESETS) >= 9
 
 
 @pytest.mark.parametrize("name", SCORES)
@@ -39,7 +39,7 @@ def test_keys_and_values_are_those_of_the_constructor(name):
 def test_presets_hold_only_what_differs(path):
     name = max((score for score in SCORES if path.stem.startswith(f"{score}_")), key=len)
     variant = path.stem.removeprefix(f"{name}_")
-    assert variant.startswith("released")
+    assert (CONF / "variant" / f"{variant}.yaml").is_file()
     _, cls, settings = settings_of(name)
     preset = OmegaConf.to_container(OmegaConf.load(path))
     assert preset
@@ -66,6 +66,10 @@ hydra:
         ("tdds", "reference", "trajectory_epochs", None),
         ("dynamic_uncertainty", "released_extrapolation", "skip_first", 2),
         ("dynamic_uncertainty", "released", "skip_last", 1),
+        ("dynamic_uncertainty", "released", "record", "before_step"),
+        ("dynamic_uncertainty", "reference", "record", "eval_pass"),
+        ("el2n", "paper", "num_networks", 10),
+        ("el2n", "paper", "record", "eval_pass"),
         ("forgetting", "released_extrapolation", "unlearned", "count"),
     ],
 )

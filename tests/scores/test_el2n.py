@@ -29,7 +29,7 @@ def test_confident_samples_keep_their_relative_accuracy():
 def test_default_epoch_is_a_tenth_of_the_training(num_epochs, read):
     score = EL2N()
     score.setup(3, num_epochs)
-    assert score.read_epoch == read
+    assert score.epochs == range(read, read + 1)
 
 
 def test_only_that_epoch_is_read(tools):

@@ -40,9 +40,13 @@ CASES = {
         lambda: DynamicUncertainty(window=3, skip_first=2, skip_last=0, ddof=0),
         lambda run: dynamic_uncertainty(run.hidden_probs, 3, 2, 0, 0),
     ),
-    "dual": (lambda: DUAL(window=4), lambda run: dual(run.hidden_probs, window=4)),
+    "dual": (lambda: DUAL(window=4), lambda run: dual(run.hidden_probs[:4], window=4)),
     "dual_first": (lambda: DUAL(window=3, num_epochs=6), lambda run: dual(run.hidden_probs[:6], window=3)),
-    "tdds": (lambda: TDDS(window=4), lambda run: tdds(run.hidden_logits, window=4)),
+    "tdds": (lambda: TDDS(window=4), lambda run: tdds(run.hidden_logits[:4], window=4)),
+    "tdds_all": (
+        lambda: TDDS(window=4, trajectory_epochs=NUM_EPOCHS),
+        lambda run: tdds(run.hidden_logits, window=4),
+    ),
     "tdds_first": (
         lambda: TDDS(window=3, decay=0.5, trajectory_epochs=6),
         lambda run: tdds(run.hidden_logits[:6], window=3, decay=0.5),
@@ -57,6 +61,10 @@ CASES = {
         lambda run: forgetting(right_or_wrong(run), unlearned="count"),
     ),
     "aum": (AUM, lambda run: aum(run.hidden_logits, run.target)),
+    "aum_of_probabilities": (
+        lambda: AUM(margin="probability"),
+        lambda run: aum(run.hidden_logits, run.target, margin="probability"),
+    ),
     "el2n": (
         lambda: EL2N(epoch=NUM_EPOCHS),
         final(lambda run: el2n(run.logits[-1], run.target)),
@@ -115,7 +123,7 @@ def test_final_pass_equals_pure_bit_for_bit(tools, name, seed, batch_size, resto
     make, pure = FINAL[name]
     run = Run(tools, seed, 0.0, num_epochs=1)
     score = tools.feed(make, run.logits, run.target, None, run.features, batch_size, seed, restore_at)
-    assert score.measured == "final"
+    assert (score.record, score.epochs, score.num_passes) == ("final_pass", range(1), 1)
     assert torch.equal(score.compute().score, pure(run))
 
 

@@ -312,7 +312,8 @@ def test_adversarial_training_makes_robust(digits, train, tmp_path):
 def test_scores_of_clean_and_of_attacked_images_differ(digits, train, tmp_path, settings):
     tables = {}
     for record in ("clean", "adversarial"):
-        recorder = ScoreRecorder({"score": DynamicUncertainty(window=2, skip_last=0)}, sample_ids=digits.pool)
+        score = DynamicUncertainty(window=2, skip_last=0, record="train_forward")
+        recorder = ScoreRecorder({"score": score}, sample_ids=digits.pool)
         train(tmp_path / record, {**settings, "record": record}, recorder)
         tables[record] = recorder.compute()["score"]
         assert torch.isfinite(tables[record].score).all()
@@ -347,7 +348,7 @@ class AttackByHand(pl.Callback):
 def eval_pass_recorder(digits, batch_size=300):
     scores = {"score": DynamicUncertainty(window=2, skip_last=0), "final": Entropy()}
     loader = lambda: digits.eval_loader(digits.pool, batch_size)  # noqa: E731
-    return ScoreRecorder(scores, sample_ids=digits.pool, record="eval_pass", eval_loader=loader)
+    return ScoreRecorder(scores, sample_ids=digits.pool, eval_loader=loader)
 
 
 def test_an_evaluation_pass_attacks_the_images_that_it_records(digits, train, tmp_path):

@@ -207,16 +207,16 @@ def test_after_a_nan_the_last_good_checkpoint_stands(train, tmp_path):
 def test_what_a_finished_folder_holds(train, tmp_path):
     model, metrics = train(tmp_path)
     finish_folder(tmp_path, model, metrics)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.csv", "model.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "metrics.csv", "model.safetensors"]
     weights = load_file(tmp_path / "model.safetensors")
     assert all(torch.equal(values, weights[name]) for name, values in model.state_dict().items())
     assert (tmp_path / "metrics.csv").read_text().count("\n") == 1 + EPOCHS
 
 
-def test_while_it_runs_only_the_last_checkpoint_is_kept(train, tmp_path):
+def test_while_it_runs_the_last_two_checkpoints_are_kept(train, tmp_path):
     with pytest.raises(InterruptedError):
         train(tmp_path, "plain", Killed(epoch=3))
-    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["last.ckpt"]
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["last.ckpt", "previous.ckpt"]
     shutil.rmtree(tmp_path / "checkpoints")
     assert list(tmp_path.iterdir()) == []
 

@@ -50,7 +50,7 @@ def test_a_row_says_what_an_epoch_was(digits, train):
     assert last["test_accuracy"] == evaluate(model, digits.eval_loader("test", 50), 10).accuracy
     assert metrics.last["test"].accuracy == last["test_accuracy"]
     assert metrics.rows[0]["learning_rate"] > last["learning_rate"] > 0
-    assert metrics.seconds > 0
+    assert metrics.clocks.parts()["train_seconds"] > 0
 
 
 def test_the_loss_is_the_mean_over_samples_not_over_batches(digits):
@@ -93,12 +93,14 @@ def test_the_csv_holds_the_rows_and_leaves_unmeasured_cells_empty(tmp_path):
 def test_rows_and_seconds_survive_a_resume(digits, train):
     first = EpochMetrics(loaders(digits, "test"), 10)
     train(first, 2)
-    before, seconds = copy.deepcopy(first.rows), first.seconds
+    before, spent = copy.deepcopy(first.rows), first.clocks.state_dict()["spent"]
     second = EpochMetrics(loaders(digits, "test"), 10)
     train(second, 4)
     assert second.rows[:2] == before
     assert [row["epoch"] for row in second.rows] == [0, 1, 2, 3]
-    assert second.seconds > seconds
+    assert len(second.clocks.epochs) == 4
+    again = second.clocks.state_dict()["spent"]
+    assert all(again[part][clock] > spent[part][clock] for part in spent for clock in (0, 1))
 
 
 def test_the_last_evaluation_survives_a_resume_of_a_finished_training(digits, train):
@@ -107,7 +109,8 @@ def test_the_last_evaluation_survives_a_resume_of_a_finished_training(digits, tr
     train(second, 2)
     assert second.rows == first.rows
     assert second.last["test"].accuracy == first.last["test"].accuracy
-    assert second.last["test"].worst_class_accuracy == first.last["test"].worst_class_accuracy
+    assert second.last["test"].class_accuracies == first.last["test"].class_accuracies
+    assert second.last["test"].predictions.confidence.equal(first.last["test"].predictions.confidence)
 
 
 def test_evaluating_changes_nothing_in_the_training(digits, train, tmp_path):

@@ -11,8 +11,9 @@ from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 from secateur.core.errors import ConfigError, DataError, NumericalError
 from secateur.data.batch import Batch
 from secateur.models.backbone import Backbone
+from secateur.scores.base import RECORDS
 from secateur.scores.dynamic_uncertainty import DynamicUncertainty, dynamic_uncertainty
-from secateur.scores.el2n import EL2N
+from secateur.scores.el2n import EL2N, el2n
 from secateur.scores.entropy import Entropy, entropy
 from secateur.scores.grand import GraNd, grand
 from secateur.scores.tdds import TDDS, tdds
@@ -116,6 +117,31 @@ def eval_batches():
     return [Batch(X[rows], Y[rows], rows) for rows in torch.arange(N).flip(0).split(4)]
 
 
+class InEpochOrder:
+    """A loader whose order is a function of the epoch, as the project's own are, so that a second one agrees."""
+
+    def __init__(self, batch_size=5, shift=0.0):
+        self.batch_size, self.shift, self.epoch = batch_size, shift, 0
+
+    def __len__(self):
+        return -(-N // self.batch_size)
+
+    def __iter__(self):
+        rows = torch.randperm(N, generator=torch.Generator().manual_seed(self.epoch))
+        return iter([Batch(X[part] + self.shift, Y[part], part) for part in rows.split(self.batch_size)])
+
+
+class SetEpoch(pl.Callback):
+    def on_train_epoch_start(self, trainer, pl_module):
+        trainer.train_dataloader.epoch = trainer.current_epoch
+
+
+def clean_batches(epoch):
+    loader = InEpochOrder()
+    loader.epoch = epoch
+    return loader
+
+
 def train(recorder, module, loader=None, *callbacks, max_epochs=T, resume=None, validate=False, **more):
     trainer = pl.Trainer(
         max_epochs=max_epochs,
@@ -131,8 +157,10 @@ def train(recorder, module, loader=None, *callbacks, max_epochs=T, resume=None, 
     return module
 
 
-def both():
-    return [TDDS(window=3), DynamicUncertainty(window=3)]
+def both(record="train_forward"):
+    """Two scorers that read all epochs but the last, or all."""
+    tdds_of_all = TDDS(window=3, trajectory_epochs=T, record=record)
+    return [tdds_of_all, DynamicUncertainty(window=3, record=record)]
 
 
 def recorded(module, loader=None, **more):
@@ -154,7 +182,7 @@ def assert_same_tables(first, second):
 
 def test_the_tables_are_the_pure_functions_of_the_logits():
     module = OwnModule()
-    recorder = ScoreRecorder([TDDS(window=3), DynamicUncertainty(window=3)], num_samples=N)
+    recorder = ScoreRecorder(both(), num_samples=N)
     train(recorder, module, batches(seed=1))
     tables = recorder.compute()
 
@@ -166,8 +194,12 @@ def test_the_tables_are_the_pure_functions_of_the_logits():
         assert torch.equal(table.sample_id, torch.arange(N))
         assert torch.equal(table.label, Y)
         assert bool(table.observed.all())
-        assert torch.allclose(table.column("mean_probability"), probs.mean(0), atol=1e-6)
-        assert torch.allclose(table.column("std_probability"), probs.std(0, correction=0), atol=1e-6)
+    for name, read in (
+        ("TDDS", probs),
+        ("DynamicUncertainty", probs[:-1]),
+    ):  # side columns: of the epochs that are read
+        assert torch.allclose(tables[name].column("mean_probability"), read.mean(0), atol=1e-6)
+        assert torch.allclose(tables[name].column("std_probability"), read.std(0, correction=0), atol=1e-6)
 
 
 def test_the_training_is_the_one_without_a_recorder():
@@ -177,7 +209,8 @@ def test_the_training_is_the_one_without_a_recorder():
 
 
 def test_scores_measured_early_read_their_epoch():
-    recorder = ScoreRecorder({"early": EL2N(epoch=2), "features": GraNd(epoch=1)}, num_samples=N)
+    early = {"early": EL2N(epoch=2, record="train_forward"), "features": GraNd(epoch=1, record="train_forward")}
+    recorder = ScoreRecorder(early, num_samples=N)
     train(recorder, Replay(), batches(seed=1))
     errors = LOGITS[1].softmax(dim=1) - F.one_hot(Y, C)
     tables = recorder.compute()
@@ -262,10 +295,10 @@ def test_an_id_that_stands_for_two_samples_is_refused(apart):
 
 
 def test_a_loader_may_drop_its_last_batch():
-    recorder, order = ScoreRecorder([TDDS(window=3)], num_samples=N), torch.Generator().manual_seed(3)
+    recorder, order = ScoreRecorder(both()[:1], num_samples=N), torch.Generator().manual_seed(3)
     data = TensorDataset(X, Y, torch.arange(N))
     train(recorder, Replay(), DataLoader(data, 5, shuffle=True, generator=order, drop_last=True))
-    assert int((~recorder._seen).sum()) == 3
+    assert int((~recorder._seen["train_forward"]).sum()) == 3
 
 
 def test_a_sampler_with_replacement_is_warned_of():
@@ -282,7 +315,7 @@ def test_ids_that_are_no_int64_are_refused(dtype):
 
 
 def test_a_single_scorer_needs_no_list():
-    recorder = ScoreRecorder(TDDS(window=3), num_samples=N)
+    recorder = ScoreRecorder(both()[0], num_samples=N)
     train(recorder, Replay())
     assert torch.equal(recorder.compute()["TDDS"].score, recorded(Replay())["TDDS"].score)
 
@@ -362,7 +395,7 @@ def test_a_state_of_another_pool_is_refused():
 
 
 def test_eval_pass_records_the_network_in_evaluation_mode():
-    recorder = ScoreRecorder(both(), num_samples=N, record="eval_pass", eval_loader=eval_batches)
+    recorder = ScoreRecorder(both("eval_pass"), num_samples=N, eval_loader=eval_batches)
     by_hand = EvaluateByHand()
     train(recorder, BackboneModule(), batches(seed=1), by_hand)
     tables, logits = recorder.compute(), torch.stack(by_hand.logits)
@@ -370,6 +403,76 @@ def test_eval_pass_records_the_network_in_evaluation_mode():
     assert torch.allclose(tables["TDDS"].score, tdds(logits, window=3), atol=1e-6)
     assert torch.allclose(tables["DynamicUncertainty"].score, dynamic_uncertainty(probs, window=3), atol=1e-6)
     assert recorder.forward_samples == N * T
+
+
+def test_scorers_of_different_kinds_share_a_training_and_its_passes():
+    scores = {
+        "forward": both()[1],
+        "passed": both("eval_pass")[1],
+        "early": EL2N(epoch=2),
+        "features": GraNd(epoch=2),
+        "late": GraNd(epoch=T),
+        "final": Entropy(),
+    }
+    recorder, by_hand = ScoreRecorder(scores, num_samples=N, eval_loader=eval_batches), EvaluateByHand()
+    train(recorder, BackboneModule(), batches(seed=1), by_hand)
+    tables, logits = recorder.compute(), by_hand.logits
+    probs = torch.stack(logits).softmax(dim=2).gather(2, Y.expand(T, N)[:, :, None]).squeeze(2)
+    assert torch.allclose(tables["passed"].score, dynamic_uncertainty(probs, window=3), atol=1e-6)
+    assert torch.allclose(tables["early"].score, el2n(logits[1], Y), atol=1e-6)
+    assert torch.allclose(tables["final"].score, entropy(logits[-1]), atol=1e-6)
+    assert not torch.allclose(tables["forward"].score, tables["passed"].score, atol=1e-3)
+    # T - 1 passes for Dynamic Uncertainty, which the early ones share; one after the last epoch; one after training
+    assert recorder.pass_samples == {"eval_pass": dict.fromkeys(range(T), N), "final_pass": {T - 1: N}}
+    assert torch.allclose(tables["passed"].column("mean_probability"), probs[:-1].mean(dim=0), atol=1e-6)
+    for name in ("early", "final"):  # one pass has no spread: their columns are of the training's own forward passes
+        assert float(tables[name].column("std_probability").min()) > 0
+    alone = ScoreRecorder({"early": EL2N(epoch=2)}, num_samples=N, eval_loader=eval_batches)
+    train(alone, BackboneModule(), batches(seed=1))
+    assert alone.pass_samples == {"eval_pass": {1: N}}
+    assert torch.equal(alone.compute()["early"].score, tables["early"].score)
+
+
+class NoBatchNorm(Network):
+    def __init__(self):
+        super().__init__()
+        self.body[1] = nn.Identity()
+
+
+@pytest.mark.parametrize("normalized", [True, False])
+def test_before_each_step_the_clean_images_of_its_batch_are_measured(normalized):
+    class Noting(BackboneModule):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.model = Network() if normalized else NoBatchNorm()
+            if not normalized:
+                self.model.body[3] = nn.Identity()  # without dropout the training mode is repeatable
+            self.dropped = []
+
+        def training_step(self, batch, batch_idx):
+            x, _, sample_id = batch
+            self.model.train(not normalized)
+            with torch.no_grad():
+                self.noted[self.current_epoch, sample_id] = self.model(x - 1.0)
+            self.model.train()
+            return super().training_step(batch, batch_idx)
+
+    recorder = ScoreRecorder(both("before_step"), num_samples=N, clean_loader=clean_batches)
+    module = train(recorder, Noting(), InEpochOrder(shift=1.0), SetEpoch(), reload_dataloaders_every_n_epochs=0)
+    tables = recorder.compute()
+    assert torch.allclose(tables["TDDS"].score, tdds(module.noted, window=3), atol=1e-6)
+    assert recorder.pass_samples == {"before_step": dict.fromkeys(range(T), N)}
+
+
+def test_a_trainer_that_stops_early_measures_what_is_complete():
+    scores = {"early": EL2N(epoch=2), "tdds": TDDS(window=3), "entropy": Entropy()}
+    stopped = ScoreRecorder(scores, num_samples=N, num_epochs=T, eval_loader=eval_batches)
+    train(stopped, BackboneModule(), batches(seed=1), max_epochs=3)
+    assert stopped.final_samples == 0
+    whole = ScoreRecorder({"early": EL2N(epoch=2), "tdds": TDDS(window=3)}, num_samples=N, eval_loader=eval_batches)
+    train(whole, BackboneModule(), batches(seed=1))
+    assert_same_tables(stopped.compute(["early", "tdds"]), whole.compute())
 
 
 def test_a_final_score_is_measured_once_on_the_trained_network():
@@ -380,13 +483,14 @@ def test_a_final_score_is_measured_once_on_the_trained_network():
     assert (recorder.forward_samples, recorder.final_samples) == (0, N)
 
 
-@pytest.mark.parametrize("record", ["train_forward", "eval_pass"])
+@pytest.mark.parametrize("record", RECORDS)
 def test_passes_leave_the_training_alone(record):
     def weights(recorder):
-        return train(recorder, BackboneModule(), batches(seed=1)).model.state_dict()
+        return train(recorder, BackboneModule(), InEpochOrder(), SetEpoch()).model.state_dict()
 
     alone = weights(pl.Callback())
-    recorder = ScoreRecorder([TDDS(window=3), Entropy()], num_samples=N, record=record, eval_loader=eval_batches)
+    scores = [TDDS(window=3, record=record), EL2N(epoch=2), Entropy()]
+    recorder = ScoreRecorder(scores, num_samples=N, eval_loader=eval_batches, clean_loader=clean_batches)
     watched = weights(recorder)
     assert all(torch.equal(alone[name], watched[name]) for name in alone)
 
@@ -407,16 +511,31 @@ def test_a_training_step_that_returns_no_logits(keep):
 
 def test_a_training_step_that_returns_no_features():
     with pytest.raises(ConfigError, match="GraNd needs features: return them from training_step"):
-        train(ScoreRecorder([GraNd()], num_samples=N), OwnModule())
+        train(ScoreRecorder([GraNd(record="train_forward")], num_samples=N), OwnModule())
 
 
 @pytest.mark.parametrize(
-    ("scores", "record", "who"),
-    [([Entropy()], "train_forward", r"Entropy \(measured after training\)"), ([EL2N()], "eval_pass", "eval_pass")],
+    ("score", "said"),
+    [
+        (Entropy(), r"eval_loader for Entropy \(record=final_pass\): give it\.$"),
+        (EL2N(), r"eval_loader for EL2N \(record=eval_pass\): give it, or give the scorer record='train_forward'"),
+        (TDDS(record="before_step"), r"clean_loader for TDDS \(record=before_step\)"),
+    ],
 )
-def test_a_pass_needs_a_loader(scores, record, who):
-    with pytest.raises(ConfigError, match=f"needs eval_loader for .*{who}"):
-        ScoreRecorder(scores, num_samples=N, record=record)
+def test_a_pass_needs_a_loader(score, said):
+    with pytest.raises(ConfigError, match=f"ScoreRecorder needs {said}"):
+        ScoreRecorder([score], num_samples=N)
+
+
+def test_a_pass_needs_a_backbone():
+    with pytest.raises(ConfigError, match="record=eval_pass needs a module whose `model` is"):
+        train(ScoreRecorder([EL2N()], num_samples=N, eval_loader=eval_batches), OwnModule())
+
+
+def test_clean_batches_in_another_order_are_refused():
+    recorder = ScoreRecorder(both("before_step"), num_samples=N, clean_loader=lambda epoch: batches(order=[*range(N)]))
+    with pytest.raises(DataError, match="clean_loader must yield the batches of the training in their order"):
+        train(recorder, BackboneModule(), batches(order=[*range(N)][::-1]))
 
 
 def test_a_training_that_is_too_short_is_refused_before_it_starts():
@@ -465,5 +584,5 @@ def test_two_scorers_of_a_class_need_names():
     named = ScoreRecorder({"short": TDDS(window=3), "long": TDDS(window=4)}, num_samples=N)
     train(named, Replay())
     tables = named.compute()
-    assert torch.allclose(tables["long"].score, tdds(LOGITS, window=4), atol=1e-6)
-    assert torch.allclose(tables["short"].score, tdds(LOGITS, window=3), atol=1e-6)
+    assert torch.allclose(tables["long"].score, tdds(LOGITS[:4], window=4), atol=1e-6)
+    assert torch.allclose(tables["short"].score, tdds(LOGITS[:3], window=3), atol=1e-6)

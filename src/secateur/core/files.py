@@ -1,5 +1,6 @@
 """Small files that are either complete or absent."""
 
+import errno
 import json
 import os
 import shutil
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from secateur.core.errors import DataError
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -53,14 +56,41 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def link_or_copy(source: Path, target: Path) -> Path:
-    """Make ``target`` the same file as ``source``: a hard link where the file system allows it, else a copy."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
+def sync_file(path: Path) -> None:
+    """Wait until a file's bytes are on the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until a folder's names are on the disk, on file systems that can do this."""
     try:
-        os.link(source, target)
+        handle = os.open(path, os.O_RDONLY)
     except OSError:
-        shutil.copy2(source, target)
+        return
+    try:
+        os.fsync(handle)
+    except OSError:  # some network file systems refuse it for folders
+        pass
+    finally:
+        os.close(handle)
+
+
+def link_or_copy(source: Path, target: Path) -> Path:
+    """Make ``target`` the same file as ``source``: a hard link where the file system allows it, else a copy.
+
+    Both have the permissions of ``source``; what the store has published is read-only.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copy2(source, temporary)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)  # it stays where both were the same file already
     return target
 
 

@@ -14,8 +14,15 @@ class StageCost:
         samples_forward: samples passed through a network, each counted once per pass.
         samples_backward: samples of which a gradient was taken.
         flops: ``(samples_forward + 2 * samples_backward) * flops_per_forward`` of the stage's network.
-        seconds: wall-clock seconds, the sum over interrupted and resumed parts.
-        device_seconds: seconds times devices; None when not measured.
+        seconds: wall-clock seconds of all of the stage, the sum over interrupted and resumed parts.
+        device_seconds: device seconds of all of it, summed over processes: on GPUs wall-clock seconds, with the device
+            synchronized, on CPUs processor seconds; None when not measured.
+        train_seconds: wall-clock seconds of training steps alone, with loading their batches; None when not measured.
+        train_device_seconds: device seconds of the same.
+        evaluation_seconds: wall-clock seconds of evaluating on validation and test samples and of monitors.
+        evaluation_device_seconds: device seconds of the same.
+        energy_joules: electric energy of all of the stage; None: nothing measures it yet.
+        energy_source: what measured it; None as well.
         peak_memory_bytes: peak device memory; None when not measured (CPU).
         reused: the stage was found finished in the store.
         pruning: the stage exists only to decide which samples are kept (false for the final training).
@@ -27,6 +34,12 @@ class StageCost:
     flops: float
     seconds: float
     device_seconds: float | None = None
+    train_seconds: float | None = None
+    train_device_seconds: float | None = None
+    evaluation_seconds: float | None = None
+    evaluation_device_seconds: float | None = None
+    energy_joules: float | None = None
+    energy_source: str | None = None
     peak_memory_bytes: int | None = None
     reused: bool = False
     pruning: bool = True

@@ -17,7 +17,7 @@ METADATA_KEY = b"secateur"
 def write_table(path: Path | str, columns: Mapping[str, Any], header: Mapping[str, Any]) -> Path:
     """Write columns (NumPy arrays of equal length) with a JSON header; equal content gives equal bytes.
 
-    The file appears under its name only when it is complete.
+    The file appears under its name only when it is complete. Its pages carry checksums.
     """
     path = Path(path)
     metadata = {METADATA_KEY: json.dumps(dict(header), sort_keys=True).encode()}
@@ -25,7 +25,8 @@ def write_table(path: Path | str, columns: Mapping[str, Any], header: Mapping[st
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        pq.write_table(table, temporary, compression="zstd")
+        with temporary.open("wb") as file:  # a path with a colon would be taken for an address
+            pq.write_table(table, file, compression="zstd", write_page_checksum=True)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -44,7 +45,7 @@ def read_table(path: Path | str, kind: str) -> tuple[pa.Table, dict[str, Any]]:
     """
     path = Path(path)
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, page_checksum_verification=True)
     except FileNotFoundError as error:
         raise DataError(f"No {kind} table at {path}.") from error
     except (pa.ArrowException, OSError) as error:

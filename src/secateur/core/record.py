@@ -32,6 +32,7 @@ TEMPLATE: dict[str, Any] = {
     "warnings": [],
     "ignored": [],
     "artifacts": {},
+    "artifact_bytes": {},
     "data": dict.fromkeys(
         (
             "name",
@@ -65,7 +66,14 @@ TEMPLATE: dict[str, Any] = {
                 "num_groups_kept",
                 "num_zero_vote_groups",
             ),
-            *("class_counts", "observed_share", "flipped_share_kept", "flipped_share_pruned", "mask_sha256"),
+            *(
+                "order_r2",
+                "class_counts",
+                "observed_share",
+                "flipped_share_kept",
+                "flipped_share_pruned",
+                "mask_sha256",
+            ),
             *("given", "per_epoch", "visited_share", "num_seen", "visits_sha256", "reads_ratio", "follows_ratio"),
         )
     ),
@@ -74,7 +82,7 @@ TEMPLATE: dict[str, Any] = {
     "metrics": dict.fromkeys(
         (
             *("test_accuracy", "test_accuracy_best", "validation_accuracy", "worst_class_accuracy"),
-            "worst_group_accuracy",
+            *("class_accuracy", "worst_group_accuracy"),
             *("linear_probe_accuracy", "finetune_accuracy", "source_accuracy", "robust_accuracy"),
         )
     ),

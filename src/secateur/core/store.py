@@ -1,8 +1,11 @@
 """Every expensive stage is computed once: ``store/<stage>/<key>/``, finished by a rename.
 
 A stage in progress is ``<key>.partial/``, kept when its process dies so that the next one resumes from the
-checkpoint in it. A file lock (flock, freed by the kernel even after SIGKILL) keeps two processes from computing
+checkpoints in it. A file lock (flock, freed by the kernel even after SIGKILL) keeps two processes from computing
 the same stage; the lock is an optimization, the rename is the truth.
+
+A finished stage says in its ``stage.json`` which files it has, with size and sha256. Whoever reuses it compares them
+first, and computes a damaged stage again. Its files are read-only, since folders of runs hold hard links to them.
 
 Of the processes that run a job together, rank 0 alone looks, locks and publishes; the others do what it found.
 """
@@ -20,11 +23,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from secateur.core.errors import StoreError
-from secateur.core.files import read_json, write_json
+from secateur.core.files import DISK_FULL, read_json, sync_file, sync_folder, write_json
 from secateur.core.group import Group, alone, current
 from secateur.core.hashing import content_key
+from secateur.core.stage_files import CHECKPOINTS, FINISHED, read_stage, stage_files, write_stage
 
-FINISHED = "stage.json"
+READ_ONLY = 0o444  # permissions of published files
+PARTIAL = ".partial"  # suffix of the folder of a stage in progress
 WAIT_MESSAGE_SECONDS = 60.0
 VISIBLE_SECONDS = 60.0  # a network file system may show another host's files late
 
@@ -63,7 +68,7 @@ class Store:
 
     Args:
         root: the store's folder.
-        say: called with a line of text when a stage has to be waited for.
+        say: called with a line of text when a stage has to be waited for, or is damaged.
     """
 
     def __init__(self, root: Path, say: Callable[[str], None] = lambda line: None) -> None:
@@ -78,36 +83,78 @@ class Store:
         *,
         recompute: bool = False,
         by_one: bool = False,
+        suffices: Callable[[dict[str, Any]], bool] = lambda summary: True,
     ) -> StageResult:
-        """Return a finished stage, computing it in its ``.partial`` folder if nobody has.
+        """Return a finished stage, computing it in its ``.partial`` folder if nobody has, or if it is damaged.
 
         Args:
             stage: name of the stage.
             key: its :func:`stage_key`.
-            compute: fills the folder it is given and returns a JSON summary; it is called again on the same
-                folder when an earlier attempt was killed, and should resume from what lies there. All processes of
-                a group call it; files are rank 0's to write, and its summary counts.
+            compute: fills the folder it is given and returns a JSON summary; all files it leaves there become the
+                stage's. It is called again when an earlier attempt was killed, and finds what that one left in
+                ``checkpoints/``; whatever else lay in the folder is removed before. All processes of a group call it;
+                files are rank 0's to write, and its summary counts.
             recompute: ignore a finished one and compute it anew.
             by_one: rank 0 computes it, and the others wait.
+            suffices: whether a finished stage with this summary holds what is wanted. If it does not, ``compute`` is
+                called, which may go on from what lies in :meth:`folder`, and its result replaces the finished stage.
+
+        Raises:
+            StoreError: the disk is full, or the file system has no locks.
         """
-        group, final = current(), self.root / stage / key
+        group, final = current(), self.folder(stage, key)
         if group.rank:
             return self._follow(group, final, compute, by_one=by_one)
+
+        def look(*, tell: bool) -> dict[str, Any] | None:
+            there = None if recompute else self._usable(final, tell=tell)
+            return there if there is not None and suffices(there) else None
+
         with ExitStack() as held:
-            if recompute or not self._finished(final):
+            summary = look(tell=False)
+            if summary is None:
                 held.enter_context(locked(final.with_name(f"{key}.lock"), f"stage {stage} {key}", self.say))
-            found = self._finished(final) and not recompute
-            group.broadcast((stage, key, found))
+                summary = look(tell=True)
+            found, partial = summary is not None, final.with_name(f"{key}{PARTIAL}")
             if not found:
-                partial = final.with_name(f"{key}.partial")
-                partial.mkdir(parents=True, exist_ok=True)
-                with alone() if by_one else nullcontext():
-                    summary = compute(partial)
-                write_json(partial / FINISHED, summary)
-                self._publish(partial, final)
-            result = self._result(final, reused=found)
-            group.broadcast(result.summary)
-            return result
+                _clear(partial)
+            group.broadcast((stage, key, found))
+            if summary is None:
+                with _room():
+                    with alone() if by_one else nullcontext():
+                        computed = compute(partial)
+                    summary = write_stage(partial, computed)
+                    self._publish(partial, final)
+            group.broadcast(summary)
+            return StageResult(final, found, summary)
+
+    def finished(self, stage: str, key: str) -> dict[str, Any] | None:
+        """Return the summary of a finished stage whose files are intact, or None where there is none."""
+        return self._usable(self.folder(stage, key))
+
+    def folder(self, stage: str, key: str) -> Path:
+        """Return the folder of a finished stage, whether or not it is there."""
+        return self.root / stage / key
+
+    def _usable(self, final: Path, *, tell: bool = False) -> dict[str, Any] | None:
+        """Return the summary of a finished stage whose files are as they were published, or None.
+
+        Args:
+            final: the stage's folder.
+            tell: say what is wrong with a damaged one. A stage that another process replaces at this moment looks
+                damaged to a process that does not hold the lock.
+        """
+        try:
+            summary = read_stage(final)
+            shutil.rmtree(final / CHECKPOINTS, ignore_errors=True)  # of a process killed right after it published
+            return summary
+        except FileNotFoundError:
+            damage = f"{FINISHED} is missing" if final.exists() else None
+        except StoreError as error:
+            damage = str(error)
+        if tell and damage:
+            self.say(f"warning: {final} is damaged and is computed again: {damage}.")
+        return None
 
     def _follow(
         self, group: Group, final: Path, compute: Callable[[Path], dict[str, Any]], *, by_one: bool
@@ -143,24 +190,62 @@ class Store:
     def _finished(self, final: Path) -> bool:
         return (final / FINISHED).is_file()
 
-    def _result(self, final: Path, *, reused: bool) -> StageResult:
-        try:
-            return StageResult(final, reused, read_json(final / FINISHED))
-        except ValueError as error:
-            raise StoreError(
-                f"{final} is damaged ({FINISHED} cannot be read). Delete the folder and run again."
-            ) from error
-
     def _publish(self, partial: Path, final: Path) -> None:
-        """Rename the partial folder into place, its files safely on disk; an older one is moved away and removed."""
-        for path in (path for path in partial.rglob("*") if path.is_file()):
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+        """Rename the partial folder into place, its files safely on disk; an older one is moved away and removed.
+
+        Checkpoints are removed last: as long as the stage is not published they are what it would be resumed from.
+        """
+        files = [*stage_files(partial), partial / FINISHED]
+        for path in files:
+            path.chmod(READ_ONLY)
+            sync_file(path)
+        for folder in {path.parent for path in files}:
+            sync_folder(folder)
+        for leftover in final.parent.glob(f"{final.name}.discarded.*"):  # of a process that was killed here
+            shutil.rmtree(leftover, ignore_errors=True)
         discarded = final.with_name(f"{final.name}.discarded.{os.getpid()}")
         if final.exists():
             os.rename(final, discarded)
         os.rename(partial, final)
+        sync_folder(final.parent)
         shutil.rmtree(discarded, ignore_errors=True)
+        shutil.rmtree(final / CHECKPOINTS, ignore_errors=True)
+
+
+def partial_name(folder: Path) -> str:
+    """Return which stage a folder in progress is of: ``<stage>/<key>``."""
+    return f"{folder.parent.name}/{folder.name.removesuffix(PARTIAL)}"
+
+
+def _clear(partial: Path) -> None:
+    """Make a stage's folder hold nothing but the checkpoints of an earlier attempt, if there are any.
+
+    Whatever else lies there is of an attempt that died, or nobody's: it must not become a part of the stage.
+    """
+    partial.mkdir(parents=True, exist_ok=True)
+    for path in partial.iterdir():
+        if path.name != CHECKPOINTS:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """Say in one line that the disk is full.
+
+    Raises:
+        StoreError: inside the block a file could not be written for want of room.
+    """
+    try:
+        yield
+    except StoreError:
+        raise
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        raise StoreError(
+            f"The disk is full{where}: make room, and the same command goes on from the last checkpoint."
+        ) from error
 
 
 @contextmanager

@@ -2,8 +2,10 @@
 
 from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
+from secateur.core.ids import rows_of
 from secateur.core.seeds import permutation
 
 
@@ -52,3 +54,17 @@ class Shuffled(InOrder):
     def ids(self, epoch: int) -> Tensor:
         """Return the ids in the epoch's order."""
         return self.sample_ids[permutation(len(self.sample_ids), self.seed, "order", epoch)]
+
+
+def positions(order: EpochOrder, sample_ids: Tensor, num_epochs: int) -> Tensor:
+    """Return where in the order of each of the first epochs every sample comes, int64 ``[num_epochs, n]``.
+
+    Args:
+        order: visits every sample once per epoch.
+        sample_ids: the samples, int64 ``[n]``, increasing.
+        num_epochs: number of epochs.
+    """
+    places = torch.empty(num_epochs, len(sample_ids), dtype=torch.int64)
+    for epoch, row in enumerate(places):
+        row[rows_of(order.ids(epoch), sample_ids)] = torch.arange(len(sample_ids))
+    return places

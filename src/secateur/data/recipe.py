@@ -53,7 +53,7 @@ class DataRecipe(ABC):
     first: int | None = None
     extra: str | None = None
     per_class: int | None = None
-    validation_fraction: float = 0.1
+    validation_fraction: float = 0.0
     split_seed: int = 0
     label_noise: float = 0.0
     imbalance: float = 1.0

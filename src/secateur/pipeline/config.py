@@ -21,7 +21,10 @@ OPTIONAL = ("score", "selection", "variant", "scoring", "score_seed", "extrapola
 # What only an extrapolation reads.
 OF_EXTRAPOLATION = ("subset_fraction", "subset_epochs_factor", "subset_stratified", "subset_include", "merge")
 # What never changes a result.
-NOT_IN_KEY = ("strategy", "paths", "logger", "name", "force", "compare_with", "fidelity", "experiment", "sweeps")
+NOT_IN_KEY = (
+    *("strategy", "paths", "logger", "name", "force", "check"),
+    *("compare_with", "fidelity", "experiment", "sweeps"),
+)
 # Keys of ``data:`` that came later: off, they leave results and keys as they were.
 DATA_IF_SET = ("first", "per_class")
 DATA_NOT_IN_KEY = ("root", "extra", "num_workers", "download", "resident_limit_gib")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from safetensors.torch import load_file
 
 from secateur.core.ledger import Ledger, StageCost
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     from secateur.pipeline.history import History
 
 EVALUATION_BATCH = 512
+
+
+def say_warning(console: Console, message: str) -> None:
+    """Show a warning on one line, its text as it is."""
+    console.print(f"[yellow]warning:[/] {escape(message)}", highlight=False, soft_wrap=True)
 
 
 @dataclass
@@ -96,12 +102,12 @@ class Context:
         return model
 
     def fresh_model(self, node: str, seed: int, start: Path | None = None) -> Backbone:
-        """Build a network from a seed, or with the weights of a finished stage's folder ``start``."""
+        """Build a network from a seed, or with the weights of a finished stage: its folder, or a file in it."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = self.model(node)
         if start is not None:
-            model.load_state_dict(load_file(start / "model.safetensors"))
+            model.load_state_dict(load_file(start / "model.safetensors" if start.is_dir() else start))
         return model
 
     def flops(self, node: str) -> float:
@@ -134,3 +140,7 @@ class Context:
         if message not in self.warnings:
             self.warnings.append(message)
             self.console.print(f"[yellow]warning:[/] {message}", highlight=False)
+
+    def say(self, message: str) -> None:
+        """Show a warning about this execution alone, which changes no result: it is not in the record."""
+        say_warning(self.console, message)

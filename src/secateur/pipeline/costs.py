@@ -2,7 +2,6 @@
 
 import torch
 
-from secateur.core.group import current
 from secateur.core.ledger import StageCost
 from secateur.pipeline.context import Context
 from secateur.pipeline.paradigms import FORWARD_ONLY
@@ -27,7 +26,7 @@ def training_cost(
         context: the run.
         stage: name of the stage.
         model: the network's node, ``model`` or ``retrain_model``.
-        metrics: counted the samples and the seconds.
+        metrics: counted the samples and the seconds. All processes of a group call this, to sum these up.
         passes: how often a training step passes each sample; an attack's steps are passes too.
         forward_only: samples of passes beside the training, which only record.
         recording: how often such a pass passes each sample.
@@ -44,8 +43,7 @@ def training_cost(
         samples_forward=forward,
         samples_backward=backward,
         flops=(forward + 2 * backward) * flops,
-        seconds=metrics.seconds,
-        device_seconds=metrics.seconds * current().size,
+        **metrics.clocks.parts(),
         peak_memory_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
         pruning=pruning,
     )

@@ -1,6 +1,5 @@
 """Stage ``embeddings``: what the measuring network makes of every sample of the pool, in one pass."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,16 +12,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from secateur.core.errors import NumericalError
-from secateur.core.group import current, is_rank_zero
+from secateur.core.group import is_rank_zero
 from secateur.core.ledger import StageCost
 from secateur.core.store import StageResult, stage_key
 from secateur.pipeline.config import numerics_key
 from secateur.pipeline.context import EVALUATION_BATCH, Context
+from secateur.training.clocks import Clocks
 from secateur.training.evaluate import forward_pass
 from secateur.training.progress import progress
 
-VERSION = 1
+VERSION = 2
 FILE = "embeddings.safetensors"
+WEIGHTS = "model.safetensors"  # of a stage that has one network
 CHUNK = 4096  # samples read at a time
 
 
@@ -50,14 +51,15 @@ class Embedded:
         return load_file(self.stage.path / FILE)
 
 
-def embed(context: Context, network: StageResult) -> Embedded:
+def embed(context: Context, network: StageResult, weights: str = WEIGHTS) -> Embedded:
     """Return what a scoring network makes of the whole pool (test transform, evaluation mode); books the pass.
 
     Args:
         context: the run.
         network: finished stage with the network's weights.
+        weights: the file in it that holds them.
     """
-    return Embedded(embeddings_stage(context, network))
+    return Embedded(embeddings_stage(context, network, weights))
 
 
 def stored_features(stage: StageResult) -> Iterator[Tensor]:
@@ -68,14 +70,14 @@ def stored_features(stage: StageResult) -> Iterator[Tensor]:
             yield features[start : start + CHUNK]
 
 
-def embeddings_stage(context: Context, network: StageResult) -> StageResult:
+def embeddings_stage(context: Context, network: StageResult, weights: str = WEIGHTS) -> StageResult:
     """Pass the pool through a scoring network, or find it done; books the pass, once per run."""
     first = not any(stage.stage == "embeddings" for stage in context.ledger.stages)  # who reads them twice pays once
-    reads = {"model": context.config["model"], "numerics": numerics_key(context.config)}
+    reads = {"model": context.config["model"], "weights": weights, "numerics": numerics_key(context.config)}
     result = context.store.get(
         "embeddings",
         stage_key("embeddings", VERSION, reads, context.data.fingerprint, [network.path.name]),
-        lambda folder: _embed(context, folder, network.path),
+        lambda folder: _embed(context, folder, network.path / weights),
         recompute=context.recompute and first,
     )
     if first:
@@ -83,9 +85,9 @@ def embeddings_stage(context: Context, network: StageResult) -> StageResult:
     return result
 
 
-def _embed(context: Context, folder: Path, network: Path) -> dict[str, Any]:
-    started = time.monotonic()
-    model = context.fresh_model("model", 0, start=network).to(context.trainer.device)
+def _embed(context: Context, folder: Path, weights: Path) -> dict[str, Any]:
+    clocks = Clocks(context.trainer.device)
+    model = context.fresh_model("model", 0, start=weights).to(context.trainer.device)
     pool, placement = context.data.pool, context.placement
     num_rows = len(pool) if is_rank_zero() else 0  # the others only help to compute them
     features = torch.empty(num_rows, model.num_features)
@@ -102,13 +104,12 @@ def _embed(context: Context, folder: Path, network: Path) -> dict[str, Any]:
     if num_rows:
         _check(context, features)
         save_file({"embeddings": features, "logits": logits, "sample_id": pool}, folder / FILE)
-    return {"cost": pass_cost(context, "embeddings", len(pool), started).to_json()}
+    return {"cost": pass_cost(context, "embeddings", len(pool), clocks).to_json()}
 
 
-def pass_cost(context: Context, stage: str, num_samples: int, started: float) -> StageCost:
-    """Return what one pass of the measuring network over some samples cost, which began at a ``time.monotonic()``."""
-    seconds, flops = time.monotonic() - started, num_samples * context.flops("model")
-    return StageCost(stage, num_samples, 0, flops=flops, seconds=seconds, device_seconds=seconds * current().size)
+def pass_cost(context: Context, stage: str, num_samples: int, clocks: Clocks) -> StageCost:
+    """Return what one pass of the measuring network over some samples cost; the clocks were started before it."""
+    return StageCost(stage, num_samples, 0, flops=num_samples * context.flops("model"), **clocks.whole())
 
 
 def _check(context: Context, features: Tensor) -> None:

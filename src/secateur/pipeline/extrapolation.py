@@ -1,6 +1,5 @@
 """Score a part of the pool, predict the rest: stage ``extrapolation`` and the table that a selection reads."""
 
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from secateur.pipeline.fidelity import check_wanted
 from secateur.pipeline.plan import choosing_flops, full_scoring_flops
 from secateur.pipeline.scoring import Measured, Measuring, measure
 from secateur.pipeline.subset import draw_subset
+from secateur.training.clocks import Clocks
 
 VERSION = 1
 PREDICTED = "predicted_raw"
@@ -31,11 +31,19 @@ PREDICTED = "predicted_raw"
 
 @dataclass(frozen=True)
 class Extrapolated:
-    """Scores of the whole pool, merged, with the unmerged prediction beside; and what the record says of them."""
+    """Scores of the whole pool, merged, with the unmerged prediction beside; and what the record says of them.
+
+    Attributes:
+        table: the scores, ``[N]``.
+        facts: the record's ``extrapolation`` block.
+        files: for the run's folder.
+        order_r2: of the observed scores, see :class:`~secateur.pipeline.scoring.Measured`.
+    """
 
     table: ScoreTable
     facts: dict[str, Any]
     files: tuple[Path, ...]
+    order_r2: float | None
 
 
 def extrapolated_scores(context: Context) -> Extrapolated:
@@ -43,7 +51,7 @@ def extrapolated_scores(context: Context) -> Extrapolated:
     config = context.config
     extrapolator, subset = check_extrapolation(context)
     measured = measure(context, subset)
-    embedded = embed(context, measured.network) if needs_network(extrapolator) else None
+    embedded = embed(context, measured.network, measured.weights) if needs_network(extrapolator) else None
     result = _predicted(context, extrapolator, measured, embedded)
     table = ScoreTable.load(result.path / "scores.parquet", context.data.fingerprint)
     merged = merge(table.score, table.observed, config["merge"])
@@ -51,7 +59,7 @@ def extrapolated_scores(context: Context) -> Extrapolated:
     final = replace(table, score=merged, columns={PREDICTED: table.score}, metadata=metadata)
     facts = {**_facts(context, subset.num_epochs, table), **result.summary["facts"]}
     facts["control"] = is_control(extrapolator)
-    return Extrapolated(final, facts, (result.path / "extrapolation.json",))
+    return Extrapolated(final, facts, (result.path / "extrapolation.json",), measured.order_r2)
 
 
 def check_extrapolation(context: Context) -> tuple[Any, Measuring]:
@@ -93,13 +101,12 @@ def _predicted(context: Context, extrapolator: Any, measured: Measured, embedded
 def _predict(
     context: Context, folder: Path, extrapolator: Any, measured: Measured, embedded: Embedded | None
 ) -> dict[str, Any]:
-    started = time.monotonic()
+    clocks = Clocks(context.trainer.device)
     inputs = _inputs(context, measured.table, embedded, extrapolator.needs)
     with context.console.status("predicting the scores of the rest"):
         predicted = extrapolator.predict(inputs)
     _table(context, measured.labels, predicted.cpu(), inputs.observed.cpu()).save(folder / "scores.parquet")
-    seconds = time.monotonic() - started
-    cost = StageCost("extrapolation", 0, 0, flops=inputs.flops, seconds=seconds, device_seconds=seconds)
+    cost = StageCost("extrapolation", 0, 0, flops=inputs.flops, **clocks.whole())
     facts = to_plain(_report(extrapolator, inputs))
     write_json(folder / "extrapolation.json", facts)
     return {"cost": cost.to_json(), "facts": facts}

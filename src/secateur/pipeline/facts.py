@@ -1,6 +1,6 @@
 """The blocks of run.json that describe the data, the models and what was pruned."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,8 @@ from secateur.pipeline.context import Context
 from secateur.pipeline.methods.base import Pruned, is_given
 
 Choices = Mapping[str, str]
-STARVED = 0.1  # a class that keeps less than this part of its share gets a warning
+STARVED = 0.5  # a class that keeps less than this part of its proportional share gets a warning
+MAX_LISTED = 5  # classes in one warning
 
 
 def choice(config: Config, node: str, choices: Choices) -> str | None:
@@ -84,16 +85,10 @@ def _mask_facts(context: Context, pruned: Pruned, mask: Mask) -> dict[str, Any]:
     data = context.data
     counts = torch.bincount(data.labels[mask.kept_ids], minlength=data.num_classes)
     before = torch.bincount(data.labels[data.pool], minlength=data.num_classes)
-    emptied = (counts == 0) & (before > 0) & (pruned.ranking is None)  # whole classes are what some methods remove
-    for label in emptied.nonzero().flatten().tolist():
-        context.warn(f"The mask keeps no sample of class {data.class_names[label]!r}; it had {int(before[label])}.")
     kept_fraction = mask.num_kept / len(mask)
-    starved = (counts < STARVED * kept_fraction * before) & (counts > 0) & (pruned.ranking is None)
-    for label in starved.nonzero().flatten().tolist():
-        context.warn(
-            f"The mask keeps {int(counts[label])} of the {int(before[label])} samples of class "
-            f"{data.class_names[label]!r}, less than a tenth of its share: selection=class_balanced keeps all classes."
-        )
+    if pruned.ranking is None:  # a ranking of groups removes whole classes on purpose
+        for warning in class_warnings(counts, before, data.class_names):
+            context.warn(warning)
     noisy = bool(data.flipped.any())
     return {
         "realized_pruning_ratio": 1 - kept_fraction,
@@ -105,6 +100,33 @@ def _mask_facts(context: Context, pruned: Pruned, mask: Mask) -> dict[str, Any]:
         "flipped_share_pruned": _share(data.flipped[~mask.keep]) if noisy else None,
         "mask_sha256": mask.sha256,
     }
+
+
+def class_warnings(kept: torch.Tensor, total: torch.Tensor, names: Sequence[str]) -> list[str]:
+    """Return a warning on classes without a kept sample and one on those below half of their proportional share.
+
+    Args:
+        kept: kept samples of each class, int64 ``[C]``.
+        total: samples of each class in the pool, int64 ``[C]``.
+        names: name of each class.
+    """
+    share = float(kept.sum() / total.sum())
+    emptied = (kept == 0) & (total > 0)
+    starved = (kept < STARVED * share * total) & (kept > 0)
+    advice = "selection=class_balanced keeps the proportions of the classes."
+    found = (("no sample", emptied), ("less than half of the proportional share", starved))
+    return [
+        f"The mask keeps {what} of {_listed(classes, kept, total, names)}: {advice}"
+        for what, classes in found
+        if classes.any()
+    ]
+
+
+def _listed(classes: torch.Tensor, kept: torch.Tensor, total: torch.Tensor, names: Sequence[str]) -> str:
+    rows = classes.nonzero().flatten().tolist()
+    listed = [f"{names[row]!r} ({int(kept[row])} of {int(total[row])})" for row in rows[:MAX_LISTED]]
+    rest = [f"{len(rows) - MAX_LISTED} more"] if len(rows) > MAX_LISTED else []
+    return f"class {listed[0]}" if len(rows) == 1 else f"{len(rows)} classes, {', '.join([*listed, *rest])}"
 
 
 def _share(values: torch.Tensor) -> float | None:

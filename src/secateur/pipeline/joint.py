@@ -19,6 +19,7 @@ from secateur.pipeline.config import stage_reads
 from secateur.pipeline.context import Context
 from secateur.pipeline.costs import training_cost
 from secateur.pipeline.warmup import warm_up
+from secateur.training.clocks import Clocks
 from secateur.training.fit import finish_folder, fit
 from secateur.training.joint_pruning import JointPruning
 from secateur.training.mask_tracker import MaskTracker, PoolFacts, SelectOn
@@ -59,7 +60,7 @@ def _train(
     context: Context, folder: Path, method: "AdaPruner", pruning_ratio: float, start: Path | None
 ) -> dict[str, Any]:
     """Train in ``folder`` (resuming what lies there); write mask values, diagnostics and weights."""
-    data, score_seed = context.data, context.config["score_seed"]
+    data, score_seed, clocks = context.data, context.config["score_seed"], Clocks(context.trainer.device)
     model = context.fresh_model("model", stream_seed(score_seed, "joint-model"), start)
     seed = stream_seed(score_seed, "joint-training")
     loader = data.train_loader(Shuffled(data.pool, seed), method.optim.batch_size, seed, **context.placement)
@@ -72,11 +73,12 @@ def _train(
         mask_optim=method.mask_optim,
     )
     splits = () if method.select_on == "last" else (method.select_on,)
-    metrics = EpochMetrics({split: context.evaluation(split) for split in splits}, data.num_classes)
+    loaders = {str(split): context.evaluation(split) for split in splits}
+    metrics = EpochMetrics(loaders, data.num_classes, clocks=clocks)
     facts = PoolFacts(data.pool_labels, data.flipped, data.num_classes)
     tracker = MaskTracker(metrics, facts, method.select_on, method.ratio_tolerance)
     callbacks = [metrics, tracker, ProgressBar("joint pruning", context.console)]
-    fit(module, loader, context.trainer, folder, callbacks, max_epochs=method.joint_epochs)
+    fit(module, loader, context.trainer, folder, callbacks, max_epochs=method.joint_epochs, say=context.say)
     chosen, mask = tracker.chosen
     if is_rank_zero():
         _table(data, mask, chosen["epoch"]).save(folder / "scores.parquet")

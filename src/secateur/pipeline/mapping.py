@@ -1,7 +1,6 @@
 """Stages ``groups`` and ``mapping``: groups of the source, and what a downstream set votes for among them."""
 
 import hashlib
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from secateur.mapping.votes import VoteCounter
 from secateur.pipeline.config import numerics_key
 from secateur.pipeline.context import EVALUATION_BATCH, Context
 from secateur.pipeline.embeddings import embed, embeddings_stage, pass_cost, stored_features
+from secateur.training.clocks import Clocks
 from secateur.training.evaluate import Forward, forward_pass
 
 VERSION = 2
@@ -59,13 +59,13 @@ def cluster_groups(context: Context, network: StageResult, num_clusters: int, ba
 
 
 def _cluster(context: Context, folder: Path, features: Tensor, num_clusters: int, backend: str) -> dict[str, Any]:
-    started = time.monotonic()
+    clocks = Clocks(context.trainer.device)
     kmeans = KMeans(num_clusters, backend=backend)  # type: ignore[arg-type]
     with context.console.status(f"finding {num_clusters} clusters"):
         kmeans.fit(features, context.config["score_seed"]).save(folder / "clusters.safetensors")
     passes = kmeans.num_init * kmeans.max_iter  # at most; k-means says no more
-    flops, seconds = 2.0 * features.numel() * num_clusters * passes, time.monotonic() - started
-    return {"cost": StageCost("groups", 0, 0, flops=flops, seconds=seconds, device_seconds=seconds).to_json()}
+    flops = 2.0 * features.numel() * num_clusters * passes
+    return {"cost": StageCost("groups", 0, 0, flops=flops, **clocks.whole()).to_json()}
 
 
 def group_means(
@@ -97,13 +97,13 @@ def group_means(
 def _means(
     context: Context, folder: Path, upstream: StageResult, groups: Tensor, num_groups: int, stored: bool
 ) -> dict[str, Any]:
-    means, start, started = GroupMeans(num_groups), 0, time.monotonic()
+    means, start, clocks = GroupMeans(num_groups), 0, Clocks(context.trainer.device)
     for features in stored_features(upstream) if stored else _pool_features(context, upstream):
         means.update(features, groups[start : start + len(features)])
         start += len(features)
     if is_rank_zero():
         save_file({"means": means.compute()}, folder / "means.safetensors")
-    return {"cost": pass_cost(context, "group_means", 0 if stored else len(groups), started).to_json()}
+    return {"cost": pass_cost(context, "group_means", 0 if stored else len(groups), clocks).to_json()}
 
 
 def _pool_features(context: Context, network: StageResult) -> Iterator[Tensor]:
@@ -152,7 +152,7 @@ def downstream_ranking(context: Context, data: PreparedData, voting: Voting) -> 
 
 
 def _rank(context: Context, folder: Path, data: PreparedData, voting: Voting) -> dict[str, Any]:
-    counter, started = voting.counter(), time.monotonic()
+    counter, clocks = voting.counter(), Clocks(context.trainer.device)
     for step in _passing(context, data, voting.network):
         counter.update(voting.signal(step))
     ranking = vote_ranking(
@@ -165,7 +165,7 @@ def _rank(context: Context, folder: Path, data: PreparedData, voting: Voting) ->
     )
     if is_rank_zero():
         ranking.save(folder / "ranking.parquet")
-    cost = pass_cost(context, "mapping", len(data.pool), started)
+    cost = pass_cost(context, "mapping", len(data.pool), clocks)
     return {"cost": cost.to_json(), "num_voters": counter.num_samples}
 
 

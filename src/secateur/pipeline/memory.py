@@ -14,7 +14,7 @@ from secateur.core.neighbors import MEMORY_BYTES
 from secateur.pipeline.config import Config, build
 from secateur.pipeline.context import Context
 from secateur.pipeline.extrapolation import needs_network
-from secateur.pipeline.scoring import standard_scores
+from secateur.pipeline.scoring import recorded_together
 from secateur.pipeline.subset import draw_subset
 from secateur.scores.base import BatchSignals, Score
 from secateur.scores.dynamics import Dynamics
@@ -68,7 +68,7 @@ def scorer_bytes(scores: Iterable[Score], num_epochs: int, num_classes: int, num
     for epoch in range(num_epochs):
         signals = BatchSignals(rows, rows % num_classes, epoch, logits, features)
         for score in scores:
-            if score.measured == "every_epoch" or epoch == num_epochs - 1:
+            if epoch in score.epochs:
                 score.update(signals)
                 score.end_epoch(epoch)
         most = max(most, _num_bytes(tensor for score in scores for tensor in score.state_dict().values()))
@@ -126,10 +126,9 @@ def _choosing(context: Context) -> Iterator[Held]:
 
 
 def _recorded(node: Config, num_epochs: int) -> list[Score]:
-    """Build the scorers that one scoring records: all standard ones, or the one that is not."""
-    standard = list(standard_scores(num_epochs).values())
-    nodes = standard if node in standard else [node]
-    return [*(build(one) for one in nodes), Dynamics()]
+    """Build the scorers that one scoring records, and what records the side columns of each of them."""
+    nodes = recorded_together(node, num_epochs).values()
+    return [*(build(one) for one in nodes), *(Dynamics() for _ in nodes)]
 
 
 def _searches(extrapolator: Any) -> bool:

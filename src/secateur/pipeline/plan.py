@@ -14,6 +14,7 @@ from secateur.pipeline.flops import flops_per_forward
 from secateur.pipeline.paradigms import FORWARD_ONLY, passes_of, recording_passes_of
 from secateur.pipeline.training import final_epochs
 from secateur.pipeline.unsupervised import turtle_flops
+from secateur.scores.base import Score
 from secateur.training.classifier import Passes
 from secateur.training.finetune import FineTuning
 from secateur.training.unsupervised import Unsupervised
@@ -63,22 +64,32 @@ def scoring_plan(context: Context, num_samples: int, num_epochs: int) -> list[St
     paradigm = build(config["paradigm"])
     if isinstance(paradigm, Unsupervised):
         return _unsupervised_plan(context, paradigm, num_samples, num_epochs)
-    score, passes, recording = (
-        build(config["score"]),
-        passes_of(config["paradigm"]),
-        recording_passes_of(config["paradigm"]),
-    )
+    score: Score = build(config["score"])
     score.setup(1, num_epochs)
-    later = getattr(score, "read_epoch", num_epochs - 1) + 1
-    stages = []
-    for network in range(score.num_networks):
-        visits = num_samples * (later if network else num_epochs)
-        seen = visits if config["scoring"]["record"] == "eval_pass" else 0
-        training = training_plan(context, "scoring", "model", visits, passes=passes, recorded=seen, recording=recording)
-        stages.append(training)
-        if score.measured == "final":
-            stages.append(training_plan(context, "scoring_final_pass", "model", num_samples, passes=recording))
-    return stages
+    visits, passed = num_samples * score.epochs.stop, num_samples * score.num_passes
+    return [stage for _ in range(score.num_networks) for stage in scoring_costs(context, score, visits, passed)]
+
+
+def scoring_costs(context: Context, score: Score, num_visits: int, num_passed: int) -> list[StageCost]:
+    """Return what one network costs a run whose scorer reads it.
+
+    The ledger of a run has the same stages, with the samples that were counted and the seconds.
+
+    Args:
+        context: the run.
+        score: the scorer.
+        num_visits: samples times epochs that the training shows until the scorer has read its last epoch.
+        num_passed: samples times passes beside the training, during it or after it, that only record for this scorer.
+    """
+    paradigm = context.config["paradigm"]
+    passes, recording = passes_of(paradigm), recording_passes_of(paradigm)
+    if score.record != "final_pass":
+        with_passes = {"recorded": num_passed, "recording": recording}
+        return [training_plan(context, "scoring", "model", num_visits, passes=passes, **with_passes)]  # type: ignore[arg-type]
+    return [
+        training_plan(context, "scoring", "model", num_visits, passes=passes),
+        training_plan(context, "scoring_final_pass", "model", num_passed, passes=recording),
+    ]
 
 
 def _unsupervised_plan(context: Context, paradigm: Unsupervised, num_samples: int, num_epochs: int) -> list[StageCost]:

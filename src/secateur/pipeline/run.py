@@ -3,21 +3,20 @@
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.markup import escape
 
 from secateur.core.errors import ConfigError, SecateurError
-from secateur.core.files import link_or_copy, write_text
 from secateur.core.group import current, failing_together, is_rank_zero
-from secateur.core.hashing import canonical_json, file_sha256
+from secateur.core.hashing import canonical_json
 from secateur.core.record import (
     FILE_NAME,
     is_finished,
@@ -44,6 +43,7 @@ from secateur.pipeline import (
     transfer,
     warmup,
 )
+from secateur.pipeline.artifacts import CONFIG, flaws, list_artifacts, write_artifacts, write_config
 from secateur.pipeline.check_on_data import check_on_data
 from secateur.pipeline.comparison import compare, wanted
 from secateur.pipeline.config import Config, build, canonical, resolve, run_key, without_idle_variant
@@ -73,6 +73,7 @@ STAGES = {
     "finetune": transfer,
     "joint_pruning": joint,
 }
+FIDELITY = "fidelity.parquet"
 VERSIONS = {name: stage.VERSION for name, stage in STAGES.items()}
 
 
@@ -134,7 +135,8 @@ def execute_resolved(
         data, downstream = pools(config)
         for part in filter(None, (data, downstream)):
             _ = part.image_shape  # a first image that cannot be read is the data's fault, not the configuration's
-    store = Store(store_folder(config["paths"]["output_dir"]), console.print)
+    say = partial(console.print, markup=False, soft_wrap=True)
+    store = Store(store_folder(config["paths"]["output_dir"]), say)
     with failing_together():  # what only the data can tell of the configuration, before anything is written
         context = Context(config, data, store, console, choices, downstream)
         check_on_data(context)
@@ -145,7 +147,7 @@ def execute_resolved(
     settings = TrainerSettings(**config["trainer"])
     lock = locked_by_zero(run_dir / "run.lock", f"run {run_dir.name}", console.print)
     with lock, cpu_threads(settings.num_threads):
-        if current().from_zero(lambda: is_finished(run_dir) and _is_of_this(context, run_dir)) and not config["force"]:
+        if not config["force"] and _is_there(context, run_dir):
             _add_comparisons(context, run_dir)
             mirror(config, run_dir, *log, data)
             return Outcome(run_dir, reused=True)
@@ -156,6 +158,53 @@ def execute_resolved(
             context.history = history
             _run(context, run_dir, record)
     return Outcome(run_dir, reused=False)
+
+
+def _is_there(context: Context, run_dir: Path) -> bool:
+    """Whether the run is finished, all its files are as recorded or could be brought back, and it is of this input."""
+    if not current().from_zero(lambda: is_finished(run_dir)):
+        return False
+    return _restored(context, run_dir) and current().from_zero(lambda: _is_of_this(context, run_dir))
+
+
+def _restored(context: Context, run_dir: Path) -> bool:
+    """Bring back missing and damaged files of a finished run; return whether all are as recorded now.
+
+    They come from the stages in the store, which are computed again where they are not there. What comes out
+    differently makes the record one of another result: the run then has to be made again.
+    """
+    record = current().from_zero(lambda: load_record(run_dir))
+    found = current().from_zero(lambda: flaws(run_dir, record, check=context.config["check"]))
+    if not found:
+        return True
+    again = replace(context, history=None, warnings=[])  # a ledger of its own: nothing is booked twice
+    if CONFIG in found and is_rank_zero():
+        write_config(run_dir, record["config"])
+    if found.keys() - {CONFIG}:
+        with failing_together():
+            _make_files(again, run_dir, record, found)
+    left = current().from_zero(lambda: flaws(run_dir, record, check=True))
+    computed = [cost.stage for cost in again.ledger.stages if not cost.reused]
+    how = f"restored, with {', '.join(computed)} computed again" if computed else "restored"
+    for name, flaw in found.items():
+        context.say(f"{name} {flaw}: {'it comes out differently now' if name in left else how}.")
+    if left:
+        context.say(f"{run_dir} cannot be restored as it was recorded: it is made again.")
+    return not left
+
+
+def _make_files(context: Context, run_dir: Path, record: dict[str, Any], names: Collection[str]) -> None:
+    """Make the files of a finished run anew, from the stages in the store; its record is left alone."""
+    pruned = _prune(context)
+    write_artifacts(run_dir, pruned, _final_training(context, pruned))
+    if FIDELITY in names:
+        entries = record["extrapolation"]["fidelity"]
+        seeds = [entry["score_seed"] for entry in entries]
+        wanted = {**context.config["fidelity"], "against": seeds}
+        table = current().from_zero(lambda: ScoreTable.load(run_dir / "scores.parquet", context.data.fingerprint))
+        _, full = assess(replace(context, config={**context.config, "fidelity": wanted}), table)
+        if is_rank_zero():
+            full.save(run_dir / FIDELITY)
 
 
 def _is_of_this(context: Context, run_dir: Path) -> bool:
@@ -208,7 +257,7 @@ def _run(context: Context, run_dir: Path, record: dict[str, Any]) -> None:
         record["metrics"].update(final.metrics)
         names = wanted(context.config, record, context.choices)
         record["comparison"] = compare(context, record["pruning"], names)
-    record["artifacts"] = _write_artifacts(run_dir, pruned, final)
+    list_artifacts(record, run_dir, write_artifacts(run_dir, pruned, final))
     _add_fidelity(context, run_dir, record)
 
 
@@ -253,26 +302,7 @@ def _add_fidelity(context: Context, run_dir: Path, record: dict[str, Any]) -> No
         block, full = assess(context, table, before)
         record["extrapolation"].update(block)
         if is_rank_zero():
-            record["artifacts"]["fidelity.parquet"] = file_sha256(full.save(run_dir / "fidelity.parquet"))
-
-
-def _write_artifacts(run_dir: Path, pruned: Pruned, final: Final | None) -> dict[str, str]:
-    """Put tables, metrics and weights into the run's folder; return their hashes. Only rank 0 does."""
-    if not is_rank_zero():
-        return {}
-    paths = []
-    if pruned.mask is not None:
-        paths.append(pruned.mask.save(run_dir / "mask.parquet"))
-    if pruned.static_mask is not None:
-        paths.append(pruned.static_mask.save(run_dir / training.STATIC_MASK))
-    if pruned.scores is not None:
-        paths.append(pruned.scores.save(run_dir / "scores.parquet"))
-    if pruned.ranking is not None:
-        paths.append(pruned.ranking.save(run_dir / "ranking.parquet"))
-    for target, source in final.files.items() if final else ():
-        paths.append(link_or_copy(source, run_dir / target))
-    paths += [link_or_copy(path, run_dir / path.name) for path in pruned.files]
-    return {path.relative_to(run_dir).as_posix(): file_sha256(path) for path in paths}
+            list_artifacts(record, run_dir, [full.save(run_dir / FIDELITY)])
 
 
 @contextmanager
@@ -296,7 +326,7 @@ def _recording(
         with failing_together():
             yield record
         return
-    write_text(run_dir / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
+    write_config(run_dir, config)
     save_record(run_dir, record)
     try:
         with failing_together():
@@ -308,7 +338,8 @@ def _recording(
                 (run_dir / name).unlink(missing_ok=True)
             raise
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        save_record(run_dir, {**record, "status": status, "error": one_line(error), "finished": now()})
+        with suppress(OSError):  # a full disk, which the error says already
+            save_record(run_dir, {**record, "status": status, "error": one_line(error), "finished": now()})
         raise
     save_record(run_dir, {**record, "status": "finished", "finished": now()})
 

@@ -1,5 +1,15 @@
-"""Stage ``scoring``: one training of the measuring network records every standard scorer at once."""
+"""Stage ``scoring``: one training of the measuring network records every standard scorer at once.
 
+The training follows the schedule of its full length and stops after the last epoch that the asked scorer reads. The
+entry in the store keeps a checkpoint, from which it is extended when a later run's scorer reads more; the longer entry
+replaces the shorter one, and what both hold is equal to the last byte. What a run pays is what its own scorer reads,
+whatever the entry holds.
+"""
+
+import math
+import shutil
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,26 +19,31 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from secateur.core.errors import ConfigError
-from secateur.core.group import is_rank_zero
+from secateur.core.files import read_json, write_json
+from secateur.core.group import current, is_rank_zero
 from secateur.core.ledger import StageCost
 from secateur.core.seeds import stream_seed
 from secateur.core.store import StageResult, stage_key
 from secateur.core.tables import ScoreTable
-from secateur.data.order import Shuffled
+from secateur.data.order import Shuffled, positions
 from secateur.pipeline.config import Config, build, stage_reads
 from secateur.pipeline.context import EVALUATION_BATCH, Context
-from secateur.pipeline.costs import recording_cost, training_cost
-from secateur.pipeline.paradigms import make_module, passes_of, recording_passes_of
+from secateur.pipeline.paradigms import make_module
 from secateur.pipeline.paths import conf_folder
+from secateur.pipeline.plan import scoring_costs
 from secateur.pipeline.unsupervised import find_and_score
 from secateur.scores.base import Score
-from secateur.training.fit import finish_folder, fit
+from secateur.scores.order import is_too_ordered, order_r2
+from secateur.training.clocks import Clocks
+from secateur.training.fit import RESUME, finish_folder, fit, start_from
+from secateur.training.kept_weights import KeptWeights
 from secateur.training.metrics import EpochMetrics
 from secateur.training.progress import ProgressBar
 from secateur.training.recorder import ScoreRecorder
 from secateur.training.unsupervised import Unsupervised
 
-VERSION = 2
+VERSION = 3
+VISIBLE_SECONDS = 10.0  # an entry that is being replaced by a longer one is away for a moment
 
 
 def standard_scores(num_epochs: int) -> dict[str, Config]:
@@ -36,6 +51,20 @@ def standard_scores(num_epochs: int) -> dict[str, Config]:
     paths = sorted(conf_folder().glob("score/*.yaml"))
     nodes = {path.stem: OmegaConf.to_container(OmegaConf.load(path)) for path in paths}
     return {name: node for name, node in nodes.items() if build(node).epochs_needed <= num_epochs}  # type: ignore[arg-type,misc]
+
+
+def recorded_together(node: Config, num_epochs: int) -> dict[str, Config]:
+    """Return the scorers that a scoring for one of them records by the way, by name, the asked one among them.
+
+    A standard scorer is recorded with all standard ones that cost nothing beside the training, or a single pass over
+    the data; those that need a pass after each epoch are recorded when they are asked for. A scorer with other
+    settings, or one of the user's own, is recorded alone, as ``score``.
+    """
+    standard, asked = standard_scores(num_epochs), _set_up(node, num_epochs)
+    if node not in standard.values():
+        return {"score": node}
+    kinds = _costly({"": asked})
+    return {name: one for name, one in standard.items() if _costly({"": _set_up(one, num_epochs)}) <= kinds}
 
 
 @dataclass(frozen=True)
@@ -61,20 +90,25 @@ class Measured:
         table: the scores, ``[M]``.
         stages: what they are the mean of, one per network.
         network: the stage whose weights embed the pool.
+        weights: the file in it that holds them: the first network as it was when the scorer had read its last epoch.
         labels: the label every sample of the pool was given, int64 ``[N]``; the data's own, or found without them.
+        order_r2: how much of the scores' ranks the order of the training explains, see
+            :func:`~secateur.scores.order.order_r2`; None where nothing was trained in an order, or cannot be told.
     """
 
     table: ScoreTable
     stages: list[StageResult]
     network: StageResult
+    weights: str
     labels: Tensor
+    order_r2: float | None = None
 
 
 def measure(context: Context, on: Measuring | None = None) -> Measured:
     """Return the scores by ``score=``, averaged over its networks; books what they cost.
 
-    The stage's key does not depend on which standard scorer is asked for: all of them are recorded by one training.
-    A scorer with other settings, or one of the user's own, has a stage of its own.
+    The stage's key does not depend on which standard scorer is asked for, nor on how many epochs it reads: all of them
+    are recorded by one training. A scorer with other settings, or one of the user's own, has a stage of its own.
 
     Args:
         context: the run.
@@ -85,24 +119,44 @@ def measure(context: Context, on: Measuring | None = None) -> Measured:
     standard = standard_scores(on.num_epochs)
     name = next((known for known, settings in standard.items() if settings == node), None)
     scorers = standard if name else {"score": node}
+    name = name or "score"
     if isinstance(build(context.config["paradigm"]), Unsupervised):
         found = find_and_score(context, VERSION, on.sample_ids, on.num_epochs, scorers, _reads(on, scorers, 0))
-        stages, network, labels = [found.scoring], found.encoder, found.labels
-    else:
-        numbers = range(build(node).num_networks)
-        stages = [_network(context, on, scorers, name or "score", number) for number in numbers]
-        network, labels = stages[0], context.data.pool_labels
-    return Measured(_mean_table(context, stages, name or "score"), stages, network, labels)
+        table = _mean_table(context, [found.scoring], name)
+        return Measured(table, [found.scoring], found.encoder, "model.safetensors", found.labels)
+    score = _set_up(node, on.num_epochs)
+    stages = [_network(context, on, scorers, name, number) for number in range(score.num_networks)]
+    table = _mean_table(context, stages, name)
+    r2 = _order_r2(context, on, score, table)
+    weights = f"weights/{score.epochs.stop}.safetensors"
+    return Measured(table, stages, stages[0], weights, context.data.pool_labels, r2)
+
+
+def _set_up(node: Config, num_epochs: int) -> Score:
+    """Build a scorer and set it up for a training of so many epochs, so that it knows what it reads of it."""
+    score = build(node)
+    if not isinstance(score, Score):
+        raise ConfigError(f"{node['_target_']} is not a secateur.scores.base.Score.")
+    score.setup(1, num_epochs)
+    return score
 
 
 def _mean_table(context: Context, stages: list[StageResult], name: str) -> ScoreTable:
     """Return the mean of the stages' tables of one scorer."""
-    files = [stage.path / "scores" / f"{name}.parquet" for stage in stages]
+    files = [_visible(stage.path / "scores" / f"{name}.parquet") for stage in stages]
     tables = [ScoreTable.load(file, context.data.fingerprint) for file in files]
     if len(tables) == 1:
         return tables[0]
     mean = torch.stack([table.score for table in tables]).double().mean(dim=0)
     return replace(tables[0], score=mean)
+
+
+def _visible(file: Path) -> Path:
+    """Return a file of an entry that exists, once it is there: a longer entry may be taking its place just now."""
+    started = time.monotonic()
+    while not file.is_file() and time.monotonic() - started < VISIBLE_SECONDS:
+        time.sleep(0.05)
+    return file
 
 
 def _reads(on: Measuring, scorers: dict[str, Config], network: int) -> Config:
@@ -111,72 +165,197 @@ def _reads(on: Measuring, scorers: dict[str, Config], network: int) -> Config:
     return {"scorers": scorers, "network": network, **subset}
 
 
+def _order_r2(context: Context, on: Measuring, score: Score, table: ScoreTable) -> float | None:
+    """Return how much of the scores' ranks the orders of all networks' trainings explain, and warn of much."""
+    seeds = [_training_seed(context, network) for network in range(score.num_networks)]
+    orders = [positions(Shuffled(on.sample_ids, seed), on.sample_ids, score.epochs.stop) for seed in seeds]
+    places = torch.cat(orders)
+    r2 = order_r2(table.score, places)
+    if is_too_ordered(r2, len(table), len(places)):
+        passes = "" if score.record == "eval_pass" else "read a pass after each epoch (score.record=eval_pass), "
+        context.warn(
+            f"The order in which the scoring network saw the samples explains {r2:.0%} of the ranks of these scores "
+            f"(adjusted R2; at most 10 % is usual): part of the mask is chance that another seed does not repeat. "
+            f"Remedies: {passes}train the scoring network longer (scoring.max_epochs), or average scores over seeds."
+        )
+    return None if math.isnan(r2) else r2
+
+
+def _training_seed(context: Context, network: int) -> int:
+    return stream_seed(context.config["score_seed"], "scoring-training", network)
+
+
+# -- one network ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much of a training is recorded.
+
+    Attributes:
+        stop: epochs that are trained.
+        kinds: kinds of passes that are made in more than one epoch, because a scorer reads them.
+    """
+
+    stop: int
+    kinds: frozenset[str]
+
+    def joined(self, other: "Extent | None") -> "Extent":
+        """Return the extent that covers both."""
+        if other is None:
+            return self
+        return Extent(max(self.stop, other.stop), self.kinds | other.kinds)
+
+    def to_json(self) -> Config:
+        """Return plain JSON values."""
+        return {"epochs": self.stop, "kinds": sorted(self.kinds)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Extent":
+        """Restore what :meth:`to_json` gave."""
+        return cls(values["epochs"], frozenset(values["kinds"]))
+
+
+def _costly(scores: Mapping[str, Score]) -> frozenset[str]:
+    """Return the kinds of passes that some scorers read in more than one epoch."""
+    return frozenset(score.record for score in scores.values() if score.num_passes > 1)
+
+
 def _network(context: Context, on: Measuring, scorers: dict[str, Config], name: str, network: int) -> StageResult:
-    """Train (or find) one network. Those after the first train no longer than their scorer reads."""
+    """Train one network until the scorer has read its last epoch, or find it trained that far; books it."""
     config = context.config
-    stop = on.num_epochs if network == 0 else _epochs_read(config, on.num_epochs)
     nodes = {key: config[key] for key in ("model", "paradigm", "scoring", "score_seed")}
-    reads = stage_reads(config, **nodes, **_reads(on, scorers, network), stop=stop)
+    reads = stage_reads(config, **nodes, **_reads(on, scorers, network))
+    key = stage_key("scoring", VERSION, reads, context.data.fingerprint)
     result = context.store.get(
         "scoring",
-        stage_key("scoring", VERSION, reads, context.data.fingerprint),
-        lambda folder: _score(context, folder, on, scorers, network, stop),
+        key,
+        lambda folder: _score(context, folder, key, on, scorers, name, network),
         recompute=context.recompute,
+        suffices=lambda summary: name in summary["scores"],
     )
-    context.book(result)
-    if build(scorers[name]).measured == "final":  # the pass after training is paid for only by who reads it
-        context.ledger.add(StageCost.from_json(result.summary["final_pass"], reused=result.reused))
+    for cost in _costs(context, _set_up(scorers[name], on.num_epochs), result):
+        context.ledger.add(cost)
     return result
 
 
-def _epochs_read(config: Config, num_epochs: int) -> int:
-    score = build(config["score"])
-    score.setup(1, num_epochs)
-    if not hasattr(score, "read_epoch"):
-        raise ConfigError(f"{type(score).__name__} has several networks and must say its read_epoch.")
-    return int(score.read_epoch) + 1
+def _costs(context: Context, score: Score, result: StageResult) -> list[StageCost]:
+    """Return what a scorer's part of an entry cost: the epochs until its last one, and the passes it reads."""
+    summary, stop = result.summary, score.epochs.stop
+    epochs = summary["epochs_trained"][:stop]
+    passes = summary["passes"].get(score.record, {})
+    read = [passes[str(epoch)] for epoch in score.epochs] if score.record != "train_forward" else []
+    samples = sum(one["samples"] for one in read)
+    passed = {key: sum(one[key] for one in read) for key in ("seconds", "device_seconds")}
+    passed["device_seconds"] *= summary["num_processes"]
+    parts = {key: sum(epoch[key] for epoch in epochs) for key in ("train_seconds", "train_device_seconds")}
+    trained = {key: parts[f"train_{key}"] for key in passed}
+    if score.record == "eval_pass":  # a pass before each step lies within the training's own time
+        trained = {key: seconds + passed[key] for key, seconds in trained.items()}
+    stages = scoring_costs(context, score, sum(epoch["samples"] for epoch in epochs), samples)
+    about: dict[str, Any] = {"reused": result.reused, "peak_memory_bytes": summary["peak_memory_bytes"]}
+    spent: list[dict[str, Any]] = [{**trained, **parts}, passed]
+    return [replace(stage, **one, **about) for stage, one in zip(stages, spent, strict=False)]
 
 
 def _score(
-    context: Context, folder: Path, on: Measuring, scorers: dict[str, Config], network: int, stop: int
+    context: Context, folder: Path, key: str, on: Measuring, scorers: dict[str, Config], name: str, network: int
 ) -> dict[str, Any]:
-    """Train the measuring network in ``folder`` (resuming what lies there) and write every table."""
+    """Train the measuring network in ``folder`` and write every table that is complete.
+
+    The training goes on from what lies in the folder, which an earlier attempt left, or from the checkpoint of the
+    finished entry, where these recorded all that is wanted now; else it starts anew.
+    """
     config, data, settings = context.config, context.data, context.trainer
     recipe, score_seed = context.recipe(config["scoring"]["optim"]), config["score_seed"]
+    clocks = Clocks(settings.device)
+    set_up = {one: _set_up(node, on.num_epochs) for one, node in scorers.items()}
+    wanted = Extent(set_up[name].epochs.stop, _costly({name: set_up[name]}))
+    extent = Extent.from_json(current().from_zero(lambda: _prepare(context, folder, key, wanted).to_json()))
+    recorded = {one: score for one, score in set_up.items() if _costly({one: score}) <= extent.kinds}
+    longest = max(score.epochs.stop for score in recorded.values())
+
     model = context.fresh_model("model", stream_seed(score_seed, "scoring-model", network))
-    seed = stream_seed(score_seed, "scoring-training", network)
-    loader = data.train_loader(Shuffled(on.sample_ids, seed), recipe.batch_size, seed, **context.placement)
+    seed = _training_seed(context, network)
+    order = Shuffled(on.sample_ids, seed)
+    loader = data.train_loader(order, recipe.batch_size, seed, **context.placement)
     module = make_module(context, config["paradigm"], model, recipe, num_epochs=on.num_epochs, seed=seed)
-    recorder = _recorder(context, on, scorers)
-    metrics = EpochMetrics({}, data.num_classes)
+    recorder = _recorder(context, on, {one: scorers[one] for one in recorded}, recipe.batch_size, order, seed)
+    metrics = EpochMetrics({}, data.num_classes, clocks=clocks)
+    weights = KeptWeights({score.epochs.stop for score in recorded.values()})
     title = "scoring" if on.subset is None else f"scoring {len(on.sample_ids)} of {context.num_total}"
     title += f", network {network}" if network else ""
-    callbacks = [metrics, recorder, ProgressBar(title, context.console)]
-    trainer = fit(module, loader, settings, folder, callbacks, max_epochs=stop)
+    callbacks = [metrics, recorder, weights, ProgressBar(title, context.console)]
+    trainer = fit(module, loader, settings, folder, callbacks, max_epochs=extent.stop, say=context.say)
     recorder.finish(trainer, module)
-    for name, table in recorder.compute().items() if is_rank_zero() else ():
-        table.save(folder / "scores" / f"{name}.parquet")
-    finish_folder(folder, model, metrics)
-    seen, recording = recorder.forward_samples, recording_passes_of(module)
-    cost = training_cost(
-        *(context, "scoring", "model", metrics), passes=passes_of(module), forward_only=seen, recording=recording
-    )
-    final = recording_cost(context, "scoring_final_pass", "model", recorder.final_samples, recording)
-    return {"cost": cost.to_json(), "final_pass": final.to_json()}
+    complete = [one for one, score in recorded.items() if score.epochs.stop <= extent.stop]
+    for one, table in recorder.compute(complete).items() if is_rank_zero() else ():
+        table.save(folder / "scores" / f"{one}.parquet")
+    weights.save(folder / "weights")
+    last = f"weights/{extent.stop}.safetensors"
+    finish_folder(folder, model, metrics, weights_name=last, keep_checkpoint=extent.stop < longest)
+    return {**extent.to_json(), "scores": complete, **_spent(clocks, metrics, recorder, settings.device)}
 
 
-def _recorder(context: Context, on: Measuring, scorers: dict[str, Config]) -> ScoreRecorder:
+def _prepare(context: Context, folder: Path, key: str, wanted: Extent) -> Extent:
+    """Return how much is to be recorded, and put the checkpoint to go on from into the folder, if there is one.
+
+    An attempt that was killed is finished as it was begun, even where less is wanted now. What the finished entry holds
+    is recorded again, so that the new entry can take its place.
+    """
+    checkpoints = folder / "checkpoints"
+    note = checkpoints / "extent.json"
+    summary = None if context.recompute else context.store.finished("scoring", key)
+    entry = context.store.folder("scoring", key)
+    begun = _begun(note)
+    there = Extent.from_json(summary) if summary else None
+    extent = wanted.joined(begun).joined(there)
+    if begun is None or begun.kinds != extent.kinds:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        if there and there.kinds == extent.kinds and (entry / RESUME).is_file():
+            start_from(entry, folder)
+    write_json(note, extent.to_json())
+    return extent
+
+
+def _begun(note: Path) -> Extent | None:
+    """Return the extent of an attempt that was killed, or None where there was none or its note is damaged."""
+    try:
+        return Extent.from_json(read_json(note))
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _spent(clocks: Clocks, metrics: EpochMetrics, recorder: ScoreRecorder, device: torch.device) -> dict[str, Any]:
+    """Return what was trained and passed, epoch by epoch, for the costs of each scorer."""
+    rows = zip(metrics.rows, clocks.epochs, strict=True)
+    return {
+        "epochs_trained": [{"samples": row["num_samples"], **seconds} for row, seconds in rows],
+        "passes": {
+            kind: {str(epoch): spent for epoch, spent in epochs.items()} for kind, epochs in recorder.passes.items()
+        },
+        "num_processes": current().size,
+        "peak_memory_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+    }
+
+
+def _recorder(
+    context: Context, on: Measuring, scorers: dict[str, Config], batch_size: int, order: Shuffled, seed: int
+) -> ScoreRecorder:
     """Build the recorder; the scorers' lengths are those of the schedule, also when the training stops earlier."""
-    data, scores = context.data, {name: build(node) for name, node in scorers.items()}
-    wrong = [name for name, score in scores.items() if not isinstance(score, Score)]
-    if wrong:
-        raise ConfigError(f"score={wrong[0]} is not a secateur.scores.base.Score.")
+    data = context.data
+    plain = data.train_loader(order, batch_size, seed, augment=False, **context.placement)
+
+    def clean(epoch: int) -> Any:
+        plain.set_epoch(epoch)
+        return plain
+
     return ScoreRecorder(
-        scores,
+        {name: build(node) for name, node in scorers.items()},
         sample_ids=on.sample_ids,
         num_epochs=on.num_epochs,
-        record=context.config["scoring"]["record"],
         eval_loader=lambda: data.eval_loader(on.sample_ids, EVALUATION_BATCH, **context.placement),
+        clean_loader=clean,
         fingerprint=data.fingerprint,
         metadata={name: {"score": node} for name, node in scorers.items()},
     )

@@ -19,7 +19,8 @@ from secateur.pipeline.costs import training_cost
 from secateur.pipeline.monitor import feature_monitor
 from secateur.pipeline.paradigms import classifies, make_module, makes_views, passes_of
 from secateur.training.classifier import Passes
-from secateur.training.fit import finish_folder, fit
+from secateur.training.clocks import Clocks
+from secateur.training.fit import finish_folder, fit, save_predictions
 from secateur.training.metrics import EpochMetrics
 from secateur.training.progress import ProgressBar
 from secateur.training.sampling import Sampling
@@ -32,7 +33,7 @@ STATIC_MASK = "static_mask.parquet"
 class Trained:
     """A finished final training: its metrics, its cost and its folder in the store."""
 
-    metrics: dict[str, float | None]
+    metrics: dict[str, Any]
     cost: StageCost
     path: Path
     summary: dict[str, Any]
@@ -111,7 +112,7 @@ def _train(
 ) -> dict[str, Any]:
     """Train in ``folder`` (resuming what lies there), write weights and metrics, return the stage's summary."""
     config, data, settings = context.config, context.data, context.trainer
-    recipe = context.recipe(config["optim"])
+    recipe, clocks = context.recipe(config["optim"]), Clocks(settings.device)
     model = context.fresh_model("retrain_model", stream_seed(config["seed"], "final-model"), start)
     seed = stream_seed(config["seed"], "final-training")
     order = sampling or Shuffled(context.data.pool if kept is None else kept, seed)
@@ -128,15 +129,19 @@ def _train(
         *(loaders, data.num_classes, settings.evaluate_every),
         monitor=feature_monitor(context, module),
         listener=context.listener("training"),
+        clocks=clocks,
     )
     callbacks = [metrics, *([sampling] if sampling else []), ProgressBar(title, context.console)]
     fit(
         *(module, loader, settings, folder, callbacks),
         max_epochs=num_epochs,
         reload_every_epoch=sampling is not None,
+        say=context.say,
     )
-    robust_accuracy = _robust_accuracy(context, module)
+    with clocks.measuring("evaluation"):
+        robust_accuracy = _robust_accuracy(context, module)
     finish_folder(folder, model, metrics)
+    save_predictions(folder, metrics, data.evaluation_fingerprint)
     if sampling is not None and is_rank_zero():
         _save_static_mask(context, sampling, folder)
     return _summary(context, metrics, passes_of(module), robust_accuracy, sampling)
@@ -145,7 +150,7 @@ def _train(
 def _robust_accuracy(context: Context, module: Any) -> float | None:
     """Return the last epoch's accuracy on the attacked test split, or None where nothing was trained against attacks.
 
-    Like every evaluation it is no part of the cost, neither of its passes nor of its seconds.
+    Like every evaluation it is no part of the cost in operations.
     """
     if not hasattr(module, "robust_accuracy"):
         return None
@@ -190,6 +195,7 @@ def _summary(
             "test_accuracy_best": metrics.best("test"),
             "validation_accuracy": validation.accuracy if validation else None,
             "worst_class_accuracy": test.worst_class_accuracy if test else None,
+            "class_accuracy": test.class_accuracies if test else None,
             "robust_accuracy": robust_accuracy,
         },
         "visits": sampling.visits.to_json() if sampling else None,

@@ -21,14 +21,15 @@ from secateur.pipeline.context import EVALUATION_BATCH, Context
 from secateur.pipeline.flops import flops_per_forward
 from secateur.pipeline.paradigms import make_module
 from secateur.training.classifier import Classifier
+from secateur.training.clocks import Clocks
 from secateur.training.evaluate import forward_pass, worst_group_accuracy
 from secateur.training.finetune import FineTuning, Mode
-from secateur.training.fit import finish_folder, fit
+from secateur.training.fit import finish_folder, fit, save_predictions
 from secateur.training.frozen import FeatureLoader, HeadOnly
 from secateur.training.metrics import EpochMetrics
 from secateur.training.progress import ProgressBar
 
-VERSION = 1
+VERSION = 2
 ACCURACY = {"linear_probe": "linear_probe_accuracy", "full": "finetune_accuracy"}
 
 
@@ -36,7 +37,7 @@ ACCURACY = {"linear_probe": "linear_probe_accuracy", "full": "finetune_accuracy"
 class Adapted:
     """A network on the downstream data: metrics for the record, costs, and the stages' folders by mode."""
 
-    metrics: dict[str, float | None]
+    metrics: dict[str, Any]
     costs: list[StageCost]
     folders: Mapping[str, Path]
 
@@ -50,7 +51,7 @@ def adapt(context: Context, pretrained: Path) -> Adapted:
     """
     tuning: FineTuning = build(context.config["finetune"])
     results = {mode: _mode(context, tuning, mode, pretrained) for mode in tuning.modes}
-    metrics: dict[str, float | None] = {}
+    metrics: dict[str, Any] = {}
     for mode, result in results.items():
         metrics.update(result.summary["metrics"])  # the last mode, full fine-tuning, is what the run is judged by
         metrics[ACCURACY[mode]] = result.summary["metrics"]["test_accuracy"]
@@ -89,12 +90,15 @@ def _finetune(context: Context, folder: Path, tuning: FineTuning, mode: Mode, pr
     data, seed = downstream_of(context), stream_seed(context.config["seed"], f"finetune-{mode}")
     model = _with_head(context, tuning, seed, pretrained)
     train = _train_head if mode == "linear_probe" else _train_all
-    metrics, samples = train(context, folder, tuning, mode, model, seed)
-    summary = {**_metrics(context, model, metrics), "robust_accuracy": _robust_accuracy(context, model, seed)}
+    clocks = Clocks(context.trainer.device)
+    metrics, samples = train(context, folder, tuning, mode, model, seed, clocks)
+    with clocks.measuring("evaluation"):
+        summary = {**_metrics(context, model, metrics), "robust_accuracy": _robust_accuracy(context, model, seed)}
     finish_folder(folder, model, metrics)
+    save_predictions(folder, metrics, data.evaluation_fingerprint)
     forward, backward = samples
     flops = (forward + 2 * backward) * flops_per_forward(model, data.image_shape)
-    cost = StageCost(mode, forward, backward, flops=flops, seconds=metrics.seconds, pruning=False)
+    cost = StageCost(mode, forward, backward, flops=flops, **clocks.parts(), pruning=False)
     return {"metrics": summary, "cost": cost.to_json()}
 
 
@@ -118,7 +122,7 @@ def _with_head(context: Context, tuning: FineTuning, seed: int, pretrained: Path
 
 
 def _train_all(
-    context: Context, folder: Path, tuning: FineTuning, mode: Mode, model: Backbone, seed: int
+    context: Context, folder: Path, tuning: FineTuning, mode: Mode, model: Backbone, seed: int, clocks: Clocks
 ) -> tuple[EpochMetrics, tuple[int, int]]:
     """Train all weights with augmentation; return the metrics, and how many samples passed forward and backward."""
     data, recipe = downstream_of(context), tuning.recipe(mode)
@@ -127,13 +131,13 @@ def _train_all(
     loaders = {
         split: lambda split=split: data.eval_loader(split, EVALUATION_BATCH, **context.placement) for split in splits
     }
-    metrics = EpochMetrics(loaders, model.num_classes, context.trainer.evaluate_every, listener=context.listener(mode))
+    metrics = _epochs(context, mode, loaders, model.num_classes, clocks)
     _fit(context, folder, Classifier(model, recipe, tuning.epochs(mode), seed), loader, metrics, "fine-tuning")
     return metrics, (metrics.num_samples, metrics.num_samples)
 
 
 def _train_head(
-    context: Context, folder: Path, tuning: FineTuning, mode: Mode, model: Backbone, seed: int
+    context: Context, folder: Path, tuning: FineTuning, mode: Mode, model: Backbone, seed: int, clocks: Clocks
 ) -> tuple[EpochMetrics, tuple[int, int]]:
     """Train the head on features that are computed once; return the metrics, and what passed through the network."""
     data, recipe = downstream_of(context), tuning.recipe(mode)
@@ -142,7 +146,7 @@ def _train_head(
     splits = {"validation": data.validation} if len(data.validation) else {}
     stored = {name: _features(context, model, ids) for name, ids in {**splits, "test": None}.items()}
     loaders = {name: lambda split=split: split for name, split in stored.items()}
-    metrics = EpochMetrics(loaders, model.num_classes, context.trainer.evaluate_every, listener=context.listener(mode))
+    metrics = _epochs(context, mode, loaders, model.num_classes, clocks)
     head = HeadOnly(model.head)
     _fit(context, folder, Classifier(head, recipe, tuning.epochs(mode), seed), loader, metrics, "linear probe")
     return metrics, (len(data.pool), 0)
@@ -159,12 +163,17 @@ def _features(
     return FeatureLoader(features, labels, sample_ids.cpu(), batch_size, order)
 
 
+def _epochs(context: Context, mode: Mode, loaders: dict[str, Any], num_classes: int, clocks: Clocks) -> EpochMetrics:
+    every, listener = context.trainer.evaluate_every, context.listener(mode)
+    return EpochMetrics(loaders, num_classes, every, listener=listener, clocks=clocks)
+
+
 def _fit(context: Context, folder: Path, module: Classifier, loader: Any, metrics: EpochMetrics, title: str) -> None:
     callbacks = [metrics, ProgressBar(title, context.console)]
-    fit(module, loader, context.trainer, folder, callbacks, max_epochs=module.num_epochs)
+    fit(module, loader, context.trainer, folder, callbacks, max_epochs=module.num_epochs, say=context.say)
 
 
-def _metrics(context: Context, model: Backbone, metrics: EpochMetrics) -> dict[str, float | None]:
+def _metrics(context: Context, model: Backbone, metrics: EpochMetrics) -> dict[str, Any]:
     """Return what was measured on the downstream data after the last epoch."""
     test, validation = metrics.last["test"], metrics.last.get("validation")
     return {
@@ -172,6 +181,7 @@ def _metrics(context: Context, model: Backbone, metrics: EpochMetrics) -> dict[s
         "test_accuracy_best": metrics.best("test"),
         "validation_accuracy": validation.accuracy if validation else None,
         "worst_class_accuracy": test.worst_class_accuracy,
+        "class_accuracy": test.class_accuracies,
         "worst_group_accuracy": _worst_group(context, model),
     }
 

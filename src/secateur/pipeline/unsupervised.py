@@ -1,6 +1,5 @@
 """Stage ``scoring`` without labels: scorers read the history of TURTLE's pseudo-labels on frozen features."""
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from secateur.pipeline.context import Context
 from secateur.pipeline.embeddings import embed
 from secateur.pipeline.encoder import encoder
 from secateur.scores.base import BatchSignals, Score
+from secateur.training.clocks import Clocks
 
 FILE = "turtle.safetensors"
 
@@ -68,16 +68,15 @@ def find_and_score(
 def _score(
     context: Context, folder: Path, features: Tensor, rows: Tensor, num_epochs: int, scorers: dict[str, Config]
 ) -> dict[str, Any]:
-    started, part = time.monotonic(), features[rows].to(context.trainer.device)
+    clocks, part = Clocks(context.trainer.device), features[rows].to(context.trainer.device)
     turtle = build(context.config["paradigm"]).turtle(context.data.num_classes, num_epochs)
     with context.console.status(f"finding {turtle.num_classes} classes among {len(rows)} samples"):
         found = turtle.fit(part, stream_seed(context.config["score_seed"], "turtle"))
     found.save(folder / FILE)
     for name, table in _tables(context, found, part, rows, scorers).items():
         table.save(folder / "scores" / f"{name}.parquet")
-    seconds = time.monotonic() - started
     flops = turtle_flops(turtle, *part.shape)
-    return {"cost": StageCost("scoring", 0, 0, flops=flops, seconds=seconds, device_seconds=seconds).to_json()}
+    return {"cost": StageCost("scoring", 0, 0, flops=flops, **clocks.whole()).to_json()}
 
 
 def turtle_flops(turtle: Turtle, num_samples: int, num_features: int) -> float:
@@ -95,11 +94,10 @@ def _tables(
     labels, positions = found.pseudo_labels(features), torch.arange(len(rows), device=features.device)
     for score in scores.values():
         score.setup(len(rows), found.num_epochs)
-    last = found.num_epochs - 1
     for epoch in range(found.num_epochs):
         signals = BatchSignals(positions, labels, epoch, found.logits(features, epoch), features)
         for score in scores.values():
-            if score.measured == "every_epoch" or epoch == last:
+            if epoch in score.epochs:
                 score.update(signals)
                 score.end_epoch(epoch)
     pool = context.data.pool[rows]

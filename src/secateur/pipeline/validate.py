@@ -34,6 +34,7 @@ ROOT_TYPES: dict[str, Any] = {
     "seed": int,
     "score_seed": int,
     "force": bool | Literal["all"] | None,
+    "check": bool,
     "compare_with": list[str],
     "subset_fraction": float,
     "subset_epochs_factor": float,
@@ -46,12 +47,12 @@ ROOT_TYPES: dict[str, Any] = {
     "fidelity.against": list[int],
     "fidelity.ratios": list[float],
     "scoring.max_epochs": int,
-    "scoring.record": Literal["train_forward", "eval_pass"],
     "paths.output_dir": str,
 }
 ROOT_KEYS = {
     *("data", "model", "retrain_model", "method", "score", "variant", "selection", "paradigm", "final_paradigm"),
-    *("optim", "trainer", "logger", "name", "pruning_ratio", "seed", "score_seed", "force", "compare_with"),
+    *("optim", "trainer", "logger", "name", "pruning_ratio", "seed", "score_seed", "force", "check"),
+    "compare_with",
     *("downstream", "finetune", "mapping", "budget", "relabel", "strategy"),
     *("scoring", "paths", "extrapolation", "fidelity", "train_final", *OF_EXTRAPOLATION),
 }
@@ -235,11 +236,6 @@ def _check_without_labels(config: Config, score: Score) -> None:
 
     A selection may read the label column all the same: it holds the classes that were found.
     """
-    if config["scoring"]["record"] != "train_forward":
-        raise ConfigError(
-            f"scoring.record={config['scoring']['record']} records a training on labels, and this paradigm has none: "
-            "leave scoring.record=train_forward."
-        )
     if score.num_networks != 1:
         raise ConfigError(
             f"score.num_networks={score.num_networks} averages trainings on labels, and this paradigm has none: set "

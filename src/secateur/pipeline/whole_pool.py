@@ -10,6 +10,7 @@ from secateur.pipeline.context import Context
 from secateur.pipeline.costs import training_cost
 from secateur.pipeline.monitor import feature_monitor
 from secateur.pipeline.paradigms import make_module, makes_views, passes_of
+from secateur.training.clocks import Clocks
 from secateur.training.fit import finish_folder, fit
 from secateur.training.metrics import EpochMetrics
 from secateur.training.progress import ProgressBar
@@ -29,15 +30,15 @@ def train_on_pool(
         num_epochs: length.
         seed: seed of weights, order and augmentation.
     """
+    clocks = Clocks(context.trainer.device)
     data, recipe, stream = context.data, context.recipe(optim), stream_seed(seed, stage)
     model = context.fresh_model("model", stream_seed(seed, f"{stage}-model"))
     module = make_module(context, paradigm, model, recipe, num_epochs=num_epochs, seed=stream)
     order, augment = Shuffled(data.pool, stream), not makes_views(module)
     loader = data.train_loader(order, recipe.batch_size, stream, augment=augment, **context.placement)
-    metrics = EpochMetrics(
-        {}, data.num_classes, context.trainer.evaluate_every, monitor=feature_monitor(context, module)
-    )
+    monitor = feature_monitor(context, module)
+    metrics = EpochMetrics({}, data.num_classes, context.trainer.evaluate_every, monitor=monitor, clocks=clocks)
     callbacks = [metrics, ProgressBar(stage, context.console)]
-    fit(module, loader, context.trainer, folder, callbacks, max_epochs=num_epochs)
+    fit(module, loader, context.trainer, folder, callbacks, max_epochs=num_epochs, say=context.say)
     finish_folder(folder, model, metrics)
     return {"cost": training_cost(context, stage, "model", metrics, passes=passes_of(module)).to_json()}

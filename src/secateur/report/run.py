@@ -10,7 +10,7 @@ from secateur.report.values import as_object, at, block, cost, integer, number_i
 
 # Settings that do not change what a run measures, or that a report tells apart by itself.
 IGNORED = {
-    *("name", "force", "pruning_ratio", "compare_with", "experiment", "sweeps", "hydra", "logger", "paths"),
+    *("name", "force", "check", "pruning_ratio", "compare_with", "experiment", "sweeps", "hydra", "logger", "paths"),
     *("train_final", "fidelity", "strategy"),
     *("data.root", "data.extra", "data.download", "data.num_workers", "data.resident", "data.resident_limit_gib"),
     *("trainer.accelerator", "trainer.num_threads", "trainer.evaluate_every", "trainer.checkpoint_every"),

@@ -14,6 +14,10 @@ import torch
 from torch import Tensor
 
 from secateur.core.errors import ConfigError, DataError
+from secateur.scores.checks import check_choice
+
+Record = Literal["train_forward", "before_step", "eval_pass", "final_pass"]
+RECORDS: tuple[Record, ...] = ("train_forward", "before_step", "eval_pass")  # those that a scorer may be set to
 
 
 def widen(values: Tensor) -> Tensor:
@@ -22,7 +26,7 @@ def widen(values: Tensor) -> Tensor:
 
 
 def target_margin(logits: Tensor, target: Tensor) -> Tensor:
-    """Return the logit of the label minus the largest other one, ``[B, C], [B] -> [B]``; C is at least 2."""
+    """Return the label's value minus the largest other one, ``[B, C], [B] -> [B]``; C is at least 2."""
     label = target[:, None]
     others = logits.scatter(1, label, float("-inf")).amax(dim=1)
     return logits.gather(1, label).squeeze(1) - others
@@ -85,6 +89,11 @@ class BatchSignals:
         return target_margin(self.logits_float, self.target)
 
     @cached_property
+    def probability_margin(self) -> Tensor:
+        """Probability of the label minus the largest other probability ``[B]``."""
+        return target_margin(self.probs, self.target)
+
+    @cached_property
     def correct(self) -> Tensor:
         """Whether the largest logit is the label's, bool ``[B]``."""
         return self.logits_float.argmax(dim=1) == self.target
@@ -101,17 +110,40 @@ class ScoreResult:
 class Score(ABC):
     """A scorer: fed batch by batch, reduced at the end of each epoch, computed once.
 
+    A scorer says which signals it is fed with (``record``) and in which epochs (:meth:`read_epochs`):
+
+    - ``train_forward``: those of the training's own forward passes, on augmented images. They cost nothing. Each
+      sample is measured when its batch comes, so the network moves between the first sample and the last.
+    - ``before_step``: those of a forward pass without augmentation, just before each optimizer step, of the step's
+      own batch. It costs one forward pass per sample and epoch. The network is in evaluation mode if it has batch
+      normalization, and in training mode otherwise.
+    - ``eval_pass``: those of a pass over all samples in evaluation mode and without augmentation, after each epoch
+      that is read. It costs one forward pass per sample and epoch read.
+    - ``final_pass``: those of one such pass after the training.
+
     The state is a set of tensors with one row per sample of the pool. A row is touched only by updates for
     its own sample, so the result does not depend on the order of samples, on the batch size, or on which
     process saw what. A sample is passed at most once per epoch (the recorder drops duplicates).
+
+    Args:
+        record: which signals are read, one of ``train_forward``, ``before_step`` and ``eval_pass``; None takes what
+            the class says.
+
+    Raises:
+        ConfigError: ``record`` is none of the three.
     """
 
     needs: ClassVar[frozenset[Signal]] = frozenset({Signal.LOGITS})
-    measured: ClassVar[Literal["every_epoch", "final"]] = "every_epoch"
+    record: Record = "train_forward"
     signed: ClassVar[bool] = False  # scores can be negative
     num_networks: int = 1
 
-    def __init__(self) -> None:
+    epochs: range = range(0)  # the epochs that are read, set by setup()
+
+    def __init__(self, record: Record | None = None) -> None:
+        if record is not None:
+            check_choice(type(self).__name__, "record", record, RECORDS)
+            self.record = record
         self.state: dict[str, Tensor] = {}
         self.num_samples = 0
         self.num_epochs = 0
@@ -129,12 +161,25 @@ class Score(ABC):
                 f"command line), or lower the score's own epochs or window."
             )
         self.num_samples, self.num_epochs = num_samples, num_epochs
+        self.epochs = self.read_epochs(num_epochs)
         self.state = {}
 
     @property
     def epochs_needed(self) -> int:
         """Fewest epochs the scoring training must have for this scorer to be defined."""
         return 1
+
+    def read_epochs(self, num_epochs: int) -> range:
+        """Return the epochs that are read of a training of ``num_epochs``, from 0: a range with step 1, not empty.
+
+        The training may stop after the last of them, and :meth:`update` is not called in others.
+        """
+        return range(num_epochs)
+
+    @property
+    def num_passes(self) -> int:
+        """Forward passes over all samples, after :meth:`setup`, that exist only to feed this scorer."""
+        return 0 if self.record == "train_forward" else len(self.epochs)
 
     @abstractmethod
     def update(self, batch: BatchSignals) -> None:
@@ -176,13 +221,13 @@ class Score(ABC):
             self.state[name] = self.state[name].to(like.device)
         return self.state[name]
 
-    def record(self, name: str, rows: Tensor, values: Tensor, dtype: torch.dtype | None = None) -> None:
+    def write(self, name: str, rows: Tensor, values: Tensor, dtype: torch.dtype | None = None) -> None:
         """Write ``values [B, ...]`` into rows of the state tensor ``name``; rows never written stay NaN."""
         table = self.rows_like(name, values, *values.shape[1:], fill=float("nan"), dtype=dtype)
         table.index_copy_(0, rows, values.to(table.dtype))
 
     def flush(self, name: str) -> Tensor | None:
-        """Return what :meth:`record` wrote this epoch (NaN: not seen) and clear it; None: never wrote."""
+        """Return what :meth:`write` wrote this epoch (NaN: not seen) and clear it; None: never wrote."""
         if name not in self.state:
             return None
         values = self.state[name].clone()

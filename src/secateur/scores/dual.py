@@ -1,17 +1,17 @@
 r"""DUAL: uncertainty times difficulty, readable early in the training.
 
 Needs the logits of every epoch it uses. Memory O(N * window) floats. Meant to be stopped early (30 of 200
-epochs in the release); with ``selection=top`` at high pruning ratios it keeps too many hard samples, which is
-what ``selection=beta`` is for.
+epochs in the release, hence 15 % of the training by default); with ``selection=top`` at high pruning ratios it keeps
+too many hard samples, which is what ``selection=beta`` is for.
 """
 
 import torch
 from torch import Tensor
 
 from secateur.core.errors import ConfigError
-from secateur.scores.base import ScoreResult, widen
+from secateur.scores.base import Record, ScoreResult, widen
 from secateur.scores.checks import check_int, check_optional_int, check_shape
-from secateur.scores.windows import WindowedScore, add_valid, exact, window_std
+from secateur.scores.windows import WindowedScore, add_valid, early_epochs, exact, window_std
 
 DDOF = 1
 
@@ -71,16 +71,19 @@ class DUAL(WindowedScore):
 
     Args:
         window: epochs per window, at least 2.
-        num_epochs: first epochs of the training that are used; None uses all.
+        num_epochs: first epochs of the training that are used; None uses the first 15 % of the training, at least one
+            window (:func:`~secateur.scores.windows.early_epochs`).
+        record: ``train_forward`` (as the release), ``eval_pass`` or ``before_step``, see
+            :class:`~secateur.scores.base.Score`.
 
     Raises:
         ConfigError: an argument is out of range.
     """
 
-    def __init__(self, window: int = 10, num_epochs: int | None = None) -> None:
+    def __init__(self, window: int = 10, num_epochs: int | None = None, record: Record = "train_forward") -> None:
         check_int("dual", "window", window, 2, "The paper uses 10 epochs.")
         check_optional_int("dual", "num_epochs", num_epochs, window, "It has to hold at least one window.")
-        super().__init__(window)
+        super().__init__(window, record)
         self.first_epochs = num_epochs
 
     @property
@@ -88,10 +91,9 @@ class DUAL(WindowedScore):
         """The epochs asked for, or one window."""
         return self.first_epochs or self.window
 
-    def setup(self, num_samples: int, num_epochs: int) -> None:
-        """Prepare for a training."""
-        super().setup(num_samples, num_epochs)
-        self.epochs = range(self.first_epochs or num_epochs)
+    def read_epochs(self, num_epochs: int) -> range:
+        """Return the first epochs of the training."""
+        return range(self.first_epochs or early_epochs(num_epochs, self.window))
 
     def statistic(self, values: Tensor) -> Tensor:
         """Return the statistics ``[n]`` of windows ``[n, W]``."""

@@ -31,7 +31,7 @@ class Dynamics(Score):
 
     def update(self, batch: BatchSignals) -> None:
         """Store probability and margin of one batch."""
-        self.record("current", batch.rows, torch.stack((batch.target_prob, batch.target_margin), dim=1))
+        self.write("current", batch.rows, torch.stack((batch.target_prob, batch.target_margin), dim=1))
 
     def end_epoch(self, epoch: int) -> None:
         """Add this epoch to the moments (Welford's update)."""

@@ -1,9 +1,7 @@
 r"""EL2N: the length of the error vector early in the training.
 
-Needs logits in one early epoch. Memory O(N) floats. Wrong on noisy labels: a wrong label is a large error,
-and is kept first. One network is noisy; the paper averages 10. Recorded in the training's own forward passes
-(``scoring.record=train_forward``), a sample is measured when its batch comes, and in a short training the order of
-that epoch tells more than the image; ``scoring.record=eval_pass`` measures all samples after the epoch.
+Needs logits of one pass after an early epoch. Memory O(N) floats. Wrong on noisy labels: a wrong label is a large
+error, and is kept first. One network is noisy; the paper averages 10 (``variant=paper``).
 """
 
 from torch import Tensor
@@ -50,8 +48,8 @@ class EL2N(EarlyScore):
     """Streaming :func:`el2n`, read once; see :class:`~secateur.scores.snapshot.EarlyScore` for the arguments.
 
     Deviations:
-        The extrapolation release reads it on augmented images after 2 epochs of 2 networks
-        (``variant=released_extrapolation`` sets the numbers).
+        The paper averages 10 networks (``variant=paper``); one is the default. The extrapolation release reads it on
+        augmented images after 2 epochs of 2 networks (``variant=released_extrapolation``).
     """
 
     def measure(self, batch: BatchSignals) -> Tensor:

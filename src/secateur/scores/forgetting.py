@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from secateur.scores.base import BatchSignals, Score, ScoreResult
+from secateur.scores.base import BatchSignals, Record, Score, ScoreResult
 from secateur.scores.checks import check_choice, check_shape
 
 UNLEARNED = ("last", "count")
@@ -73,19 +73,21 @@ class Forgetting(Score):
     Args:
         unlearned: what a sample that was never correct gets, ``last`` (number of epochs + 1) or ``count``
             (0).
+        record: ``train_forward`` (as the paper), ``eval_pass`` or ``before_step``, see
+            :class:`~secateur.scores.base.Score`.
 
     Raises:
-        ConfigError: ``unlearned`` is neither of the two.
+        ConfigError: ``unlearned`` is neither of the two, or ``record`` none of the three.
     """
 
-    def __init__(self, unlearned: Literal["last", "count"] = "last") -> None:
+    def __init__(self, unlearned: Literal["last", "count"] = "last", record: Record = "train_forward") -> None:
         check_choice("forgetting", "unlearned", unlearned, UNLEARNED)
-        super().__init__()
+        super().__init__(record)
         self.unlearned = unlearned
 
     def update(self, batch: BatchSignals) -> None:
         """Store whether the samples of one batch are classified correctly."""
-        self.record("current", batch.rows, batch.correct, dtype=torch.float32)
+        self.write("current", batch.rows, batch.correct, dtype=torch.float32)
 
     def end_epoch(self, epoch: int) -> None:
         """Count what was forgotten since each sample was last seen."""

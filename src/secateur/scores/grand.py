@@ -1,6 +1,6 @@
 r"""GraNd: the norm of each sample's gradient, in closed form for the last layer.
 
-Needs logits and penultimate features in one early epoch. Memory O(N) floats. Wrong on noisy labels, like
+Needs logits and penultimate features of one pass after an early epoch. Memory O(N) floats. Wrong on noisy labels, like
 EL2N, and when the head is not a linear layer with a bias.
 """
 

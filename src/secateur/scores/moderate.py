@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from secateur.scores.base import BatchSignals, Score, ScoreResult, Signal, widen
+from secateur.scores.base import BatchSignals, Record, Score, ScoreResult, Signal, widen
 from secateur.scores.checks import check_choice, check_shape
 
 RANK_WITHIN = ("class", "all")
@@ -94,7 +94,7 @@ class Moderate(Score):
     """
 
     needs: ClassVar[frozenset[Signal]] = frozenset({Signal.FEATURES})
-    measured: ClassVar[Literal["every_epoch", "final"]] = "final"
+    record: Record = "final_pass"
     signed: ClassVar[bool] = True
 
     def __init__(self, rank_within: Literal["class", "all"] = "all") -> None:
@@ -102,9 +102,13 @@ class Moderate(Score):
         super().__init__()
         self.rank_within = rank_within
 
+    def read_epochs(self, num_epochs: int) -> range:
+        """Return the last epoch, after which the pass is made."""
+        return range(num_epochs - 1, num_epochs)
+
     def update(self, batch: BatchSignals) -> None:
         """Store features and labels of one batch."""
-        self.record("features", batch.rows, batch.features_float)
+        self.write("features", batch.rows, batch.features_float)
         target = self.rows_like("target", batch.target, fill=-1, dtype=torch.int64)
         target.index_copy_(0, batch.rows, batch.target)
 

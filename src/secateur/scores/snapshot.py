@@ -1,11 +1,10 @@
 """Scores that are read once: in one epoch of the training, or in one pass after it."""
 
 from abc import abstractmethod
-from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from secateur.scores.base import BatchSignals, Score, ScoreResult
+from secateur.scores.base import BatchSignals, Record, Score, ScoreResult
 from secateur.scores.checks import check_int, check_optional_int
 
 
@@ -15,7 +14,14 @@ class FinalScore(Score):
     State: ``score [N]``, float32.
     """
 
-    measured: ClassVar[Literal["every_epoch", "final"]] = "final"
+    record: Record = "final_pass"
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def read_epochs(self, num_epochs: int) -> range:
+        """Return the last epoch, after which the pass is made."""
+        return range(num_epochs - 1, num_epochs)
 
     @abstractmethod
     def measure(self, batch: BatchSignals) -> Tensor:
@@ -23,7 +29,7 @@ class FinalScore(Score):
 
     def update(self, batch: BatchSignals) -> None:
         """Store the scores of one batch."""
-        self.record("score", batch.rows, self.measure(batch))
+        self.write("score", batch.rows, self.measure(batch))
 
     def compute(self) -> ScoreResult:
         """Return the scores; NaN where a sample was not seen."""
@@ -31,22 +37,27 @@ class FinalScore(Score):
 
 
 class EarlyScore(FinalScore):
-    """A score that is read early in the training, after a number of completed epochs.
+    """A score that is read once, early in the training, after a number of completed epochs.
+
+    By default it is measured by one pass in evaluation mode after that epoch, as the paper does. Read in the
+    training's own forward passes (``record="train_forward"``), each sample is measured when its batch comes, and in a
+    short training the order of that epoch tells more than the image.
 
     Args:
         epoch: completed epochs after which the score is read, at least 1: what is recorded for epoch number
             ``epoch - 1``. None: a tenth of the training, at least one epoch.
         num_networks: networks to average the score over, each from its own initialization; whoever runs the
             trainings does the averaging.
+        record: ``eval_pass``, ``train_forward`` or ``before_step``, see :class:`~secateur.scores.base.Score`.
 
     Raises:
         ConfigError: an argument is out of range.
     """
 
-    measured: ClassVar[Literal["every_epoch", "final"]] = "every_epoch"
+    record: Record = "eval_pass"
 
-    def __init__(self, epoch: int | None = None, num_networks: int = 1) -> None:
-        super().__init__()
+    def __init__(self, epoch: int | None = None, num_networks: int = 1, record: Record = "eval_pass") -> None:
+        Score.__init__(self, record)
         owner = type(self).__name__
         check_optional_int(owner, "epoch", epoch, 1, "It counts completed epochs; null is a tenth of the training.")
         check_int(owner, "num_networks", num_networks, 1, "The paper averages over 10.")
@@ -58,12 +69,12 @@ class EarlyScore(FinalScore):
         """Epochs up to the reading."""
         return self.epoch or 1
 
-    @property
-    def read_epoch(self) -> int:
-        """Number (from 0) of the epoch whose signals are read."""
-        return (self.epoch or max(1, round(self.num_epochs / 10))) - 1
+    def read_epochs(self, num_epochs: int) -> range:
+        """Return the one epoch that is read."""
+        completed = self.epoch or max(1, round(num_epochs / 10))
+        return range(completed - 1, completed)
 
     def update(self, batch: BatchSignals) -> None:
         """Store the scores of one batch, in the one epoch that counts."""
-        if batch.epoch == self.read_epoch:
+        if batch.epoch in self.epochs:
             super().update(batch)

@@ -2,7 +2,8 @@ r"""TDDS: how unevenly the predicted distribution changes from epoch to epoch.
 
 Needs the logits of every epoch in the trajectory. Memory O(N * (C + window)) floats: the previous epoch's log
 probabilities (bfloat16 halves them) and a ring of changes, never T * N * C. Wrong when the trajectory is as
-long as the window: then there is one window, and ``decay`` only scales the scores.
+long as the window: then there is one window, and ``decay`` only scales the scores. Wrong, too, when it is read from a
+whole long training: with a decay of 0.9 the last window has 90 % of the weight, and the network has converged by then.
 """
 
 from typing import Literal
@@ -11,9 +12,9 @@ import torch
 from torch import Tensor
 
 from secateur.core.errors import ConfigError
-from secateur.scores.base import BatchSignals, Score, ScoreResult, widen
+from secateur.scores.base import BatchSignals, Record, Score, ScoreResult, widen
 from secateur.scores.checks import check_choice, check_fraction, check_int, check_optional_int, check_shape
-from secateur.scores.windows import row_chunks, window_moments
+from secateur.scores.windows import early_epochs, row_chunks, window_moments
 
 EPS = 1e-8
 STATE_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -106,9 +107,12 @@ class TDDS(Score):
         window: epochs per window, at least 3.
         decay: weight of the newest window, in (0, 1].
         trajectory: which end of the training the epochs are taken from, ``first`` or ``last``.
-        trajectory_epochs: how many epochs are taken, at least ``window``; None takes all.
+        trajectory_epochs: how many epochs are taken, at least ``window``; None takes 15 % of the training, at least
+            one window (:func:`~secateur.scores.windows.early_epochs`).
         state_dtype: ``float32`` or ``bfloat16`` for ``previous``. float16 is refused: it cannot tell small
             probabilities apart, and the score looks at their logarithms.
+        record: ``train_forward`` (as the release), ``eval_pass`` or ``before_step``, see
+            :class:`~secateur.scores.base.Score`.
 
     Raises:
         ConfigError: an argument is out of range.
@@ -121,6 +125,7 @@ class TDDS(Score):
         trajectory: Literal["first", "last"] = "first",
         trajectory_epochs: int | None = None,
         state_dtype: Literal["float32", "bfloat16"] = "float32",
+        record: Record = "train_forward",
     ) -> None:
         _check(window, decay)
         check_choice("tdds", "trajectory", trajectory, ("first", "last"))
@@ -128,23 +133,21 @@ class TDDS(Score):
             "tdds", "trajectory_epochs", trajectory_epochs, window, "It has to hold at least one window."
         )
         check_choice("tdds", "state_dtype", state_dtype, tuple(STATE_DTYPES), "float16 loses small probabilities.")
-        super().__init__()
+        super().__init__(record)
         self.window, self.decay = window, decay
         self.trajectory, self.trajectory_epochs = trajectory, trajectory_epochs
         self.state_dtype = state_dtype
-        self.epochs = range(0)
 
     @property
     def epochs_needed(self) -> int:
         """The trajectory asked for, or one window."""
         return self.trajectory_epochs or self.window
 
-    def setup(self, num_samples: int, num_epochs: int) -> None:
-        """Prepare for a training."""
-        super().setup(num_samples, num_epochs)
-        length = self.trajectory_epochs or num_epochs
+    def read_epochs(self, num_epochs: int) -> range:
+        """Return the trajectory's epochs."""
+        length = self.trajectory_epochs or early_epochs(num_epochs, self.window)
         start = 0 if self.trajectory == "first" else num_epochs - length
-        self.epochs = range(start, start + length)
+        return range(start, start + length)
 
     def update(self, batch: BatchSignals) -> None:
         """Store the change since the last epoch each sample was seen in."""

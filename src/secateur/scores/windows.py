@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from secateur.scores.base import BatchSignals, Score, ScoreResult
+from secateur.scores.base import BatchSignals, Record, Score, ScoreResult
 
 ROWS_PER_CHUNK = 65_536
+EARLY_SHARE = 0.15  # of the training, which scorers that are meant to be read early read by default
 
 
 def exact(values: Tensor) -> Tensor:
@@ -23,6 +24,19 @@ def row_chunks(num_rows: int) -> Iterator[slice]:
     """Yield slices over the pool's rows, so that float64 copies of a ring stay small."""
     for first in range(0, num_rows, ROWS_PER_CHUNK):
         yield slice(first, min(first + ROWS_PER_CHUNK, num_rows))
+
+
+def early_epochs(num_epochs: int, window: int) -> int:
+    """Return how many epochs a scorer reads that is meant to be read early: 15 % of the training, or one window.
+
+    The releases of TDDS and DUAL read 30 of 200 epochs on CIFAR-100. That the share, and not the number, is kept for
+    trainings of other lengths is our choice.
+
+    Args:
+        num_epochs: length of the training.
+        window: epochs per window; at least one window is read.
+    """
+    return max(window, round(EARLY_SHARE * num_epochs))
 
 
 def window_moments(values: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -56,11 +70,10 @@ class WindowedScore(Score):
     which is ``N * (W + 2)`` floats whatever the number of epochs.
     """
 
-    def __init__(self, window: int) -> None:
-        super().__init__()
+    def __init__(self, window: int, record: Record) -> None:
+        super().__init__(record)
         self.window = window
         self.width = window
-        self.epochs = range(0)
 
     @abstractmethod
     def statistic(self, values: Tensor) -> Tensor:

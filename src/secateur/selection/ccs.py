@@ -57,7 +57,9 @@ class CCS:
     are mislabeled. The range of the remaining scores is cut into ``num_strata`` strata of equal width, the
     budget is shared by :func:`stratum_budgets`, and within a stratum samples are drawn uniformly.
 
-    [CCS] Zheng et al., ICLR 2023, arXiv 2210.15809, algorithm 1. The paper ranks by AUM: ``score=aum``.
+    [CCS] Zheng et al., ICLR 2023, arXiv 2210.15809, algorithm 1. The paper ranks by AUM, of which its release takes
+    the margins of probabilities: ``score=aum score.margin=probability``. Strata have equal width, so margins of logits
+    are covered otherwise.
 
     Args:
         mislabel_fraction: fraction of the pool that is cut as too hard (the paper's beta), in [0, 1). The

@@ -1,4 +1,4 @@
-"""Whether a recorded training shows every sample: asked after its first epoch, not after its last."""
+"""Checks that a recorded training shows every sample, after the first epoch that is recorded and not after the last."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -61,7 +61,7 @@ def check_repeats(labels: Tensor, target: Tensor, sample_id: Tensor) -> None:
 
 
 def check_first_epoch(trainer: pl.Trainer, seen: Tensor, sample_ids: Tensor, num_repeats: int) -> None:
-    """Raise unless the first epoch showed every sample, or left some out on purpose.
+    """Raise unless the first recorded epoch showed every sample, or left some out on purpose.
 
     Args:
         trainer: the training.

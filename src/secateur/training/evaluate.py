@@ -1,6 +1,7 @@
 """Passes over data without training: they always put every module back into the mode it was in."""
 
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -8,9 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from secateur.core.group import Group, current
+from secateur.core.predictions import Predictions
 from secateur.data.batch import Batch
 from secateur.models.backbone import Backbone
 from secateur.training.sharded import whole
@@ -64,20 +67,48 @@ def forward_pass(
         precision: as the Trainer's; ``bf16-mixed`` runs the pass under autocast.
         attack: perturbs the images of each batch first; the batch that is yielded is the unperturbed one.
     """
-    device = next(model.parameters()).device
 
     def run(number: int, batch: Batch) -> Forward:
-        x, y, sample_id = (part.to(device, non_blocking=True) for part in batch)
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
-            features = model.features(x if attack is None else attack(x, y, number))
-            logits = model.head(features)
-        return Forward(Batch(x, y, sample_id), logits.float(), features.float())
+        return _run(model, batch, precision, attack, number)
 
     with whole(), evaluating(model):
         if current().size == 1:
             yield from (run(number, batch) for number, batch in enumerate(loader))
         else:
             yield from _shared_pass(current(), model, loader, run)
+
+
+def forward_batch(
+    model: Backbone, batch: Batch, precision: str = "32-true", attack: InputAttack | None = None, number: int = 0
+) -> Forward:
+    """Run a model over one batch in the midst of a training, without gradients.
+
+    A network with batch normalization is in evaluation mode, so that its running statistics stay as they are; any
+    other is in the mode it is in, and what its dropout draws moves no random number generator. This is how the
+    official release of Dynamic Uncertainty has its networks: ResNets in evaluation mode, Swin in training mode.
+
+    Args:
+        model: backbone with ``features`` and ``head``.
+        batch: where several processes train together, this one's slice.
+        precision: as the Trainer's.
+        attack: perturbs the images first.
+        number: number of the batch, for the attack.
+    """
+    device = next(model.parameters()).device
+    normalized = any(isinstance(module, _BatchNorm) for module in model.modules())
+    devices = [device] if device.type == "cuda" else []
+    with whole(), torch.random.fork_rng(devices), evaluating(model) if normalized else torch.no_grad():
+        return _run(model, batch, precision, attack, number)
+
+
+def _run(model: Backbone, batch: Batch, precision: str, attack: InputAttack | None, number: int) -> Forward:
+    """Run a model over one batch, in the mode it is in."""
+    device = next(model.parameters()).device
+    x, y, sample_id = (part.to(device, non_blocking=True) for part in batch)
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
+        features = model.features(x if attack is None else attack(x, y, number))
+        logits = model.head(features)
+    return Forward(Batch(x, y, sample_id), logits.float(), features.float())
 
 
 def _shared_pass(group: Group, model: Backbone, loader: Any, run: Callable[[int, Batch], Forward]) -> Iterator[Forward]:
@@ -109,11 +140,26 @@ def _exchanged(group: Group, model: Backbone, batches: list[Batch], own: Forward
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Result of :func:`evaluate`: fractions in [0, 1]; a class without samples has no accuracy (NaN)."""
+    """Result of :func:`evaluate`: fractions in [0, 1]; a class without samples has no accuracy (NaN).
+
+    ``predictions`` are None where nobody asked for them.
+    """
 
     accuracy: float
     class_accuracy: Tensor
     num_samples: int
+    predictions: Predictions | None = None
+
+    @classmethod
+    def from_state(cls, values: Mapping[str, Any]) -> "Evaluation":
+        """Restore what :func:`dataclasses.asdict` gave."""
+        kept = values["predictions"]
+        return cls(**{**values, "predictions": None if kept is None else Predictions(**kept)})
+
+    @property
+    def class_accuracies(self) -> list[float | None]:
+        """Accuracy of every class, in their order; None for one without samples."""
+        return [None if math.isnan(value) else value for value in self.class_accuracy.tolist()]
 
     @property
     def worst_class_accuracy(self) -> float:
@@ -150,12 +196,27 @@ def evaluate(
     num_classes: int,
     precision: str = "32-true",
     attack: InputAttack | None = None,
+    *,
+    keep: bool = False,
 ) -> Evaluation:
-    """Measure the accuracy of a model on a loader, over all and per class; with an attack, the robust accuracy."""
+    """Measure the accuracy of a model on a loader, over all and per class; with an attack, the robust accuracy.
+
+    Args:
+        model: the network.
+        loader: batches, in the order of their ids.
+        num_classes: number of classes C.
+        precision: as the Trainer's.
+        attack: perturbs the images.
+        keep: also return class and confidence of every sample.
+    """
     confusion = torch.zeros(num_classes, num_classes, dtype=torch.int64)
+    kept: list[Predictions] = []
     for step in forward_pass(model, loader, precision, attack):
         predicted = step.logits.argmax(dim=1)
         confusion += multiclass_confusion_matrix(predicted, step.batch.y, num_classes).cpu()
+        if keep:
+            kept.append(Predictions.from_logits(step.batch.sample_id, step.batch.y, step.logits))
     correct, totals = confusion.diagonal().double(), confusion.sum(dim=1)
     num_samples = int(totals.sum())
-    return Evaluation(int(correct.sum()) / num_samples, correct / totals, num_samples)
+    predictions = Predictions.joined(kept) if kept else None
+    return Evaluation(int(correct.sum()) / num_samples, correct / totals, num_samples, predictions)

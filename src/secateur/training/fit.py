@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +19,17 @@ from safetensors.torch import save_file
 from torch import nn
 
 from secateur.core.errors import ConfigError
+from secateur.core.files import link_or_copy
 from secateur.core.group import current, is_rank_zero
+from secateur.core.stage_files import CHECKPOINTS
 from secateur.data.batch import Batch
 from secateur.training import together
+from secateur.training.checkpoints import LAST, Checkpoints
 from secateur.training.metrics import EpochMetrics
 from secateur.training.sharded import Whole
 
+PREDICTIONS = "predictions.parquet"
+RESUME = "resume.ckpt"  # in a finished stage: where a longer training of the same kind goes on from
 IGNORED_WARNINGS = (
     ".*does not have many workers.*",
     ".*srun. command is available.*",
@@ -48,7 +53,7 @@ class TrainerSettings:
         channels_last: keep images and convolutions in channels-last memory order (faster on GPUs).
         deterministic: true (refuse nondeterministic kernels), false, or ``warn``.
         evaluate_every: evaluate every so many epochs; the last epoch always is.
-        checkpoint_every: write ``last.ckpt`` every so many epochs.
+        checkpoint_every: write ``last.ckpt`` every so many epochs; after the last epoch it always is.
         num_threads: CPU threads of the network's arithmetic; null takes all cores. The last bits of a result on the
             CPU depend on it.
     """
@@ -87,6 +92,7 @@ def fit(
     *,
     max_epochs: int,
     reload_every_epoch: bool = False,
+    say: Callable[[str], None] = lambda line: None,
 ) -> pl.Trainer:
     """Train a module, from its folder's last checkpoint if there is one; all processes of a group together.
 
@@ -94,14 +100,17 @@ def fit(
         module: what to train.
         loader: yields batches; must have ``__len__`` and a lazy ``__iter__``.
         settings: the ``trainer:`` node.
-        folder: where ``checkpoints/last.ckpt`` is kept.
+        folder: the stage's folder, where ``checkpoints/last.ckpt`` is kept; see
+            :class:`~secateur.training.checkpoints.Checkpoints`.
         callbacks: further callbacks; their state is saved too.
         max_epochs: epochs of this stage.
         reload_every_epoch: the loader's length differs from epoch to epoch.
+        say: called with a line of text when a checkpoint cannot be used.
     """
     _quiet()
+    checkpoints = Checkpoints(folder, say)
     saver = ModelCheckpoint(
-        dirpath=folder / "checkpoints",
+        dirpath=checkpoints.folder,
         filename="last",
         every_n_epochs=settings.checkpoint_every,
         save_on_train_epoch_end=True,
@@ -109,14 +118,14 @@ def fit(
         enable_version_counter=False,
     )
     weights = Whole()
-    every = [*together.callbacks(), *callbacks, _SetEpoch(loader), weights, saver]
-    trainer = _trainer(module, settings, folder, every, max_epochs, reload_every_epoch=reload_every_epoch)
-    last = folder / "checkpoints" / "last.ckpt"
-    resumes = current().from_zero(last.is_file)
+    final = _SaveLast(folder / CHECKPOINTS / LAST, settings.checkpoint_every)
+    every = [*together.callbacks(), *callbacks, _SetEpoch(loader), weights, final, saver]
+    trainer = _trainer(module, settings, checkpoints, every, max_epochs, reload_every_epoch=reload_every_epoch)
+    start = current().from_zero(lambda: (path := checkpoints.latest()) and str(path))
     if settings.channels_last:
         module.to(memory_format=torch.channels_last)
     try:
-        trainer.fit(module, train_dataloaders=loader, ckpt_path=str(last) if resumes else None)
+        trainer.fit(module, train_dataloaders=loader, ckpt_path=start)
     except SystemExit as error:
         if trainer.interrupted:  # Lightning makes exit code 1 of Ctrl-C, and ignores any further one
             signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -129,20 +138,22 @@ def fit(
 def _trainer(
     module: pl.LightningModule,
     settings: TrainerSettings,
-    folder: Path,
+    checkpoints: Checkpoints,
     callbacks: list[pl.Callback],
     max_epochs: int,
     *,
     reload_every_epoch: bool,
 ) -> pl.Trainer:
     """Return a Trainer that does nothing of its own accord: no logger, bar, sanity check or validation loop."""
+    arguments = {"plugins": _plugins(), **together.trainer_arguments(module)}
+    arguments["plugins"] = [*arguments["plugins"], checkpoints]
     return pl.Trainer(
         max_epochs=max_epochs,
         precision=settings.precision,
         accelerator="gpu" if settings.device.type == "cuda" else "cpu",
         deterministic=settings.deterministic,
         benchmark=False,
-        default_root_dir=folder,
+        default_root_dir=checkpoints.folder.parent,
         callbacks=callbacks,
         logger=False,
         enable_progress_bar=False,
@@ -151,7 +162,7 @@ def _trainer(
         limit_val_batches=0,
         log_every_n_steps=1,
         reload_dataloaders_every_n_epochs=int(reload_every_epoch),
-        **{"plugins": _plugins(), **together.trainer_arguments(module)},
+        **arguments,
     )
 
 
@@ -166,17 +177,65 @@ def cpu_threads(num_threads: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def finish_folder(folder: Path, model: nn.Module, metrics: EpochMetrics) -> None:
-    """Write the last epoch's weights and the history, and remove the checkpoint that was kept for resuming.
+def finish_folder(
+    folder: Path,
+    model: nn.Module,
+    metrics: EpochMetrics,
+    *,
+    weights_name: str = "model.safetensors",
+    keep_checkpoint: bool = False,
+) -> None:
+    """Write the last epoch's weights and the history.
 
-    Of several processes only the first writes.
+    Of several processes only the first writes. Checkpoints stay: the store removes them once the stage is published.
+
+    Args:
+        folder: the stage's folder.
+        model: the trained network.
+        metrics: its history.
+        weights_name: the file of the weights.
+        keep_checkpoint: keep the last epoch's checkpoint as ``resume.ckpt``, from which :func:`start_from` goes on.
     """
     weights = {name: values.contiguous() for name, values in model.cpu().state_dict().items()}
     if not is_rank_zero():
         return
-    save_file(weights, folder / "model.safetensors")
+    (folder / weights_name).parent.mkdir(exist_ok=True)
+    save_file(weights, folder / weights_name)
     metrics.save(folder / "metrics.csv")
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # a short run may not have written any
+    if keep_checkpoint:
+        link_or_copy(folder / CHECKPOINTS / LAST, folder / RESUME)
+
+
+def save_predictions(folder: Path, metrics: EpochMetrics, fingerprint: str) -> None:
+    """Write class and confidence of every test sample, as the last epoch's evaluation had them, if there was one.
+
+    Args:
+        folder: the stage's folder.
+        metrics: the history.
+        fingerprint: of the data that was evaluated on.
+    """
+    test = metrics.last.get("test")
+    if test is not None and test.predictions is not None and is_rank_zero():
+        test.predictions.save(folder / PREDICTIONS, fingerprint)
+
+
+def start_from(finished: Path, folder: Path) -> None:
+    """Let the next :func:`fit` in a folder go on from the checkpoint that a finished stage kept."""
+    last = folder / CHECKPOINTS / LAST
+    last.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(finished / RESUME, last)  # a link would let the next epoch write into the finished stage
+
+
+class _SaveLast(pl.Callback):
+    """Writes the checkpoint of the last epoch where it is not due anyway."""
+
+    def __init__(self, path: Path, every: int) -> None:
+        self.path, self.every = path, every
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        completed = trainer.current_epoch + 1
+        if completed == trainer.max_epochs and completed % self.every:
+            trainer.save_checkpoint(self.path)
 
 
 class _SetEpoch(pl.Callback):

@@ -49,6 +49,11 @@ class Whole(pl.Callback):
             open_root(None)
 
 
+def is_divided() -> bool:
+    """Whether the weights of the network that is trained are divided among processes."""
+    return _root is not None
+
+
 def open_root(root: FullyShardedDataParallel | None) -> None:
     """Say what :func:`whole` gathers."""
     global _root

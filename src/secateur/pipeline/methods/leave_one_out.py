@@ -80,6 +80,6 @@ class LeaveOneOut:
         final = finish(seeded, train_on_mask(seeded, mask, recompute=context.recompute))
         for cost in final.costs:
             context.ledger.add(replace(cost, pruning=True))
-        accuracy = final.metrics["validation_accuracy"]
+        accuracy: float | None = final.metrics["validation_accuracy"]
         assert accuracy is not None
         return accuracy

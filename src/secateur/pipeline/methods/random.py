@@ -13,8 +13,8 @@ from secateur.pipeline.plan import final_plan, if_trained
 class RandomSubset:
     """Keeps a uniformly random subset, drawn anew for every ``seed`` and ``score_seed``.
 
-    Also with a fixed ``score_seed`` every repetition of the baseline draws its own subset. For one pair of seeds a higher
-    ratio keeps a subset of a lower one's.
+    Every repetition of the baseline has its own subset, also with a fixed ``score_seed``. For one pair of seeds a
+    higher ratio keeps a subset of a lower one's.
     """
 
     reads: ClassVar[frozenset[str]] = frozenset({"pruning_ratio", "score_seed"})

@@ -17,7 +17,9 @@ from secateur.pipeline.surrogate import surrogate
 
 @dataclass(frozen=True, kw_only=True)
 class RandomClusters:
-    """Keeps random k-means clusters of the surrogate's features, drawn by ``seed`` and ``score_seed``; no labels, no downstream set.
+    """Keeps random k-means clusters of the surrogate's features, without labels or a downstream set.
+
+    They are drawn by ``seed`` and ``score_seed``.
 
     Surrogate, features and clusters are those of ``feature_mapping`` with the same settings, so that only the choice
     among the clusters differs; it is booked like there.

@@ -31,17 +31,19 @@ class ScoreAndSelect:
         config = context.config
         num_keep = keep_count(context.num_total, config["pruning_ratio"])
         predicted = extrapolated_scores(context) if config["extrapolation"] else None
-        table = predicted.table if predicted else measure(context).table
+        scored = predicted or measure(context)
+        table = scored.table
         mask = build(config["selection"])(table, num_keep, config["score_seed"])
         made_by = {"method": "score", **{k: config[k] for k in ("score", "pruning_ratio", "score_seed")}}
         mask = replace(mask, metadata={**mask.metadata, **made_by})
+        facts = {"order_r2": scored.order_r2}
         if predicted is None:
-            return Pruned(mask, scores=table)
+            return Pruned(mask, scores=table, facts=facts)
         return Pruned(
             *(mask, table),
             files=predicted.files,
             extrapolation=predicted.facts,
-            facts={"modifiers": [config["merge"]] if config["merge"] != MERGE_DEFAULT else []},
+            facts={**facts, "modifiers": [config["merge"]] if config["merge"] != MERGE_DEFAULT else []},
         )
 
     def check(self, context: Context) -> None:

@@ -33,13 +33,16 @@ class ScoreGroups:
         """Score the pool, rank the classes by their mean, and keep some."""
         self.check(context)
         num_classes, groups = context.data.num_classes, class_groups(context)
-        table = measure(context).table
+        measured = measure(context)
+        table = measured.table
         means = group_mean_scores(table, groups, num_classes)
         made_by: dict[str, Any] = {"method": "score_groups", "score": context.config["score"]}
         about: dict[str, Any] = {"fingerprint": context.data.fingerprint, "metadata": made_by}
         pruned = keep_groups(context, score_ranking(means, group_sizes(groups, num_classes), **about), groups)
         modifiers = [context.choices.get("score", "score"), *pruned.facts["modifiers"]]
-        return replace(pruned, scores=table, facts={**pruned.facts, "modifiers": modifiers})
+        return replace(
+            pruned, scores=table, facts={**pruned.facts, "order_r2": measured.order_r2, "modifiers": modifiers}
+        )
 
     def plan(self, context: Context) -> list[StageCost]:
         """Plan the scoring of the pool, and the training on what is kept."""

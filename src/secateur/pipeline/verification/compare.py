@@ -18,6 +18,7 @@ from secateur.core.files import read_json
 from secateur.core.parquet import METADATA_KEY
 from secateur.pipeline.verification.values import first_difference
 from secateur.pipeline.verification.verdict import Compared, Kind
+from secateur.training.fit import PREDICTIONS
 
 Reader = Callable[[str, Path, Path, bool], tuple[float, str]]
 MASKS = ("mask.parquet", "static_mask.parquet")
@@ -54,6 +55,8 @@ def compare_files(name: str, recorded: Path, repeated: Path, *, new_keys: bool =
 def _kind(name: str) -> Kind:
     if name in MASKS:
         return "mask"
+    if name.endswith(PREDICTIONS):
+        return "metrics"
     return {".parquet": "scores", ".safetensors": "weights"}.get(Path(name).suffix, "metrics")  # type: ignore[return-value]
 
 
@@ -114,8 +117,10 @@ def _unequal(before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.bool_]:
 def _size(name: str, column: str, before: NDArray[Any], after: NDArray[Any], where: NDArray[np.bool_]) -> float:
     if not where.any():
         return 0.0
-    if name in MASKS and column == "keep":
+    if (name in MASKS and column == "keep") or (name.endswith(PREDICTIONS) and column == "prediction"):
         return float(where.mean())
+    if name.endswith(PREDICTIONS) and column == "confidence":
+        return float(np.abs(before.astype(np.float64) - after.astype(np.float64)).max())
     return _spread_units(before, after) if before.dtype.kind == after.dtype.kind == "f" else math.inf
 
 

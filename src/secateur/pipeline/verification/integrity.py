@@ -12,18 +12,20 @@ from yaml import YAMLError
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.hashing import file_sha256
 from secateur.core.mask import Mask
+from secateur.core.predictions import Predictions
 from secateur.core.record import load_record, one_line
 from secateur.core.tables import ScoreTable
 from secateur.pipeline.config import Config, foreign_code, run_key
 from secateur.pipeline.verification.compare import UNREADABLE
 from secateur.pipeline.verification.structure import form_problem, missing_keys
 from secateur.pipeline.verification.values import first_difference
+from secateur.training.fit import PREDICTIONS
 
 Record = Mapping[str, Any]
 # Where the record says again what its configuration says.
 TWICE = ("seed", "score_seed", "name")
 # What a run makes, in this order; further files follow.
-FILES = ("scores.parquet", "mask.parquet", "metrics.csv")
+FILES = ("scores.parquet", "mask.parquet", "metrics.csv", "predictions.parquet")
 
 
 class OlderRecordError(DataError):
@@ -106,14 +108,17 @@ def file_problems(run_dir: Path, record: Record) -> Iterator[str]:
     """Yield every file that is not the one that was recorded, and every number that its own file contradicts."""
     for name, sha256 in sorted(record["artifacts"].items()):
         path = run_dir / name
+        size = (record.get("artifact_bytes") or {}).get(name)
         if not path.is_file():
             yield f"{name}: is missing"
+        elif size is not None and size != path.stat().st_size:
+            yield f"{name}: is not the file that was recorded ({path.stat().st_size} bytes, recorded {size})"
         elif (found := file_sha256(path)) != sha256:
             yield f"{name}: is not the file that was recorded (sha256 {found[:12]}..., recorded {sha256[:12]}...)"
     for name in FILES:
         if name not in record["artifacts"] and (run_dir / name).is_file():
             yield f"{name}: is not among the files that run.json lists"
-    for check in (_mask_problem, _scores_problem, _metrics_problem):
+    for check in (_mask_problem, _scores_problem, _metrics_problem, _predictions_problem):
         if problem := _readable(check, run_dir, record):
             yield problem
 
@@ -165,3 +170,27 @@ def _metrics_problem(run_dir: Path, record: Record) -> str | None:
     return (
         f"run.json: metrics.{key} is {'null' if said is None else said}, but the last epoch in metrics.csv has {there}"
     )
+
+
+def _predictions_problem(run_dir: Path, record: Record) -> str | None:
+    """Compare the accuracies in the record with the predictions they are of; a transfer's are of its pretraining."""
+    if PREDICTIONS not in record["artifacts"]:
+        return None
+    table, metrics = Predictions.load(run_dir / PREDICTIONS), record["metrics"]
+    transfer = record["transfer"].get("downstream")
+    key = "source_accuracy" if transfer else "test_accuracy"
+    if table.accuracy != metrics[key]:
+        return f"run.json: metrics.{key} is {metrics[key]}, but {PREDICTIONS} has {table.accuracy}"
+    said = None if transfer else metrics.get("class_accuracy")
+    if said is not None and (wrong := _class_problem(table, said)):
+        return f"run.json: metrics.class_accuracy {wrong} in {PREDICTIONS}"
+    return None
+
+
+def _class_problem(table: Predictions, said: list[float | None]) -> str | None:
+    for label, accuracy in enumerate(said):
+        hits = (table.prediction == table.label)[table.label == label]
+        found = int(hits.sum()) / len(hits) if len(hits) else None
+        if found != accuracy:
+            return f"of class {label} is {accuracy}, but {found}"
+    return None

@@ -26,6 +26,11 @@ BLOCKS = {
 }
 # What no configuration is without: nodes that are made, and the trainer's settings.
 MADE = ("data", "model", "retrain_model", "method")
+# Of a stage in the ledger, measured and not compared; absent in older records.
+CLOCKS = (
+    *("seconds", "device_seconds", "train_seconds", "train_device_seconds"),
+    *("evaluation_seconds", "evaluation_device_seconds", "energy_joules"),
+)
 WORDS = {str: "a text", int: "a whole number", dict: "a mapping", list: "a list", NULL: "null"}
 
 
@@ -61,6 +66,7 @@ def _element_problems(record: Mapping[str, Any]) -> Iterator[str]:
     stages, fidelity = record["ledger"]["stages"], record["extrapolation"].get("fidelity") or []
     for where, found, kind in (
         ("artifacts", record["artifacts"], str),
+        ("artifact_bytes", record.get("artifact_bytes") or {}, int),
         ("comparison", record["comparison"], dict),
         ("warnings", record["warnings"], str),
         ("ledger.stages", stages, dict),
@@ -72,6 +78,10 @@ def _element_problems(record: Mapping[str, Any]) -> Iterator[str]:
         for key, value in found.items() if isinstance(found, dict) else enumerate(found):
             if not isinstance(value, kind):
                 yield f"{where}: {key} is {_shown(value)}, not {WORDS[kind]}"
+    for stage in stages if isinstance(stages, list) else ():
+        for key in CLOCKS if isinstance(stage, dict) else ():
+            if isinstance(stage.get(key), bool) or not isinstance(stage.get(key), int | float | NULL):
+                yield f"ledger.stages: {key} is {_shown(stage[key])}, not a number or null"
 
 
 def _config_problems(config: Mapping[str, Any]) -> Iterator[str]:

@@ -19,7 +19,8 @@ class Tolerances:
     Args:
         scores: of a column of a table, in standard deviations of the recorded column.
         mask: share of the pool that is decided otherwise.
-        metrics: absolute, of any number in run.json or a CSV file (accuracies are in ``[0, 1]``).
+        metrics: absolute, of any number in run.json or a CSV file (accuracies are in ``[0, 1]``); of predictions, the
+            share of test samples that are predicted otherwise, and the difference of any confidence.
         weights: of a tensor of weights, in its standard deviations.
 
     Raises:

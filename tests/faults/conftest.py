@@ -1,0 +1,6 @@
+"""Makes the trials importable for the short form."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

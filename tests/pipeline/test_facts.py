@@ -1,0 +1,43 @@
+"""Warnings on classes that a mask empties or starves."""
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secateur.pipeline.facts import class_warnings
+
+
+def warnings(kept, total):
+    return class_warnings(torch.tensor(kept), torch.tensor(total), [f"c{row}" for row in range(len(kept))])
+
+
+def test_a_class_without_a_kept_sample_is_named():
+    (warning,) = warnings([0, 50, 50], [100, 100, 100])
+    assert warning.startswith("The mask keeps no sample of class 'c0' (0 of 100): ")
+
+
+def test_a_class_below_half_of_its_share_is_named():
+    (warning,) = warnings([24, 88, 88], [100, 100, 200])
+    assert "less than half of the proportional share of class 'c0' (24 of 100)" in warning
+
+
+def test_half_of_the_share_is_enough():
+    assert warnings([25, 75], [100, 100]) == []
+
+
+def test_many_classes_share_a_line():
+    (warning,) = warnings([0] * 7 + [70], [10] * 7 + [700])
+    assert "7 classes, 'c0' (0 of 10), 'c1' (0 of 10)" in warning
+    assert "2 more" in warning
+
+
+def test_a_class_that_had_no_sample_is_not_emptied():
+    assert warnings([0, 5], [0, 10]) == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 50)), min_size=2, max_size=8))
+def test_a_warning_is_given_exactly_where_a_class_is_below_half_of_its_share(pairs):
+    kept, total = [min(a, b) for a, b in pairs], [b for _, b in pairs]
+    share = sum(kept) / sum(total)
+    starved = any(k < 0.5 * share * t or (k == 0) for k, t in zip(kept, total, strict=True))
+    assert bool(warnings(kept, total)) == starved
