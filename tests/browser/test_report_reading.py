@@ -144,17 +144,6 @@ def test_the_gallery_leaves_out_what_is_empty_and_says_what_a_class_shows(look):
     assert "The 4 highest and the 4 lowest scores of each class." in page.locator("#gallery .hint").first.inner_text()
 
 
-def test_a_subset_per_epoch_is_not_called_kept_and_pruned(look):
-    page = look()
-    page.evaluate("DATA.gallery.masks.forEach((mask) => { mask.dynamic = true; })")
-    page.locator("#kept").select_option("1")
-    assert (
-        "New subset every epoch; this is the static mask read after training."
-        in page.locator("#gallery .hint").first.inner_text()
-    )
-    assert set(page.locator("#gallery .state").all_inner_texts()) == {"in the mask"}
-
-
 def test_short_tables_have_no_scroller_of_their_own(look):
     page = look()
     assert page.locator("#results .scroll").evaluate("(box) => box.scrollHeight - box.clientHeight") <= 1

@@ -176,7 +176,20 @@ def test_what_the_configuration_can_tell_is_found_before_anything_starts(adaprun
     ("arguments", "complaint"),
     [
         ("method.optim.batch_size=2000", "method.optim.batch_size=2000 is larger than the pool of 1437 samples"),
-        ("data.validation_fraction=0", "needs samples to select on"),
+        ("method.select_on=validation data.validation_fraction=0", "needs samples to select on"),
+        ("pruning_ratio=0.99999", "would keep 0 of 1437 samples"),
+    ],
+)
+def test_what_only_the_data_can_tell_leaves_no_record(adapruner, arguments, complaint):
+    assert adapruner.run(*arguments.split()) == 2
+    assert complaint in adapruner.err
+    assert adapruner.err.count("\n") == 1
+    assert not adapruner.records()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
         ("method.exact_ratio=false", "keeps 1437 of 1437 samples, which misses pruning_ratio=0.3"),
         ("method.optim.lr=1e30 method.optim.schedule=constant method.optim.period_epochs=null", "nan in epoch 0, step"),
     ],
