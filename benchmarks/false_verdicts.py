@@ -11,7 +11,10 @@ test images. Every verdict "above" or "below" is false.
     python benchmarks/false_verdicts.py [--pairs 2000] [--seed 0]
 
 writes the section "Synthetic records" of docs/results/false_verdicts.md, and the numbers to the JSON file beside it.
-Other sections of the page stay as they are. ``false_verdicts(csv_path)`` counts in the results.csv of any report.
+    python benchmarks/false_verdicts.py --trained docs/results/equal_draws.json
+
+writes the section "Real trainings" from the accuracies that benchmarks/equal_draws.py measured. Other sections of the
+page stay as they are. ``false_verdicts(csv_path)`` counts in the results.csv of any report.
 """
 
 import argparse
@@ -24,6 +27,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from scipy.stats import beta
@@ -32,7 +36,7 @@ from secateur.core.record import new_record, save_record
 from secateur.report.build import build_report
 
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "false_verdicts.md"
-TITLE = "Synthetic records"
+TITLE, TRAINED = "Synthetic records", "Real trainings"
 NUM_TEST = 360
 SEED_SD, MASK_SD, NOISE_SD = 0.004, 0.006, 0.004
 NUM_SEEDS = (3, 5, 10)
@@ -159,6 +163,35 @@ def simulate(num_pairs: int, num_seeds: int, seed: int, *, one_mask: bool, fixed
     return Rate(*(sum(getattr(part, name) for part in parts) for name in Rate.__dataclass_fields__))
 
 
+def trained_section(path: Path) -> tuple[str, Rate]:
+    """Return the section of the page on real trainings, and the verdicts on them.
+
+    Args:
+        path: what benchmarks/equal_draws.py wrote: correct test images ``[pairs][arm][seed]``, and what was trained.
+    """
+    about = json.loads(path.read_text(encoding="utf-8"))
+    num_test, num_seeds = about["num_test"], about["seeds_per_pair"]
+    pairs = [tuple([count / num_test for count in arm] for arm in pair) for pair in about["pairs"]]
+    with tempfile.TemporaryDirectory() as folder:
+        rate = report_on(pairs, Path(folder), (False, False))  # type: ignore[arg-type]
+    means = [fmean(arm) for pair in pairs for arm in pair]
+    lines = [
+        f"{len(pairs)} pairs of trainings on random subsets of {about['data']} ({100 * about['pruning_ratio']:g} % "
+        f"pruned, {about['epochs']} epochs, {num_test} test images): both arms of a pair have the same {num_seeds} "
+        "training seeds and differ in nothing but the draws of their subsets, one per seed. No two pairs share a seed. "
+        f"Mean accuracy {100 * fmean(means):.1f} %. {about['hardware']}, torch {about['torch']}.",
+        "",
+        "| design | seeds | counted comparisons | false verdicts | rate | upper 95 % bound |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        f"| a mask per seed | {num_seeds} | {rate.comparisons} | {rate.claims} | {100 * (rate.rate or 0):.1f} % | "
+        f"{100 * (rate.upper or 1):.1f} % |",
+        "",
+        f"Trained by `python benchmarks/equal_draws.py --pairs {len(pairs)}` (accuracies in `{path.name}`), counted by "
+        f"`python benchmarks/false_verdicts.py --trained docs/results/{path.name}`.",
+    ]
+    return "\n".join(lines), rate
+
+
 DESIGNS = {
     "a mask per seed": {"one_mask": False, "fixed": (False, False)},
     "one mask per method, recorded as such": {"one_mask": True, "fixed": (True, True)},
@@ -207,7 +240,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=2000, help="pairs of equal methods per design (default: 2000)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the simulation (default: 0)")
+    parser.add_argument("--trained", type=Path, help="count in accuracies of real trainings instead")
     arguments = parser.parse_args()
+    if arguments.trained:
+        body, rate = trained_section(arguments.trained)
+        print(rate, f"upper 95 % bound {rate.upper:.3f}")
+        PAGE.write_text(replace_section(PAGE.read_text(encoding="utf-8"), TRAINED, body), encoding="utf-8")
+        return
     results: dict[str, dict[int, Rate]] = {}
     for name, design in DESIGNS.items():
         results[name] = {}

@@ -1,5 +1,6 @@
 import io
 
+import pytest
 from rich.console import Console
 
 from secateur.report.statistics import Estimate
@@ -72,3 +73,16 @@ def test_a_difference_that_does_not_survive_holm_is_in_parentheses(rows_of, reco
     assert "(above)" in lines["fair"]
     assert " above" in lines["good"]
     assert "(above)" not in lines["good"]
+
+
+def test_a_table_says_that_less_data_takes_fewer_steps(rows_of, comparison):
+    text = " ".join(printed(rows_of(comparison())).split())
+    most = max(row.pruning_ratio for row in rows_of(comparison()))
+    share = f"{percent(most)} pruned takes {percent(1 - most)} of full's steps"
+    assert f"equal epochs, so fewer steps: {share}; budget=steps trains as many" in text
+
+
+@pytest.mark.parametrize(("method", "ratio", "budget"), [("random", 0.5, "steps"), ("full", 0.0, "epochs")])
+def test_equal_steps_and_full_data_alone_take_no_fewer(rows_of, record, method, ratio, budget):
+    rows = rows_of([record(method, ratio=ratio, seed=seed, config={"budget": budget}) for seed in (0, 1)])
+    assert "fewer steps" not in printed(rows)

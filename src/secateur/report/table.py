@@ -118,7 +118,23 @@ def table_notes(rows: Sequence[Row], margin: Margin | None = None) -> list[str]:
         lines.append(f"equal (ties, matches): within ±{_range(margins, 2)} points ({(margin or Margin()).words})")
     if found:
         lines.append(f"smallest difference to full that the seeds find with 80 % power: {_range(found, 1)} points")
-    return lines
+    return lines + _fewer_steps(rows)
+
+
+def _fewer_steps(rows: Sequence[Row]) -> list[str]:
+    """Return how many steps the most pruned training takes, where trainings on less data have as many epochs."""
+    ratios = [row.pruning_ratio for row in rows if not row.is_full and not _has_equal_steps(row)]
+    if not ratios or max(ratios) <= 0:
+        return []
+    most = max(ratios)
+    return [
+        f"equal epochs, so fewer steps: {percent(most)} pruned takes {percent(1 - most)} of full's steps; "
+        "budget=steps trains as many"
+    ]
+
+
+def _has_equal_steps(row: Row) -> bool:
+    return any(run.recipe.get("budget") == "steps" for run in row.runs)
 
 
 def _range(values: Sequence[float], digits: int) -> str:
