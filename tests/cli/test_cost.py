@@ -30,28 +30,28 @@ def test_the_documented_example(cost):
     assert (code, err) == (0, "")
     rows = dict(re.findall(r"^ *(scoring|embeddings|extrapolation|training) +([\d,]+ +[\d,]+) ", out, re.MULTILINE))
     assert {name: row.split() for name, row in rows.items()} == {
-        "scoring": ["2,580", "2,580"],
-        "embeddings": ["1,293", "0"],
+        "scoring": ["5,472", "2,736"],
+        "embeddings": ["1,437", "0"],
         "extrapolation": ["0", "0"],
-        "training": ["12,920", "12,920"],
+        "training": ["14,360", "14,360"],
     }
-    assert "this run costs 0.62 of one full training; it pays from the first run" in out
-    assert "cost_vs_full 0.62, cost_vs_full_amortized 0.50" in out
-    assert "scoring every sample instead would cost 1.50: predicting saves 0.88 of one full training" in out
-    assert "equal total cost: method=rs2 pruning_ratio=0.383" in out
+    assert "this run costs 0.64 of one full training; it pays from the first run" in out
+    assert "cost_vs_full 0.64, cost_vs_full_amortized 0.50" in out
+    assert "scoring every sample instead would cost 1.77: predicting saves 1.12 of one full training" in out
+    assert "equal total cost: method=rs2 pruning_ratio=0.356" in out
     assert "full (1.00) and random (0.50) unless in the store" in out
     assert "without activations" in out
 
 
 def test_scoring_all_samples_pays_when_the_mask_is_shared(cost):
-    _, out, _ = cost("score=el2n", "pruning_ratio=0.4", "compare_with=[]")
+    _, out, _ = cost("score=aum", "pruning_ratio=0.4", "compare_with=[]")
     assert "this run costs 1.60 of one full training; it pays only if at least 3 final trainings share the mask" in out
     assert "one training on everything (method=full) costs no more" in out
     assert "note:" not in out
 
 
 def test_the_mask_alone_has_no_verdict(cost):
-    _, out, _ = cost("score=el2n", "pruning_ratio=0.5", "train_final=false")
+    _, out, _ = cost("score=aum", "pruning_ratio=0.5", "train_final=false")
     assert "choosing the mask costs 1.00 of one full training; nothing is trained (train_final=false)" in out
     assert "pays" not in out
 

@@ -28,6 +28,7 @@ class ArrayData(DataRecipe):
     """Random images in memory; not a data set to ship."""
 
     name: str = "array"
+    validation_fraction: float = 0.1
     num_train: int = 60
     num_test: int = 12
     num_classes: int = 3

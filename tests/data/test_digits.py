@@ -40,4 +40,5 @@ def test_the_table_is_the_same_where_its_file_lies_elsewhere(monkeypatch):
 
 
 def test_fingerprint_is_pinned():
-    assert prepare(DigitsData()).fingerprint.startswith("c5298000f82cb890")
+    assert prepare(DigitsData()).fingerprint.startswith("791f92fe28450dbd")
+    assert prepare(DigitsData(validation_fraction=0.1)).fingerprint.startswith("c5298000f82cb890")

@@ -127,7 +127,7 @@ def test_unreadable_and_missing_files(parquet_root):
 def test_real_files(build, name, sizes, shape, num_classes):
     if not (build.shared / name).is_dir():
         pytest.skip(f"no {build.shared / name}")
-    data = prepare(ParquetData(root=build.shared / name, mean=[0.5], std=[0.25], flip=True))
+    data = prepare(ParquetData(root=build.shared / name, mean=[0.5], std=[0.25], flip=True, validation_fraction=0.1))
     assert (len(data.train), len(data.test)) == sizes
     assert (data.image_shape, data.num_classes) == (shape, num_classes)
     assert len(data.validation) == sizes[0] // 10

@@ -124,6 +124,7 @@ def payload_of(runs):
             "table": "t",
             "method": run["id"],
             "is_full": False,
+            "per_epoch": False,
             "pruning_ratio": 0.5,
             "dynamic": False,
         }

@@ -27,6 +27,7 @@ def digits_payload(folder):
         "table": "t",
         "method": "random",
         "is_full": False,
+        "per_epoch": False,
         "pruning_ratio": 0.5,
         "runs": ["r"],
         "dynamic": False,

@@ -29,7 +29,7 @@ class ImageDataModule(LightningDataModule):
         >>> module = ImageDataModule(DigitsData(), batch_size=128)
         >>> module.setup("fit")
         >>> len(module.train_dataloader())
-        11
+        12
     """
 
     def __init__(self, recipe: DataRecipe, batch_size: int, seed: int = 0, mask: Mask | None = None) -> None:

@@ -1,5 +1,6 @@
 """The ratio at which runs stand: as asked for, or as realized where that is something else."""
 
+import math
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import Any
 from secateur.core.ratio import keep_count
 from secateur.report.run import FULL, RANDOM, Run
 
+ROUNDING = 1e-9
 DIGITS = 2  # of the kept share: 49.7 % and 50.4 % of a pool are compared, 1.4 % and 0.6 % are not
 
 
@@ -54,12 +56,10 @@ def placed(realized: float, asked: float | None, others: Collection[float] = ())
         (0.37, 0.875, 0.365)
     """
     known = ([] if asked is None else [asked]) + sorted(others, key=lambda ratio: (abs(ratio - realized), ratio))
-    kept = _left(realized)
-    return next((ratio for ratio in known if _left(ratio) == kept), round(1 - kept, 10))
-
-
-def _left(ratio: float) -> float:
-    return float(f"{1 - ratio:.{DIGITS}g}")
+    left = 1 - realized
+    half = 10.0 ** (math.floor(math.log10(left)) - DIGITS + 1) / 2 if left > 0 else 0.0  # half of the last digit
+    agreeing = (ratio for ratio in known if abs(ratio - realized) <= half + ROUNDING)
+    return next(agreeing, round(1 - float(f"{left:.{DIGITS}g}"), 10))
 
 
 def _moved(run: Run, ratios: dict[str, float]) -> Run:
