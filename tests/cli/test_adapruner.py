@@ -63,10 +63,10 @@ def test_the_record_says_what_was_used_and_what_it_cost(adapruner):
     record = adapruner.record()
     used = {key: record["pruning"][key] for key in ("index", "select_on", "exact_ratio", "finetune", "variant")}
     assert used == {
-        **{"index": "sample", "select_on": "validation", "exact_ratio": True, "finetune": False},
+        **{"index": "sample", "select_on": "last", "exact_ratio": True, "finetune": False},
         "variant": "reference",
     }
-    assert (record["select_on"], record["label"]) == ("validation", "adapruner")
+    assert (record["select_on"], record["label"]) == ("last", "adapruner")
     assert "diagnostics.json" in record["artifacts"]
     table = ScoreTable.load(adapruner.run_dir(record) / "scores.parquet", record["data"]["fingerprint"])
     mask = mask_of(adapruner, record)

@@ -269,13 +269,13 @@ def test_any_selection_can_be_applied_to_imported_scores(measured, tmp_path, pro
     top, balanced = sorted(program.records(), key=lambda record: len(record["label"]))
     assert (top["label"], balanced["label"]) == ("imported_scores", "imported_scores + class_balanced")
     table = ScoreTable.load(tmp_path / "scores.parquet")
-    best = table.sample_id[table.score.argsort(descending=True)[:646]].sort().values
+    best = table.sample_id[table.score.argsort(descending=True)[:718]].sort().values
     mask = Mask.load(program.run_dir(top) / "mask.parquet")
     assert torch.equal(mask.kept_ids, best)
-    assert top["pruning"]["num_kept"] == 646
+    assert top["pruning"]["num_kept"] == 718
     assert max(balanced["pruning"]["class_counts"]) - min(balanced["pruning"]["class_counts"]) < 10
     assert any("not known and not counted" in line for line in top["warnings"])
-    assert top["ledger"]["cost_vs_full"] == pytest.approx(646 / 1437)
+    assert top["ledger"]["cost_vs_full"] == pytest.approx(718 / 1437)
     assert program.run("method=imported_scores", "method.path=nosuch.parquet") == 2
 
 

@@ -13,7 +13,7 @@ from secateur.grouping.turtle import TurtleResult
 from secateur.models.small_cnn import SmallCNN
 
 pytestmark = pytest.mark.slow
-POOL, SUBSET, EPOCHS, TURTLE_EPOCHS, WINDOW = 270, 68, 3, 24, 10
+POOL, SUBSET, EPOCHS, TURTLE_EPOCHS, WINDOW = 300, 75, 3, 24, 10
 FEW = ("data.first=300", "subset_fraction=0.25", "pruning_ratio=0.5", "model.width=8")
 NETWORK = ("encoder_epochs=2", "encoder.hidden_dim=32", "encoder.projection_dim=32", "encoder.prediction_dim=16")
 UNSUPERVISED = (
@@ -206,7 +206,7 @@ def test_own_images_are_scored_and_extra_ones_predicted(program, tmp_path):
     digits, noise = load_digits(), np.random.default_rng(0)
     images = (digits.images[-120:] * 15 + noise.integers(0, 12, (120, 8, 8))).astype(np.uint8)
     np.savez(tmp_path / "generated.npz", image=images, label=digits.target[-120:])
-    keys = (f"data.extra={tmp_path / 'generated.npz'}", "subset_include=original", f"subset_fraction={POOL / 390}")
+    keys = (f"data.extra={tmp_path / 'generated.npz'}", "subset_include=original", f"subset_fraction={POOL / 420}")
     assert program.run(*ADVERSARIAL, *keys, "extrapolation=knn", "extrapolation.k=12") == 0
     record = program.record()
     table = table_of(program, record)

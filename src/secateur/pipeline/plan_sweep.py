@@ -47,7 +47,7 @@ def asked_stages(context: Context) -> list[tuple[str, str]]:
 
 
 class SharedStages:
-    """The stages of many planned runs, each counted once.
+    """The stages of many planned runs, each counted once, at the most that one of the runs reads of it.
 
     Two stages are the same when the store would find the second by the key of the first. A stage that only chooses and
     whose key is not known beforehand (embeddings, a prediction) is the same where what it builds on and its cost are;
@@ -60,7 +60,9 @@ class SharedStages:
     def add(self, context: Context, run: str, planned: Ledger) -> None:
         """Add a run: its context, its key, and its planned ledger."""
         for identity, stage in zip(self._identities(context, run, planned), planned.stages, strict=True):
-            self.shares.setdefault(identity, (stage.stage, stage.flops / planned.full_flops))
+            share = stage.flops / planned.full_flops
+            _, known = self.shares.get(identity, (stage.stage, 0.0))
+            self.shares[identity] = (stage.stage, max(known, share))  # a scoring is extended to the longest reading
 
     @property
     def by_stage(self) -> dict[str, float]:
