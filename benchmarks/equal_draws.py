@@ -1,6 +1,6 @@
 """Train pairs of methods that are equal: both keep a random subset of the digits, and only the draws differ.
 
-Command: python benchmarks/equal_draws.py --pairs 250 --output outputs/equal_draws
+Command: python benchmarks/equal_draws.py --pairs 150 --output outputs/equal_draws
 Every pair has two arms and three training seeds of its own. A seed's two trainings share everything but the subset. The
 accuracies go to docs/results/equal_draws.json, from which benchmarks/false_verdicts.py counts how often the report says
 that one arm is above or below the other. Finished trainings are found in the store, so that a second call goes on.
@@ -33,7 +33,7 @@ OVERRIDES = ["method=random", f"pruning_ratio={RATIO}", "trainer.max_epochs=12",
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--pairs", type=int, default=250)
+    parser.add_argument("--pairs", type=int, default=150)
     parser.add_argument("--output", type=Path, default=Path("outputs/equal_draws"))
     parser.add_argument("--json", type=Path, default=Path("docs/results/equal_draws.json"))
     arguments = parser.parse_args()
