@@ -22,7 +22,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from secateur.core.errors import StoreError
+from secateur.core.errors import CheckpointError, StoreError
 from secateur.core.files import DISK_FULL, read_json, sync_file, sync_folder, write_json
 from secateur.core.group import Group, alone, current
 from secateur.core.hashing import content_key
@@ -92,7 +92,8 @@ class Store:
             key: its :func:`stage_key`.
             compute: fills the folder it is given and returns a JSON summary; all files it leaves there become the
                 stage's. It is called again when an earlier attempt was killed, and finds what that one left in
-                ``checkpoints/``; whatever else lay in the folder is removed before. All processes of a group call it;
+                ``checkpoints/``; whatever else lay in the folder is removed before. It is called again too when it
+                raises CheckpointError: a checkpoint of other code did not fit. All processes of a group call it;
                 files are rank 0's to write, and its summary counts.
             recompute: ignore a finished one and compute it anew.
             by_one: rank 0 computes it, and the others wait.
@@ -122,7 +123,7 @@ class Store:
             if summary is None:
                 with _room():
                     with alone() if by_one else nullcontext():
-                        computed = compute(partial)
+                        computed = _computed(compute, partial)
                     summary = write_stage(partial, computed)
                     self._publish(partial, final)
             group.broadcast(summary)
@@ -167,7 +168,7 @@ class Store:
                 f"{stage} {key}: they do not run the same configuration, code or data."
             )
         if not found and not by_one:
-            compute(final.with_name(f"{key}.partial"))
+            _computed(compute, final.with_name(f"{key}{PARTIAL}"))
         summary = group.broadcast(None)
         self._await(final)
         return StageResult(final, found, summary)
@@ -215,6 +216,16 @@ class Store:
 def partial_name(folder: Path) -> str:
     """Return which stage a folder in progress is of: ``<stage>/<key>``."""
     return f"{folder.parent.name}/{folder.name.removesuffix(PARTIAL)}"
+
+
+def _computed(compute: Callable[[Path], dict[str, Any]], partial: Path) -> dict[str, Any]:
+    """Compute a stage; begin again each time a checkpoint of other code was set aside because it does not fit."""
+    while True:
+        try:
+            return compute(partial)
+        except CheckpointError:  # one checkpoint less every time: it ends
+            if current().rank == 0:
+                _clear(partial)
 
 
 def _clear(partial: Path) -> None:
