@@ -198,9 +198,10 @@ def test_a_checkpoint_of_other_code_is_gone_on_from_where_it_fits(train, said, t
     callbacks, settings, flaw = OTHER_CODE[case]
     undisturbed, epochs, results = train(tmp_path / "a"), Epochs(), []
     folder = tmp_path / "training" / "0123.partial"
-    with monkeypatch.context() as patch, pytest.raises(InterruptedError):
+    with monkeypatch.context() as patch:
         patch.setattr(checkpoints, "_code", lambda: "other")
-        train(folder, "plain", *callbacks, Killed(epoch=2), **settings)
+        with pytest.raises(InterruptedError):
+            train(folder, "plain", *callbacks, Killed(epoch=2), **settings)
 
     def compute(partial):
         results.append(train(partial, "plain", epochs))

@@ -26,4 +26,4 @@ class StoreError(SecateurError, OSError):
 
 
 class CheckpointError(SecateurError, RuntimeError):
-    """A checkpoint that other code wrote does not fit today's classes; the store computes the stage again without it."""
+    """A checkpoint that other code wrote does not fit today's classes; the store begins the stage again without it."""
