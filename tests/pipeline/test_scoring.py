@@ -147,6 +147,25 @@ def test_a_killed_scoring_that_lacks_passes_starts_again(tmp_path, at_once, monk
 
 
 @pytest.mark.slow
+def test_a_scoring_that_is_made_again_is_not_shorter(tmp_path, monkeypatch):
+    run(tmp_path, "score=tdds")
+    before, epochs = digests(tmp_path), []
+    original = recorder_module.ScoreRecorder.on_train_epoch_start
+
+    def noting(self, trainer, pl_module):
+        epochs.append(trainer.current_epoch)
+        original(self, trainer, pl_module)
+
+    monkeypatch.setattr(recorder_module.ScoreRecorder, "on_train_epoch_start", noting)
+    run(tmp_path, "score=el2n", "force=all")
+    assert epochs == list(range(STOPS["tdds"]))
+    assert digests(tmp_path) == before
+    epochs.clear()
+    run(tmp_path, "score=tdds")
+    assert epochs == []
+
+
+@pytest.mark.slow
 def test_embeddings_are_of_the_network_where_the_scorer_stopped(tmp_path):
     predicted = ("score=tdds", "extrapolation=knn", "subset_fraction=0.5", "extrapolation.k=3")
     first, first_dir = run(tmp_path / "alone", *predicted)
