@@ -292,7 +292,8 @@ def _prepare(context: Context, folder: Path, key: str, wanted: Extent) -> Extent
     """Return how much is to be recorded, and put the checkpoint to go on from into the folder, if there is one.
 
     An attempt that was killed is finished as it was begun, even where less is wanted now. What the finished entry holds
-    is recorded again, so that the new entry can take its place. With ``force=all`` the first epoch comes first again, and no less is recorded than before.
+    is recorded again, so that the new entry can take its place. With ``force=all`` no less is recorded than before,
+    from the first epoch on.
     """
     checkpoints = folder / "checkpoints"
     note = checkpoints / "extent.json"
