@@ -11,6 +11,8 @@ from PIL import Image
 
 from secateur.core.mask import Mask
 from secateur.core.tables import ScoreTable
+from secateur.report.load import load_runs
+from secateur.report.realized import at_realized_ratio
 from secateur.training.joint_pruning import JointPruning
 
 pytestmark = pytest.mark.slow
@@ -97,6 +99,10 @@ def test_the_raw_threshold_is_kept_when_it_is_near_the_ratio(adapruner):
     pruning = adapruner.record()["pruning"]
     assert pruning["num_kept"] == round(POOL * pruning["raw_kept_fraction"]) < POOL
     assert adapruner.record()["label"] == "adapruner + raw"
+    assert pruning["follows_ratio"] is False
+    (run,) = at_realized_ratio(load_runs([adapruner.folder / "runs"]).runs)
+    assert run.asked_ratio == 0.3
+    assert run.pruning_ratio == pytest.approx(pruning["realized_pruning_ratio"], abs=0.005)
 
 
 def test_the_release_is_a_variant(adapruner):

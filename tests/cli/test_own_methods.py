@@ -77,7 +77,6 @@ class Third(Keep):
 
     name: ClassVar[str] = "third"
     reads_ratio: ClassVar[bool] = False
-    follows_ratio: ClassVar[bool] = False
 
     def count(self, ranking, order, pruning_ratio):
         return len(order) // 3

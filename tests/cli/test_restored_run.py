@@ -3,11 +3,16 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 
+from secateur.core.errors import ConfigError
 from secateur.core.hashing import file_sha256
+from secateur.core.mask import Mask
+from secateur.core.record import KEPT, forget_record, keep_record, load_record, new_record, put_back_record, save_record
 from secateur.pipeline import artifacts
+from secateur.pipeline import run as run_module
 
 pytestmark = pytest.mark.slow
 RUN = ("data.first=200", "score=el2n", "pruning_ratio=0.4")
@@ -114,3 +119,60 @@ def test_the_full_scores_of_a_comparison_are_restored(program):
     assert program.run(*words[:-1]) == 0
     assert "fidelity.parquet is missing: restored" in program.out
     assert file_sha256(folder / "fidelity.parquet") == before
+
+
+def test_files_that_are_as_recorded_are_not_touched(program, monkeypatch):
+    assert program.run(*RUN) == 0
+    folder = program.run_dir(program.record())
+    before, inodes = contents(folder), {name: (folder / name).stat().st_ino for name in FILES}
+    (folder / "metrics.csv").unlink()
+    save = Mask.save
+    monkeypatch.setattr(Mask, "save", lambda mask, path: save(replace(mask, metadata={"made": "otherwise"}), path))
+    assert program.run(*RUN) == 0
+    assert "metrics.csv is missing: restored." in program.out
+    assert "already finished" in program.out
+    assert contents(folder) == before
+    assert all((folder / name).stat().st_ino == inodes[name] for name in FILES if name != "metrics.csv")
+    assert not (folder / "restoring.partial").exists()
+
+    (folder / "mask.parquet").unlink()
+    (folder / "metrics.csv").unlink()
+    assert program.run(*RUN) == 0
+    assert "mask.parquet is missing: it comes out differently now." in program.out
+    assert "metrics.csv is missing: restored." in program.out
+    assert f"{folder} cannot be restored as it was recorded: it is made again." in program.out
+
+
+@pytest.mark.parametrize("after_the_scoring", [False, True])
+def test_a_failed_attempt_leaves_the_finished_record(program, monkeypatch, after_the_scoring):
+    assert program.run(*RUN) == 0
+    folder = program.run_dir(program.record())
+    before, prune = contents(folder), run_module._prune
+
+    def fail(context):
+        assert program.record()["status"] == "running"
+        if after_the_scoring:
+            prune(context)
+        raise ConfigError("no way")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "_prune", fail)
+        assert program.run(*RUN, "force=true") == 2
+    assert f"{folder} keeps the result that was finished at " in program.out
+    assert contents(folder) == before
+    assert program.run(*RUN, "force=true") == 0
+    assert not (folder / KEPT).exists()
+    assert program.record()["status"] == "finished"
+
+
+def test_a_kept_record_survives_a_process_that_is_killed(tmp_path):
+    save_record(tmp_path, {**new_record(name="old"), "status": "finished"})
+    keep_record(tmp_path)
+    save_record(tmp_path, {**new_record(name="new"), "status": "running"})
+    keep_record(tmp_path)  # of the next process
+    assert load_record(tmp_path)["name"] == "new"
+    assert put_back_record(tmp_path)["name"] == load_record(tmp_path)["name"] == "old"
+    assert put_back_record(tmp_path) is None
+    keep_record(tmp_path)
+    forget_record(tmp_path)
+    assert put_back_record(tmp_path) is None

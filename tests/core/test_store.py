@@ -13,17 +13,21 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from secateur.core import store as store_module
-from secateur.core.errors import StoreError
+from secateur.core.errors import DataError, StoreError
 from secateur.core.files import link_or_copy
-from secateur.core.parquet import write_table
+from secateur.core.parquet import read_table, write_table
 from secateur.core.stage_files import read_stage
-from secateur.core.store import Store, locked, stage_key
+from secateur.core.store import Store, locked, read_stored, stage_key
 
 WORKER = """
 import sys, time
@@ -330,6 +334,36 @@ def test_a_full_disk_is_one_line_and_the_next_call_goes_on(tmp_path, number):
     with pytest.raises(StoreError, match=r"The disk is full \(scores\.parquet\): make room, and the same command"):
         Store(tmp_path).get("scoring", "key", fail)
     assert not Store(tmp_path).get("scoring", "key", make_files).reused
+
+
+# -- readers of an entry that is being replaced --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["table", "weights", "opened"])
+def test_a_reader_waits_while_an_entry_is_replaced(tmp_path, kind):
+    entry, away = tmp_path / "key", tmp_path / "key.discarded"
+    entry.mkdir()
+    write_table(entry / "scores.parquet", {"sample_id": [3, 4]}, {"kind": "scores", "fingerprint": "", "made_by": {}})
+    save_file({"weight": torch.ones(2)}, entry / "model.safetensors")
+    os.rename(entry, away)
+    read = {
+        "table": lambda: read_table(entry / "scores.parquet", "scores")[0].num_rows,
+        "weights": lambda: len(load_file(entry / "model.safetensors")["weight"]),
+        "opened": lambda: safe_open(entry / "model.safetensors", framework="pt").get_slice("weight").get_shape()[0],
+    }[kind]
+    timer = threading.Timer(0.2, os.rename, (away, entry))
+    timer.start()
+    assert read_stored(read) == 2
+    timer.join()
+
+
+def test_a_reader_does_not_wait_for_what_is_damaged_and_not_forever(tmp_path, monkeypatch):
+    (tmp_path / "scores.parquet").write_text("text")
+    with pytest.raises(DataError, match="not a readable Parquet file"):
+        read_stored(lambda: read_table(tmp_path / "scores.parquet", "scores"))
+    monkeypatch.setattr(store_module, "REPLACED_SECONDS", 0.1)
+    with pytest.raises(DataError, match="No scores table at"):
+        read_stored(lambda: read_table(tmp_path / "away.parquet", "scores"))
 
 
 # -- locks ---------------------------------------------------------------------------------------------------------

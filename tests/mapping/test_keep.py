@@ -290,3 +290,33 @@ def test_a_rule_of_ones_own_needs_no_more_than_a_count():
     )
     assert [Keep(rule).follows_ratio for rule in ("groups", "samples", "min_samples")] == [True, True, False]
     assert not Keep("num_groups", num_groups=1).follows_ratio
+
+
+@dataclass(frozen=True)
+class OneMore(Keep):
+    """Keeps one group more than the ratio says."""
+
+    def count(self, ranking, order, pruning_ratio):
+        return super().count(ranking, order, pruning_ratio) + 1
+
+
+class Faithful(OneMore):
+    """Says that what it keeps stands for the ratio all the same."""
+
+    follows_ratio = True
+
+
+class Renamed(Keep):
+    """Counts as the package does."""
+
+
+@pytest.mark.parametrize("keep_by", ["groups", "samples", "min_samples"])
+def test_a_rule_that_counts_otherwise_inherits_nothing_that_keep_by_says(keep_by):
+    size = torch.full((4,), 5)
+    rule = OneMore(keep_by)
+    assert (rule.follows_ratio, rule.name, rule.bounds(size, 0.5)) == (False, "OneMore", (0, 20))
+    rule.check(4, 0.95)  # the ratio leaves no group, but the rule keeps one
+    assert Faithful(keep_by).follows_ratio
+    unchanged, shipped = Renamed(keep_by), Keep(keep_by)
+    assert (unchanged.follows_ratio, unchanged.name) == (shipped.follows_ratio, keep_by)
+    assert unchanged.bounds(size, 0.5) == shipped.bounds(size, 0.5)

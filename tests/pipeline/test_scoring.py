@@ -18,6 +18,7 @@ from secateur.pipeline import scoring
 from secateur.pipeline.paths import CONF
 from secateur.pipeline.run import execute
 from secateur.scores.order import order_r2
+from secateur.training import checkpoints
 from secateur.training import recorder as recorder_module
 
 T, POOL = 20, 90
@@ -144,6 +145,62 @@ def test_a_killed_scoring_that_lacks_passes_starts_again(tmp_path, at_once, monk
     true_record, true_dir = at_once[1]["dynamic_uncertainty"]
     assert what_counts(record) == what_counts(true_record)
     assert (run_dir / "scores.parquet").read_bytes() == (true_dir / "scores.parquet").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fits", [True, False])
+def test_a_longer_training_goes_on_from_a_checkpoint_of_other_code_where_it_fits(tmp_path, monkeypatch, fits):
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints, "_code", lambda: "other")
+        run(tmp_path, "score=tdds")
+    before, epochs = digests(tmp_path), []
+    original = recorder_module.ScoreRecorder.on_train_epoch_start
+
+    def noting(self, trainer, pl_module):
+        epochs.append(trainer.current_epoch)
+        original(self, trainer, pl_module)
+
+    def refusing(self, state_dict):
+        raise KeyError("a name of today")
+
+    monkeypatch.setattr(recorder_module.ScoreRecorder, "on_train_epoch_start", noting)
+    if not fits:
+        monkeypatch.setattr(recorder_module.ScoreRecorder, "load_state_dict", refusing)
+    run(tmp_path, "score=forgetting")
+    assert epochs == list(range(10 if fits else 0, T))
+    after = digests(tmp_path)
+    assert all(after[name] == before[name] for name in before if name != "metrics.csv")
+
+
+@pytest.mark.slow
+def test_the_seconds_of_a_scoring_are_those_that_its_scorer_reads(tmp_path):
+    run(tmp_path, "score=aum")
+    for name in ("tdds", "el2n"):
+        record, _ = run(tmp_path, f"score={name}")
+        stage, summary = record["ledger"]["stages"][0], entry(tmp_path)[1]
+        training = sum(epoch["train_seconds"] for epoch in summary["epochs_trained"][: STOPS[name]])
+        passes = summary["passes"]["eval_pass"][str(STOPS[name] - 1)]["seconds"] if name == "el2n" else 0.0
+        assert stage["train_seconds"] == pytest.approx(training)
+        assert stage["seconds"] == pytest.approx(training + passes)
+
+
+@pytest.mark.slow
+def test_a_scoring_that_is_made_again_is_not_shorter(tmp_path, monkeypatch):
+    run(tmp_path, "score=tdds")
+    before, epochs = digests(tmp_path), []
+    original = recorder_module.ScoreRecorder.on_train_epoch_start
+
+    def noting(self, trainer, pl_module):
+        epochs.append(trainer.current_epoch)
+        original(self, trainer, pl_module)
+
+    monkeypatch.setattr(recorder_module.ScoreRecorder, "on_train_epoch_start", noting)
+    run(tmp_path, "score=el2n", "force=all")
+    assert epochs == list(range(STOPS["tdds"]))
+    assert digests(tmp_path) == before
+    epochs.clear()
+    run(tmp_path, "score=tdds")
+    assert epochs == []
 
 
 @pytest.mark.slow

@@ -134,12 +134,24 @@ def test_the_checkpoint_of_another_stage_is_not_used(stage, tmp_path):
     assert "it is of stage scoring/0123" in stage.said[0]
 
 
-def test_the_checkpoint_of_other_code_is_not_used(stage, monkeypatch):
+def test_the_checkpoint_of_other_code_is_used_and_named(stage, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(module, "_code", lambda: "other")
         Stage(stage.io.folder.parent).save(7)
+    assert (stage.found(), stage.io.is_of_other_code) == (7, True)
+    (line,) = stage.said
+    assert line.startswith(f"{stage.last} was written by other code of the same version of this stage: stage training/")
+    assert line.endswith("0123 goes on from it.")
+    stage.save(8)
+    assert (stage.found(), stage.io.is_of_other_code, len(stage.said)) == (8, False, 1)
+
+
+def test_the_checkpoint_of_another_schema_is_not_used(stage, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "SCHEMA", module.SCHEMA + 1)
+        Stage(stage.io.folder.parent).save(7)
     assert stage.found() is None
-    assert "other code wrote it" in stage.said[0]
+    assert f"it is of checkpoint schema {module.SCHEMA + 1}" in stage.said[0]
 
 
 class Payload:

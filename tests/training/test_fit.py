@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from secateur.core.errors import ConfigError, NumericalError
+from secateur.core.store import Store
 from secateur.data.digits import DigitsData
 from secateur.data.order import Shuffled
 from secateur.data.prepare import prepare
@@ -20,6 +21,7 @@ from secateur.models.small_cnn import SmallCNN
 from secateur.scores.dynamic_uncertainty import DynamicUncertainty
 from secateur.scores.entropy import Entropy
 from secateur.scores.tdds import TDDS
+from secateur.training import checkpoints
 from secateur.training.classifier import Classifier
 from secateur.training.fit import TrainerSettings, cpu_threads, finish_folder, fit
 from secateur.training.metrics import EpochMetrics
@@ -82,7 +84,13 @@ def data():
 
 
 @pytest.fixture
-def train(data):
+def said():
+    """The lines about checkpoints."""
+    return []
+
+
+@pytest.fixture
+def train(data, said):
     """Train in a folder (resuming what lies there), as the pipeline does; return model and metrics."""
 
     def train_in(folder, policy="plain", *callbacks, model=SmallCNN, max_epochs=EPOCHS, **settings):
@@ -100,6 +108,7 @@ def train(data):
             [metrics, *([sampling] if sampling else []), *callbacks],
             max_epochs=max_epochs,
             reload_every_epoch=sampling is not None,
+            say=said.append,
         )
         return network, metrics
 
@@ -168,6 +177,52 @@ def test_scores_recorded_over_an_interruption_are_the_same(data, train, tmp_path
         assert torch.equal(rest.compute()[name].score, table.score)
         assert torch.equal(rest.compute()[name].column("aum"), table.column("aum"))
     assert torch.equal(whole.compute()["tdds"].label, data.pool_labels)
+
+
+class Lost(pl.Callback):
+    """Has a state that nothing takes, where it is left out."""
+
+    def state_dict(self):
+        return {"seen": 1}
+
+
+OTHER_CODE = {  # what the code was when the checkpoint was written: callbacks and settings; and what does not fit today
+    "fits": ((), {}, None),
+    "weights of another shape": ((), {"model": lambda **sizes: SmallCNN(**{**sizes, "width": 5})}, "size mismatch"),
+    "a state that would be lost": ((Lost(),), {}, "it holds the state of Lost"),
+}
+
+
+@pytest.mark.parametrize("case", OTHER_CODE)
+def test_a_checkpoint_of_other_code_is_gone_on_from_where_it_fits(train, said, tmp_path, monkeypatch, case):
+    callbacks, settings, flaw = OTHER_CODE[case]
+    undisturbed, epochs, results = train(tmp_path / "a"), Epochs(), []
+    folder = tmp_path / "training" / "0123.partial"
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "_code", lambda: "other")
+        with pytest.raises(InterruptedError):
+            train(folder, "plain", *callbacks, Killed(epoch=2), **settings)
+
+    def compute(partial):
+        results.append(train(partial, "plain", epochs))
+        return {}
+
+    Store(tmp_path).get("training", "0123", compute)
+    assert_same(results[0], undisturbed)
+    assert epochs == [*range(0 if flaw else 2, EPOCHS)]
+    assert "was written by other code of the same version of this stage" in said[0]
+    assert sum("does not fit this one" in line for line in said) == (
+        2 if flaw else 0
+    )  # the last one, and the one before
+    assert all(flaw in line for line in said if "does not fit" in line)
+
+
+def test_what_fails_with_a_checkpoint_of_this_code_is_not_retried(train, tmp_path):
+    with pytest.raises(InterruptedError):
+        train(tmp_path, "plain", Killed(epoch=2), model=lambda **sizes: SmallCNN(**{**sizes, "width": 5}))
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        train(tmp_path)
+    assert (tmp_path / "checkpoints" / "last.ckpt").exists()
 
 
 # -- what a training is --------------------------------------------------------------------------------------------

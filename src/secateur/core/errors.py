@@ -23,3 +23,7 @@ class NumericalError(SecateurError, ArithmeticError):
 
 class StoreError(SecateurError, OSError):
     """The store cannot be used as it is: no file locks, or a finished stage that lacks its files."""
+
+
+class CheckpointError(SecateurError, RuntimeError):
+    """A checkpoint that other code wrote does not fit today's classes; the store begins the stage again without it."""

@@ -14,8 +14,11 @@ class StageCost:
         samples_forward: samples passed through a network, each counted once per pass.
         samples_backward: samples of which a gradient was taken.
         flops: ``(samples_forward + 2 * samples_backward) * flops_per_forward`` of the stage's network.
-        seconds: wall-clock seconds of all of the stage, the sum over interrupted and resumed parts.
-        device_seconds: device seconds of all of it, summed over processes: on GPUs wall-clock seconds, with the device
+        seconds: wall-clock seconds of all of the stage, the sum over interrupted and resumed parts. For ``scoring`` and
+            ``scoring_final_pass`` those of the epochs and passes that the run's own scorer reads alone: set-up,
+            recording and saving, which all scorers of one entry share, are left out. Where labels were found without
+            a scoring network (TURTLE) it is all of ``scoring`` again.
+        device_seconds: device seconds of the same, summed over processes: on GPUs wall-clock seconds, with the device
             synchronized, on CPUs processor seconds; None when not measured.
         train_seconds: wall-clock seconds of training steps alone, with loading their batches; None when not measured.
         train_device_seconds: device seconds of the same.

@@ -1,6 +1,7 @@
 """run.json, schema 1: what was run, what came out, what it cost. The source of truth of every report."""
 
 import copy
+import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -8,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from secateur.core.errors import DataError
-from secateur.core.files import read_document, write_json
+from secateur.core.files import read_document, write_bytes, write_json
 
 SCHEMA = 1
 FILE_NAME = "run.json"
+KEPT = "run.previous.json"  # the finished record of before, while the run is made again and its files are untouched
 
 # Keys may be added in later versions, never renamed; what was not measured is null.
 TEMPLATE: dict[str, Any] = {
@@ -124,6 +126,28 @@ def load_record(run_dir: Path) -> dict[str, Any]:
     """
     path = run_dir / FILE_NAME
     return read_document(path, SCHEMA, "a run record", missing=f"No run record at {path}.")
+
+
+def keep_record(run_dir: Path) -> None:
+    """Keep a finished record beside run.json, which is about to be overwritten; one that is not finished is not kept.
+
+    The kept one survives a process that is killed: the next one finds it.
+    """
+    if is_finished(run_dir):
+        write_bytes(run_dir / KEPT, (run_dir / FILE_NAME).read_bytes())
+
+
+def put_back_record(run_dir: Path) -> dict[str, Any] | None:
+    """Make the kept record run.json again; return it, or None where none is kept."""
+    if not (run_dir / KEPT).is_file():
+        return None
+    os.replace(run_dir / KEPT, run_dir / FILE_NAME)
+    return load_record(run_dir)
+
+
+def forget_record(run_dir: Path) -> None:
+    """Remove the kept record: new files take the place of those that it describes."""
+    (run_dir / KEPT).unlink(missing_ok=True)
 
 
 def label_of(record: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ first, and computes a damaged stage again. Its files are read-only, since folder
 Of the processes that run a job together, rank 0 alone looks, locks and publishes; the others do what it found.
 """
 
+import errno
 import os
 import shutil
 import socket
@@ -18,11 +19,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
-from secateur.core.errors import StoreError
+from secateur.core.errors import CheckpointError, DataError, StoreError
 from secateur.core.files import DISK_FULL, read_json, sync_file, sync_folder, write_json
 from secateur.core.group import Group, alone, current
 from secateur.core.hashing import content_key
@@ -32,6 +33,8 @@ READ_ONLY = 0o444  # permissions of published files
 PARTIAL = ".partial"  # suffix of the folder of a stage in progress
 WAIT_MESSAGE_SECONDS = 60.0
 VISIBLE_SECONDS = 60.0  # a network file system may show another host's files late
+REPLACED_SECONDS = 10.0  # an entry that is being replaced is away for a moment
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,8 @@ class Store:
             key: its :func:`stage_key`.
             compute: fills the folder it is given and returns a JSON summary; all files it leaves there become the
                 stage's. It is called again when an earlier attempt was killed, and finds what that one left in
-                ``checkpoints/``; whatever else lay in the folder is removed before. All processes of a group call it;
+                ``checkpoints/``; whatever else lay in the folder is removed before. It is called again too when it
+                raises CheckpointError: a checkpoint of other code did not fit. All processes of a group call it;
                 files are rank 0's to write, and its summary counts.
             recompute: ignore a finished one and compute it anew.
             by_one: rank 0 computes it, and the others wait.
@@ -122,7 +126,7 @@ class Store:
             if summary is None:
                 with _room():
                     with alone() if by_one else nullcontext():
-                        computed = compute(partial)
+                        computed = _computed(compute, partial)
                     summary = write_stage(partial, computed)
                     self._publish(partial, final)
             group.broadcast(summary)
@@ -167,7 +171,7 @@ class Store:
                 f"{stage} {key}: they do not run the same configuration, code or data."
             )
         if not found and not by_one:
-            compute(final.with_name(f"{key}.partial"))
+            _computed(compute, final.with_name(f"{key}{PARTIAL}"))
         summary = group.broadcast(None)
         self._await(final)
         return StageResult(final, found, summary)
@@ -212,9 +216,48 @@ class Store:
         shutil.rmtree(final / CHECKPOINTS, ignore_errors=True)
 
 
+def read_stored(read: Callable[[], Read]) -> Read:
+    """Read from a finished stage, again and again while its files are away.
+
+    A longer or newer entry takes the place of a finished one by two renames; between them a reader finds nothing.
+
+    Args:
+        read: opens and reads the files by their paths in the finished stage.
+
+    Raises:
+        Exception: what the last attempt raised, after :data:`REPLACED_SECONDS`, or one that has another reason.
+    """
+    started = time.monotonic()
+    while True:
+        try:
+            return read()
+        except (OSError, DataError) as error:
+            if not _is_away(error) or time.monotonic() - started > REPLACED_SECONDS:
+                raise
+        time.sleep(0.05)
+
+
+def _is_away(error: BaseException) -> bool:
+    """Whether an error, or the one it was raised from, says that a file is not there."""
+    reason = error if isinstance(error, OSError) else error.__cause__
+    return isinstance(reason, OSError) and (
+        isinstance(reason, FileNotFoundError) or reason.errno in (errno.ENOENT, errno.ESTALE)
+    )
+
+
 def partial_name(folder: Path) -> str:
     """Return which stage a folder in progress is of: ``<stage>/<key>``."""
     return f"{folder.parent.name}/{folder.name.removesuffix(PARTIAL)}"
+
+
+def _computed(compute: Callable[[Path], dict[str, Any]], partial: Path) -> dict[str, Any]:
+    """Compute a stage; begin again each time a checkpoint of other code was set aside because it does not fit."""
+    while True:
+        try:
+            return compute(partial)
+        except CheckpointError:  # one checkpoint less every time: it ends
+            if current().rank == 0:
+                _clear(partial)
 
 
 def _clear(partial: Path) -> None:

@@ -172,8 +172,8 @@ class Keep(KeepRule):
 
     @property
     def name(self) -> str:
-        """The rule's name, ``keep_by``."""
-        return self.keep_by
+        """The rule's name: ``keep_by``, or the class's name where it overrides :meth:`count`."""
+        return super().name if self._counts_otherwise else self.keep_by
 
     @property
     def reads_ratio(self) -> bool:
@@ -182,20 +182,30 @@ class Keep(KeepRule):
 
     @property
     def follows_ratio(self) -> bool:
-        """Whether the ratio's share of the groups, or at most of the samples, is kept: ``groups`` and ``samples``."""
-        return self.keep_by in AT_RATIO
+        """Whether the ratio's share of the groups, or at most of the samples, is kept: ``groups`` and ``samples``.
+
+        False in a class that overrides :meth:`count`, unless it overrides this as well.
+        """
+        return not self._counts_otherwise and self.keep_by in AT_RATIO
+
+    @property
+    def _counts_otherwise(self) -> bool:
+        """Whether a class of one's own overrides :meth:`count`: ``keep_by`` then does not say what is kept."""
+        return type(self).count is not Keep.count
 
     def check(self, num_groups: int, pruning_ratio: float) -> None:
         """Raise where ``num_groups`` asks for more groups than there are, or the ratio leaves none."""
         if self.num_groups is not None and self.num_groups > num_groups:
             raise ConfigError(f"mapping: num_groups={self.num_groups}, but the source has {num_groups} groups.")
-        if self.keep_by == "groups":
+        if self.keep_by == "groups" and not self._counts_otherwise:
             _of_groups(num_groups, pruning_ratio)
 
     def bounds(self, size: Tensor, pruning_ratio: float) -> tuple[int, int]:
         """Return the fewest and the most samples, see :meth:`KeepRule.bounds`."""
         if not self.reads_ratio:
             raise ConfigError(f"mapping: keep_by={self.keep_by} keeps what the votes say, not what a ratio does.")
+        if self._counts_otherwise:
+            return super().bounds(size, pruning_ratio)
         largest = int(size.max())
         if self.keep_by == "groups":
             count, rising = _of_groups(len(size), pruning_ratio), size.sort().values

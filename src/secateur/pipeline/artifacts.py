@@ -1,7 +1,8 @@
 """The files of a run's folder: written once, and compared with run.json when the run is asked for again."""
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,23 @@ def flaws(run_dir: Path, record: Mapping[str, Any], *, check: bool = False) -> d
     }
     found[CONFIG] = _config_flaw(run_dir / CONFIG, record["config"])
     return {name: flaw for name, flaw in found.items() if flaw}
+
+
+def replace_files(run_dir: Path, made: Path, record: Mapping[str, Any], names: Collection[str]) -> None:
+    """Move files that were made anew into a finished run's folder, where they are as its record says.
+
+    Args:
+        run_dir: the run's folder.
+        made: folder on the same file system that holds the new files by the same paths.
+        record: the run's record.
+        names: the files to replace; all others are left alone.
+    """
+    sizes = record.get("artifact_bytes") or {}
+    for name in names:
+        sha256 = record["artifacts"].get(name)
+        if sha256 is not None and file_flaw(made / name, sizes.get(name), sha256) is None:
+            (run_dir / name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(made / name, run_dir / name)
 
 
 def _config_flaw(path: Path, config: Config) -> str | None:

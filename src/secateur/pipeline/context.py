@@ -12,7 +12,7 @@ from rich.markup import escape
 from safetensors.torch import load_file
 
 from secateur.core.ledger import Ledger, StageCost
-from secateur.core.store import StageResult, Store
+from secateur.core.store import StageResult, Store, read_stored
 from secateur.data.batch import Batch
 from secateur.data.prepared import PreparedData
 from secateur.models.backbone import Backbone
@@ -107,7 +107,9 @@ class Context:
             torch.manual_seed(seed)
             model = self.model(node)
         if start is not None:
-            model.load_state_dict(load_file(start / "model.safetensors" if start.is_dir() else start))
+            model.load_state_dict(
+                read_stored(lambda: load_file(start / "model.safetensors" if start.is_dir() else start))
+            )
         return model
 
     def flops(self, node: str) -> float:

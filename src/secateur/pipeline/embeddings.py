@@ -14,7 +14,7 @@ from torch import Tensor
 from secateur.core.errors import NumericalError
 from secateur.core.group import is_rank_zero
 from secateur.core.ledger import StageCost
-from secateur.core.store import StageResult, stage_key
+from secateur.core.store import StageResult, read_stored, stage_key
 from secateur.pipeline.config import numerics_key
 from secateur.pipeline.context import EVALUATION_BATCH, Context
 from secateur.training.clocks import Clocks
@@ -48,7 +48,7 @@ class Embedded:
 
     @cached_property
     def _tensors(self) -> dict[str, Tensor]:
-        return load_file(self.stage.path / FILE)
+        return read_stored(lambda: load_file(self.stage.path / FILE))
 
 
 def embed(context: Context, network: StageResult, weights: str = WEIGHTS) -> Embedded:
@@ -64,7 +64,7 @@ def embed(context: Context, network: StageResult, weights: str = WEIGHTS) -> Emb
 
 def stored_features(stage: StageResult) -> Iterator[Tensor]:
     """Yield the embeddings ``[B, D]`` of a finished stage, in the pool's order, a few at a time."""
-    with safe_open(stage.path / FILE, framework="pt") as file:
+    with read_stored(lambda: safe_open(stage.path / FILE, framework="pt")) as file:
         features = file.get_slice("embeddings")
         for start in range(0, features.get_shape()[0], CHUNK):
             yield features[start : start + CHUNK]

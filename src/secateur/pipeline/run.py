@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -14,17 +15,20 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.markup import escape
 
-from secateur.core.errors import ConfigError, SecateurError
+from secateur.core.errors import ConfigError, DataError, SecateurError
 from secateur.core.group import current, failing_together, is_rank_zero
 from secateur.core.hashing import canonical_json
 from secateur.core.record import (
     FILE_NAME,
+    forget_record,
     is_finished,
+    keep_record,
     label_of,
     load_record,
     new_record,
     now,
     one_line,
+    put_back_record,
     save_record,
 )
 from secateur.core.store import Store, locked_by_zero
@@ -43,7 +47,7 @@ from secateur.pipeline import (
     transfer,
     warmup,
 )
-from secateur.pipeline.artifacts import CONFIG, flaws, list_artifacts, write_artifacts, write_config
+from secateur.pipeline.artifacts import CONFIG, flaws, list_artifacts, replace_files, write_artifacts, write_config
 from secateur.pipeline.check_on_data import check_on_data
 from secateur.pipeline.comparison import compare, wanted
 from secateur.pipeline.config import Config, build, canonical, resolve, run_key, without_idle_variant
@@ -74,6 +78,7 @@ STAGES = {
     "joint_pruning": joint,
 }
 FIDELITY = "fidelity.parquet"
+RESTORING = "restoring.partial"  # folder in a finished run's, while files of it are made anew
 VERSIONS = {name: stage.VERSION for name, stage in STAGES.items()}
 
 
@@ -151,7 +156,7 @@ def execute_resolved(
             _add_comparisons(context, run_dir)
             mirror(config, run_dir, *log, data)
             return Outcome(run_dir, reused=True)
-        recording = _recording(run_dir, config, data, lambda: bool(context.ledger.stages))
+        recording = _recording(run_dir, config, data, lambda: bool(context.ledger.stages), context.say)
         with following(config, run_dir, *log, data) as history, recording as record:
             record["ignored"] = list(ignored)
             record["transfer"] = transfer_facts(config, data, downstream)
@@ -170,13 +175,15 @@ def _is_there(context: Context, run_dir: Path) -> bool:
 def _restored(context: Context, run_dir: Path) -> bool:
     """Bring back missing and damaged files of a finished run; return whether all are as recorded now.
 
-    They come from the stages in the store, which are computed again where they are not there. What comes out
-    differently makes the record one of another result: the run then has to be made again.
+    They come from the stages in the store, which are computed again where they are not there. Files that are as
+    recorded are not touched, and a file takes its place only if it is the one that was recorded. Where one comes out
+    differently the record is of another result: the run then has to be made again.
     """
     record = current().from_zero(lambda: load_record(run_dir))
     found = current().from_zero(lambda: flaws(run_dir, record, check=context.config["check"]))
     if not found:
         return True
+    found = current().from_zero(lambda: flaws(run_dir, record, check=True))  # all of them, before anything is replaced
     again = replace(context, history=None, warnings=[])  # a ledger of its own: nothing is booked twice
     if CONFIG in found and is_rank_zero():
         write_config(run_dir, record["config"])
@@ -186,7 +193,7 @@ def _restored(context: Context, run_dir: Path) -> bool:
     left = current().from_zero(lambda: flaws(run_dir, record, check=True))
     computed = [cost.stage for cost in again.ledger.stages if not cost.reused]
     how = f"restored, with {', '.join(computed)} computed again" if computed else "restored"
-    for name, flaw in found.items():
+    for name, flaw in {**left, **found}.items():
         context.say(f"{name} {flaw}: {'it comes out differently now' if name in left else how}.")
     if left:
         context.say(f"{run_dir} cannot be restored as it was recorded: it is made again.")
@@ -194,17 +201,37 @@ def _restored(context: Context, run_dir: Path) -> bool:
 
 
 def _make_files(context: Context, run_dir: Path, record: dict[str, Any], names: Collection[str]) -> None:
-    """Make the files of a finished run anew, from the stages in the store; its record is left alone."""
+    """Make some files of a finished run anew, from the stages in the store; its record is left alone.
+
+    All files are made in a folder beside them; of these the named ones that are as recorded take their places.
+    """
     pruned = _prune(context)
-    write_artifacts(run_dir, pruned, _final_training(context, pruned))
+    final = _final_training(context, pruned)
+    made = run_dir / RESTORING
+    if is_rank_zero():
+        shutil.rmtree(made, ignore_errors=True)  # of a process that was killed here
+    try:
+        write_artifacts(made, pruned, final)
+        _make_fidelity(context, run_dir if "scores.parquet" not in names else made, made, record, names)
+        if is_rank_zero():
+            replace_files(run_dir, made, record, names)
+    finally:
+        if is_rank_zero():
+            shutil.rmtree(made, ignore_errors=True)
+
+
+def _make_fidelity(
+    context: Context, scores: Path, target: Path, record: dict[str, Any], names: Collection[str]
+) -> None:
+    """Make the full scores of a comparison anew, if they are named, with the scores in one folder, in another."""
     if FIDELITY in names:
         entries = record["extrapolation"]["fidelity"]
         seeds = [entry["score_seed"] for entry in entries]
         wanted = {**context.config["fidelity"], "against": seeds}
-        table = current().from_zero(lambda: ScoreTable.load(run_dir / "scores.parquet", context.data.fingerprint))
+        table = current().from_zero(lambda: ScoreTable.load(scores / "scores.parquet", context.data.fingerprint))
         _, full = assess(replace(context, config={**context.config, "fidelity": wanted}), table)
         if is_rank_zero():
-            full.save(run_dir / FIDELITY)
+            full.save(target / FIDELITY)
 
 
 def _is_of_this(context: Context, run_dir: Path) -> bool:
@@ -257,6 +284,8 @@ def _run(context: Context, run_dir: Path, record: dict[str, Any]) -> None:
         record["metrics"].update(final.metrics)
         names = wanted(context.config, record, context.choices)
         record["comparison"] = compare(context, record["pruning"], names)
+    if is_rank_zero():
+        forget_record(run_dir)
     list_artifacts(record, run_dir, write_artifacts(run_dir, pruned, final))
     _add_fidelity(context, run_dir, record)
 
@@ -307,9 +336,11 @@ def _add_fidelity(context: Context, run_dir: Path, record: dict[str, Any]) -> No
 
 @contextmanager
 def _recording(
-    run_dir: Path, config: Config, data: PreparedData, has_begun: Callable[[], bool]
+    run_dir: Path, config: Config, data: PreparedData, has_begun: Callable[[], bool], say: Callable[[str], None]
 ) -> Iterator[dict[str, Any]]:
     """Keep run.json: ``running`` while the block runs, then ``finished``, ``failed`` or ``interrupted``.
+
+    A finished record of before is put back where the block fails before it replaces the files of that record.
 
     A configuration that turns out to be wrong before any stage is there leaves no record: another command mends it. Of
     several processes the first keeps the record; the others fill one that is not saved.
@@ -319,6 +350,7 @@ def _recording(
         config: the canonical configuration.
         data: the prepared data set.
         has_begun: whether a stage has been computed or found.
+        say: called with a line of text when a finished record of before is put back.
     """
     record = _begin(run_dir.name, config)
     record["data"].update(data_facts(data))
@@ -326,6 +358,7 @@ def _recording(
         with failing_together():
             yield record
         return
+    keep_record(run_dir)
     write_config(run_dir, config)
     save_record(run_dir, record)
     try:
@@ -333,6 +366,9 @@ def _recording(
             yield record
     except BaseException as error:
         forget_pools()  # the data may be mended before the next try
+        if (before := _put_back(run_dir)) is not None:
+            say(f"{run_dir} keeps the result that was finished at {before['finished']}: making it again failed.")
+            raise
         if isinstance(error, ConfigError) and not has_begun():
             for name in (FILE_NAME, "config.yaml"):
                 (run_dir / name).unlink(missing_ok=True)
@@ -342,6 +378,15 @@ def _recording(
             save_record(run_dir, {**record, "status": status, "error": one_line(error), "finished": now()})
         raise
     save_record(run_dir, {**record, "status": "finished", "finished": now()})
+
+
+def _put_back(run_dir: Path) -> dict[str, Any] | None:
+    """Put back the finished record that was kept, and its config.yaml; return it, or None where there is none."""
+    with suppress(OSError, DataError):  # a full disk, which the run's own error says already
+        if (before := put_back_record(run_dir)) is not None:
+            write_config(run_dir, before["config"])
+            return before
+    return None
 
 
 @contextmanager

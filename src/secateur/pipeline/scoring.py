@@ -8,9 +8,9 @@ whatever the entry holds.
 
 import math
 import shutil
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from secateur.core.files import read_json, write_json
 from secateur.core.group import current, is_rank_zero
 from secateur.core.ledger import StageCost
 from secateur.core.seeds import stream_seed
-from secateur.core.store import StageResult, stage_key
+from secateur.core.store import StageResult, read_stored, stage_key
 from secateur.core.tables import ScoreTable
 from secateur.data.order import Shuffled, positions
 from secateur.pipeline.config import Config, build, stage_reads
@@ -43,7 +43,6 @@ from secateur.training.recorder import ScoreRecorder
 from secateur.training.unsupervised import Unsupervised
 
 VERSION = 3
-VISIBLE_SECONDS = 10.0  # an entry that is being replaced by a longer one is away for a moment
 
 
 def standard_scores(num_epochs: int) -> dict[str, Config]:
@@ -143,20 +142,12 @@ def _set_up(node: Config, num_epochs: int) -> Score:
 
 def _mean_table(context: Context, stages: list[StageResult], name: str) -> ScoreTable:
     """Return the mean of the stages' tables of one scorer."""
-    files = [_visible(stage.path / "scores" / f"{name}.parquet") for stage in stages]
-    tables = [ScoreTable.load(file, context.data.fingerprint) for file in files]
+    files = [stage.path / "scores" / f"{name}.parquet" for stage in stages]
+    tables = [read_stored(partial(ScoreTable.load, file, context.data.fingerprint)) for file in files]
     if len(tables) == 1:
         return tables[0]
     mean = torch.stack([table.score for table in tables]).double().mean(dim=0)
     return replace(tables[0], score=mean)
-
-
-def _visible(file: Path) -> Path:
-    """Return a file of an entry that exists, once it is there: a longer entry may be taking its place just now."""
-    started = time.monotonic()
-    while not file.is_file() and time.monotonic() - started < VISIBLE_SECONDS:
-        time.sleep(0.05)
-    return file
 
 
 def _reads(on: Measuring, scorers: dict[str, Config], network: int) -> Config:
@@ -301,18 +292,19 @@ def _prepare(context: Context, folder: Path, key: str, wanted: Extent) -> Extent
     """Return how much is to be recorded, and put the checkpoint to go on from into the folder, if there is one.
 
     An attempt that was killed is finished as it was begun, even where less is wanted now. What the finished entry holds
-    is recorded again, so that the new entry can take its place.
+    is recorded again, so that the new entry can take its place. With ``force=all`` no less is recorded than before,
+    from the first epoch on.
     """
     checkpoints = folder / "checkpoints"
     note = checkpoints / "extent.json"
-    summary = None if context.recompute else context.store.finished("scoring", key)
+    summary = context.store.finished("scoring", key)
     entry = context.store.folder("scoring", key)
     begun = _begun(note)
     there = Extent.from_json(summary) if summary else None
     extent = wanted.joined(begun).joined(there)
     if begun is None or begun.kinds != extent.kinds:
         shutil.rmtree(checkpoints, ignore_errors=True)
-        if there and there.kinds == extent.kinds and (entry / RESUME).is_file():
+        if not context.recompute and there and there.kinds == extent.kinds and (entry / RESUME).is_file():
             start_from(entry, folder)
     write_json(note, extent.to_json())
     return extent

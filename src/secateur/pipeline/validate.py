@@ -104,7 +104,8 @@ def check_node(path: str, node: Config) -> None:
     given = {key: value for key, value in node.items() if not key.startswith("_")}
     for key, value in given.items():
         if key not in parameters:
-            raise ConfigError(f"{path}.{key} is not an argument of {node['_target_']}; it has {', '.join(parameters)}.")
+            allowed = f"it has {', '.join(parameters)}" if parameters else "it has no arguments"
+            raise ConfigError(f"{path}.{key} is not an argument of {node['_target_']}; {allowed}.")
         if not any(targets(value)):  # nested nodes are checked by themselves
             check_type(f"{path}.{key}", value, hints.get(key, Any))
     required = {

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from secateur.scores.base import BatchSignals, Record, Score, ScoreResult, target_margin, widen
+from secateur.scores.base import BatchSignals, Score, ScoreResult, SettableRecord, target_margin, widen
 from secateur.scores.checks import check_choice, check_shape
 from secateur.scores.windows import exact
 
@@ -87,7 +87,7 @@ class AUM(Score):
 
     signed: ClassVar[bool] = True
 
-    def __init__(self, margin: Margin = "logit", record: Record = "train_forward") -> None:
+    def __init__(self, margin: Margin = "logit", record: SettableRecord = "train_forward") -> None:
         check_choice("aum", "margin", margin, MARGINS)
         super().__init__(record)
         self.margin = margin

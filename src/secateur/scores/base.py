@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -17,7 +17,8 @@ from secateur.core.errors import ConfigError, DataError
 from secateur.scores.checks import check_choice
 
 Record = Literal["train_forward", "before_step", "eval_pass", "final_pass"]
-RECORDS: tuple[Record, ...] = ("train_forward", "before_step", "eval_pass")  # those that a scorer may be set to
+SettableRecord = Literal["train_forward", "before_step", "eval_pass"]  # a final pass belongs to the scorer's class
+RECORDS: tuple[SettableRecord, ...] = get_args(SettableRecord)
 
 
 def widen(values: Tensor) -> Tensor:
@@ -140,7 +141,7 @@ class Score(ABC):
 
     epochs: range = range(0)  # the epochs that are read, set by setup()
 
-    def __init__(self, record: Record | None = None) -> None:
+    def __init__(self, record: SettableRecord | None = None) -> None:
         if record is not None:
             check_choice(type(self).__name__, "record", record, RECORDS)
             self.record = record

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from secateur.core.errors import ConfigError
-from secateur.scores.base import Record, ScoreResult, widen
+from secateur.scores.base import ScoreResult, SettableRecord, widen
 from secateur.scores.checks import check_int, check_optional_int, check_shape
 from secateur.scores.windows import WindowedScore, add_valid, early_epochs, exact, window_std
 
@@ -80,7 +80,9 @@ class DUAL(WindowedScore):
         ConfigError: an argument is out of range.
     """
 
-    def __init__(self, window: int = 10, num_epochs: int | None = None, record: Record = "train_forward") -> None:
+    def __init__(
+        self, window: int = 10, num_epochs: int | None = None, record: SettableRecord = "train_forward"
+    ) -> None:
         check_int("dual", "window", window, 2, "The paper uses 10 epochs.")
         check_optional_int("dual", "num_epochs", num_epochs, window, "It has to hold at least one window.")
         super().__init__(window, record)

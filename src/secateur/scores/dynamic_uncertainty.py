@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from secateur.core.errors import ConfigError
-from secateur.scores.base import Record, widen
+from secateur.scores.base import SettableRecord, widen
 from secateur.scores.checks import check_choice, check_int, check_shape
 from secateur.scores.windows import WindowedScore, add_valid, exact, window_std
 
@@ -104,7 +104,7 @@ class DynamicUncertainty(WindowedScore):
         skip_last: int = 1,
         ddof: int = 1,
         allow_short: bool = False,
-        record: Record = "eval_pass",
+        record: SettableRecord = "eval_pass",
     ) -> None:
         _check(window, skip_first, skip_last, ddof)
         if not isinstance(allow_short, bool):

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from secateur.scores.base import BatchSignals, Record, Score, ScoreResult
+from secateur.scores.base import BatchSignals, Score, ScoreResult, SettableRecord
 from secateur.scores.checks import check_choice, check_shape
 
 UNLEARNED = ("last", "count")
@@ -80,7 +80,7 @@ class Forgetting(Score):
         ConfigError: ``unlearned`` is neither of the two, or ``record`` none of the three.
     """
 
-    def __init__(self, unlearned: Literal["last", "count"] = "last", record: Record = "train_forward") -> None:
+    def __init__(self, unlearned: Literal["last", "count"] = "last", record: SettableRecord = "train_forward") -> None:
         check_choice("forgetting", "unlearned", unlearned, UNLEARNED)
         super().__init__(record)
         self.unlearned = unlearned

@@ -34,14 +34,16 @@ def _middle_rank(distance: Tensor) -> Tensor:
 
 
 def moderate(features: Tensor, target: Tensor, rank_within: Literal["class", "all"] = "all") -> Tensor:
-    r"""How close a sample's distance to its class center is to the median distance, in ranks.
+    r"""Closeness of each sample's distance from its class center to the median distance, in ranks.
 
     .. math::
         d_n = \left\| h_n - \mathrm{median}_{m: y_m = y_n}(h_m) \right\|_2, \quad
-        S(n) = - \left| \frac{2 r_n + 1}{n_y} - 1 \right|
+        S(n) = - \left| \frac{2 r_n + 1}{M} - 1 \right|
 
-    with :math:`r_n` the rank (from 0) of :math:`d_n` among the :math:`n_y` samples of the class. High (near
-    0): at the median distance, kept first; both the most typical and the most distant samples go.
+    with :math:`r_n` the rank (from 0) of :math:`d_n` among the distances of all :math:`M` samples that were seen, each
+    to the center of its own class; with ``rank_within="class"`` among the :math:`M = n_y` samples of its class. Equal
+    distances share their mean rank. High (near 0): at the median distance, kept first; both the most typical and the
+    most distant samples go.
 
     [Moderate] Xia et al., ICLR 2023, OpenReview 7D5EECbOaf9.
 

@@ -4,7 +4,7 @@ from abc import abstractmethod
 
 from torch import Tensor
 
-from secateur.scores.base import BatchSignals, Record, Score, ScoreResult
+from secateur.scores.base import BatchSignals, Record, Score, ScoreResult, SettableRecord
 from secateur.scores.checks import check_int, check_optional_int
 
 
@@ -56,7 +56,7 @@ class EarlyScore(FinalScore):
 
     record: Record = "eval_pass"
 
-    def __init__(self, epoch: int | None = None, num_networks: int = 1, record: Record = "eval_pass") -> None:
+    def __init__(self, epoch: int | None = None, num_networks: int = 1, record: SettableRecord = "eval_pass") -> None:
         Score.__init__(self, record)
         owner = type(self).__name__
         check_optional_int(owner, "epoch", epoch, 1, "It counts completed epochs; null is a tenth of the training.")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from secateur.core.errors import ConfigError
-from secateur.scores.base import BatchSignals, Record, Score, ScoreResult, widen
+from secateur.scores.base import BatchSignals, Score, ScoreResult, SettableRecord, widen
 from secateur.scores.checks import check_choice, check_fraction, check_int, check_optional_int, check_shape
 from secateur.scores.windows import early_epochs, row_chunks, window_moments
 
@@ -125,7 +125,7 @@ class TDDS(Score):
         trajectory: Literal["first", "last"] = "first",
         trajectory_epochs: int | None = None,
         state_dtype: Literal["float32", "bfloat16"] = "float32",
-        record: Record = "train_forward",
+        record: SettableRecord = "train_forward",
     ) -> None:
         _check(window, decay)
         check_choice("tdds", "trajectory", trajectory, ("first", "last"))

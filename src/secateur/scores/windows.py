@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from secateur.scores.base import BatchSignals, Record, Score, ScoreResult
+from secateur.scores.base import BatchSignals, Score, ScoreResult, SettableRecord
 
 ROWS_PER_CHUNK = 65_536
 EARLY_SHARE = 0.15  # of the training, which scorers that are meant to be read early read by default
@@ -70,7 +70,7 @@ class WindowedScore(Score):
     which is ``N * (W + 2)`` floats whatever the number of epochs.
     """
 
-    def __init__(self, window: int, record: Record) -> None:
+    def __init__(self, window: int, record: SettableRecord) -> None:
         super().__init__(record)
         self.window = window
         self.width = window

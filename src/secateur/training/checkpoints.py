@@ -18,7 +18,8 @@ from secateur.core.stage_files import CHECKPOINTS
 from secateur.core.store import partial_name
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
-IDENTITY = "secateur"  # key of a checkpoint that says which stage and code wrote it
+IDENTITY = "secateur"  # key of a checkpoint that holds its stage, its schema and the hash of the code that wrote it
+SCHEMA = 1  # to be raised by a commit after which an older checkpoint loads and means something else
 END = b"PK\x05\x06"  # signature of the last record of a ZIP file, whose last two bytes are the length of a comment
 END_LENGTH = 22  # bytes of that record, without the comment
 SEAL = b"secateur sha256 "  # beginning of the comment; the digest follows in hex
@@ -32,6 +33,9 @@ class Checkpoints(CheckpointIO):
     and renamed, so that a process that dies or a disk that is full leaves the older ones as they are. The ZIP comment
     of the file holds the sha256 of everything before it: PyTorch itself does not notice a changed bit.
 
+    A checkpoint can be used where its stage (name and key, which holds the stage's version) and its schema are those
+    of today. One that other code wrote is used too, with a line that says so: most changes of code do not touch it.
+
     Args:
         folder: the stage's folder; its name and parent say which stage it is, and ``checkpoints/`` in it holds them.
         say: called with a line of text when a checkpoint cannot be used.
@@ -39,13 +43,14 @@ class Checkpoints(CheckpointIO):
 
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
         self.folder, self.say = folder / CHECKPOINTS, say
-        self.identity = {"stage": partial_name(folder), "code": _code()}
+        self.identity = {"stage": partial_name(folder), "schema": SCHEMA, "code": _code()}
+        self.is_of_other_code = False  # whether other code wrote what latest() found
 
     def latest(self) -> Path | None:
         """Return the newest checkpoint that can be used, or None.
 
-        One that is damaged, or that another stage or other code wrote, is renamed to ``*.unreadable``, with a line
-        that names it. Rank 0 alone calls this.
+        One that is damaged, or of another stage or schema, is renamed to ``*.unreadable``, with a line that names it.
+        Rank 0 alone calls this.
         """
         (self.folder / f"{LAST}.tmp").unlink(missing_ok=True)
         flaws: list[str] = []
@@ -53,15 +58,32 @@ class Checkpoints(CheckpointIO):
         for path in (self.folder / LAST, self.folder / PREVIOUS):
             if found is None and path.exists():
                 if flaw := self._flaw(path):
-                    aside = path.with_name(f"{path.name}.unreadable")
-                    os.replace(path, aside)
-                    flaws.append(f"{path} cannot be used ({flaw}) and is now {aside.name}")
+                    flaws.append(f"{path} cannot be used ({flaw}) and is now {_set_aside(path).name}")
                 else:
                     found = path
         if flaws:
             goes_on = f"goes on from {found.name}" if found else "starts again"
             self.say(f"{'; '.join(flaws)}: stage {self.identity['stage']} {goes_on}.")
+        self.is_of_other_code = found is not None and self._identity(found).get("code") != self.identity["code"]
+        if self.is_of_other_code:
+            self.say(
+                f"{found} was written by other code of the same version of this stage: stage {self.identity['stage']} "
+                "goes on from it."
+            )
         return found
+
+    def set_aside(self, path: Path, reason: str) -> None:
+        """Rename a checkpoint that does not load into today's classes; say so. Rank 0 alone calls this.
+
+        Args:
+            path: the checkpoint.
+            reason: the error that loading it raised, in one line.
+        """
+        aside = _set_aside(path)
+        self.say(
+            f"{path} was written by other code and does not fit this one ({reason:.200}); it is now {aside.name}, and "
+            f"stage {self.identity['stage']} is begun again without it."
+        )
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write a checkpoint as ``last.ckpt``; the one that was there becomes ``previous.ckpt``.
@@ -117,13 +139,25 @@ class Checkpoints(CheckpointIO):
         if not is_sealed(path):
             return "it is damaged or not one of Secateur's"
         try:
-            identity = self.load_checkpoint(path).get(IDENTITY)
+            identity = self._identity(path)
         except Exception as error:  # whatever an unpickler raises of a file that was made up
             return f"it cannot be read: {type(error).__name__}"
-        if identity == self.identity:
-            return None
-        stage = identity.get("stage") if isinstance(identity, dict) else None
-        return "other code wrote it" if stage == self.identity["stage"] else f"it is of stage {stage!s:.60}"
+        for key, name in (("stage", "stage"), ("schema", "checkpoint schema")):
+            if (found := identity.get(key)) != self.identity[key]:
+                return f"it is of {name} {found!s:.60}"
+        return None
+
+    def _identity(self, path: Path) -> dict[str, Any]:
+        """Return the identity that a checkpoint holds; empty where it holds none."""
+        identity = self.load_checkpoint(path).get(IDENTITY)
+        return identity if isinstance(identity, dict) else {}
+
+
+def _set_aside(path: Path) -> Path:
+    """Rename a checkpoint that cannot be used; return its new path."""
+    aside = path.with_name(f"{path.name}.unreadable")
+    os.replace(path, aside)
+    return aside
 
 
 def sealed(checkpoint: dict[str, Any]) -> memoryview:

@@ -18,9 +18,10 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from safetensors.torch import save_file
 from torch import nn
 
-from secateur.core.errors import ConfigError
+from secateur.core.errors import CheckpointError, ConfigError, NumericalError
 from secateur.core.files import link_or_copy
 from secateur.core.group import current, is_rank_zero
+from secateur.core.record import one_line
 from secateur.core.stage_files import CHECKPOINTS
 from secateur.data.batch import Batch
 from secateur.training import together
@@ -105,7 +106,11 @@ def fit(
         callbacks: further callbacks; their state is saved too.
         max_epochs: epochs of this stage.
         reload_every_epoch: the loader's length differs from epoch to epoch.
-        say: called with a line of text when a checkpoint cannot be used.
+        say: called with a line of text when a checkpoint cannot be used, or was written by other code.
+
+    Raises:
+        CheckpointError: the checkpoint was written by other code and does not load into the module or the callbacks,
+            which may be half changed by it. It is set aside; whoever builds them anew can call this again.
     """
     _quiet()
     checkpoints = Checkpoints(folder, say)
@@ -119,9 +124,12 @@ def fit(
     )
     weights = Whole()
     final = _SaveLast(folder / CHECKPOINTS / LAST, settings.checkpoint_every)
-    every = [*together.callbacks(), *callbacks, _SetEpoch(loader), weights, final, saver]
+    restoring = _Restoring()
+    every = [*together.callbacks(), *callbacks, _SetEpoch(loader), weights, final, restoring, saver]
     trainer = _trainer(module, settings, checkpoints, every, max_epochs, reload_every_epoch=reload_every_epoch)
-    start = current().from_zero(lambda: (path := checkpoints.latest()) and str(path))
+    start, restoring.checks = current().from_zero(
+        lambda: ((path := checkpoints.latest()) and str(path), checkpoints.is_of_other_code)
+    )
     if settings.channels_last:
         module.to(memory_format=torch.channels_last)
     try:
@@ -131,6 +139,14 @@ def fit(
             signal.signal(signal.SIGINT, signal.default_int_handler)
             raise KeyboardInterrupt from error
         raise
+    except (torch.OutOfMemoryError, NumericalError):
+        raise
+    except Exception as error:
+        if not restoring.checks:
+            raise
+        if is_rank_zero():
+            checkpoints.set_aside(Path(start), f"{type(error).__name__}: {one_line(error)}")
+        raise CheckpointError(f"{start} was written by other code and does not fit this one.") from error
     weights.restore(module)
     return trainer
 
@@ -236,6 +252,33 @@ class _SaveLast(pl.Callback):
         completed = trainer.current_epoch + 1
         if completed == trainer.max_epochs and completed % self.every:
             trainer.save_checkpoint(self.path)
+
+
+class _Restoring(pl.Callback):
+    """Checks that every state in a checkpoint of other code has a callback that takes it.
+
+    Attributes:
+        checks: other code wrote the checkpoint, and the training has not begun yet: an error comes from loading it.
+    """
+
+    checks = False
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Compare the names of the states with the callbacks; their settings in braces may differ.
+
+        Raises:
+            CheckpointError: a state would be lost.
+        """
+        known = {callback.state_key.partition("{")[0] for callback in trainer.callbacks}  # type: ignore[attr-defined]
+        lost = {str(key).partition("{")[0] for key in checkpoint.get("callbacks", {})} - known
+        if self.checks and lost:
+            raise CheckpointError(f"it holds the state of {', '.join(sorted(lost))}, which this code does not have.")
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """End the checking: everything is loaded."""
+        self.checks = False
 
 
 class _SetEpoch(pl.Callback):

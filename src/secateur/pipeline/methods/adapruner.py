@@ -175,6 +175,7 @@ class AdaPruner(AdaPrunerConstants):
         plain = config["variant"] == "reference"  # the name of a variant says it all
         return {
             **settings,
+            "follows_ratio": self.exact_ratio,  # the raw threshold keeps what the joint training ends with
             "modifiers": [word for word, holds in unusual.items() if holds and plain],
             "joint_pruning_ratio": 1 - chosen["keep_fraction"],
             "chosen_epoch": chosen["epoch"],
