@@ -148,6 +148,7 @@ def records_of(table: str, method: str, accuracies: Accuracies, *, per_seed: boo
             keep_fraction=0.2,
             mask_sha256=hashlib.sha256(f"{table} {method} {draw}".encode()).hexdigest(),
             given=False,
+            drawn_by=drawn_by,
             per_epoch=False,
         )
         record["metrics"].update(test_accuracy=accuracy)

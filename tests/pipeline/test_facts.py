@@ -5,6 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secateur.pipeline.facts import class_warnings
+from secateur.pipeline.methods.base import drawn_by
+from secateur.pipeline.methods.groups import RandomGroups
+from secateur.pipeline.methods.infobatch import InfoBatchMethod
+from secateur.pipeline.methods.random import RandomSubset
+from secateur.pipeline.methods.random_clusters import RandomClusters
+from secateur.pipeline.methods.score import ScoreAndSelect
 
 
 def warnings(kept, total):
@@ -41,3 +47,8 @@ def test_a_warning_is_given_exactly_where_a_class_is_below_half_of_its_share(pai
     share = sum(kept) / sum(total)
     starved = any(k < 0.5 * share * t or (k == 0) for k, t in zip(kept, total, strict=True))
     assert bool(warnings(kept, total)) == starved
+
+
+def test_a_method_says_which_seeds_draw_its_mask():
+    assert [drawn_by(kind) for kind in (RandomSubset, RandomGroups, RandomClusters)] == [["seed", "score_seed"]] * 3
+    assert [drawn_by(kind) for kind in (ScoreAndSelect, InfoBatchMethod, object)] == [["score_seed"]] * 3
