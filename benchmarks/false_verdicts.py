@@ -9,7 +9,7 @@ The seed effect is shared by the two methods of a pair, mask effect and noise ar
 test images. Every verdict "above" or "below" is false. In a crossed design the method trains every one of its masks
 with every seed, and the random baseline draws one subset per seed.
 
-    python benchmarks/false_verdicts.py [--pairs 2000] [--seed 0]
+    python benchmarks/false_verdicts.py [--pairs 2000] [--crossed-pairs 200] [--seed 0]
 
 writes the section "Synthetic records" of docs/results/false_verdicts.md, and the numbers to the JSON file beside it.
     python benchmarks/false_verdicts.py --trained docs/results/equal_draws.json
@@ -255,10 +255,11 @@ DESIGNS = {
 CROSSED = "every mask with every seed, against a random subset per seed"
 
 
-def section(results: dict[str, dict[str, Rate]], num_pairs: int, seed: int) -> str:
+def section(results: dict[str, dict[str, Rate]], num_pairs: int, crossed_pairs: int, seed: int) -> str:
     """Return the section of the page."""
     lines = [
-        f"{num_pairs:,} pairs of equal methods per row, run through `secateur report` at its default settings: "
+        f"{num_pairs:,} pairs of equal methods per row ({crossed_pairs:,} of the crossed design), run through "
+        "`secateur report` at its default settings: "
         "accuracy = 0.95 + seed effect (shared by the pair) + mask effect + noise, with standard deviations of "
         f"{100 * SEED_SD:g}, {100 * MASK_SD:g} and {100 * NOISE_SD:g} points, in whole images of a test set of "
         f'{NUM_TEST}. Every "above" or "below" is false; the level is 5 %.',
@@ -278,8 +279,8 @@ def section(results: dict[str, dict[str, Rate]], num_pairs: int, seed: int) -> s
         "that counts for a method. In the crossed design the method's masks and the training seeds recur, so the error "
         "is clustered by both.",
         "",
-        f"Made by `python benchmarks/false_verdicts.py --pairs {num_pairs} --seed {seed}`; numbers in "
-        "`false_verdicts.json`.",
+        f"Made by `python benchmarks/false_verdicts.py --pairs {num_pairs} --crossed-pairs {crossed_pairs} "
+        f"--seed {seed}`; numbers in `false_verdicts.json`.",
     ]
     return "\n".join(lines)
 
@@ -296,6 +297,7 @@ def replace_section(page: str, title: str, body: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=2000, help="pairs of equal methods per design (default: 2000)")
+    parser.add_argument("--crossed-pairs", type=int, default=200, help="pairs per crossed design (default: 200)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the simulation (default: 0)")
     parser.add_argument("--trained", type=Path, help="count in accuracies of real trainings instead")
     arguments = parser.parse_args()
@@ -312,24 +314,22 @@ def main() -> None:
             print(name, num_seeds, results[name][str(num_seeds)], flush=True)
     results[CROSSED] = {}
     for num_seeds, num_masks in NUM_CROSSED:
-        rate = simulate_crossed(arguments.pairs, num_seeds, num_masks, arguments.seed)
+        rate = simulate_crossed(arguments.crossed_pairs, num_seeds, num_masks, arguments.seed)
         results[CROSSED][f"{num_seeds} x {num_masks} masks"] = rate
         print(CROSSED, num_seeds, num_masks, rate, flush=True)
     page = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else "# False verdicts\n"
-    body = section(results, arguments.pairs, arguments.seed)
+    body = section(results, arguments.pairs, arguments.crossed_pairs, arguments.seed)
     PAGE.write_text(replace_section(page, TITLE, body), encoding="utf-8")
     numbers_path = PAGE.with_suffix(".json")
     numbers = json.loads(numbers_path.read_text(encoding="utf-8")) if numbers_path.is_file() else {}
     numbers["synthetic"] = {
         "pairs": arguments.pairs,
+        "crossed_pairs": arguments.crossed_pairs,
         "seed": arguments.seed,
         "sd": {"seed": SEED_SD, "mask": MASK_SD, "noise": NOISE_SD},
         "num_test": NUM_TEST,
         "designs": {
-            name: {
-                seeds: {**vars(rate), "rate": rate.rate, "upper_95": rate.upper}
-                for seeds, rate in by_seeds.items()
-            }
+            name: {seeds: {**vars(rate), "rate": rate.rate, "upper_95": rate.upper} for seeds, rate in by_seeds.items()}
             for name, by_seeds in results.items()
         },
     }

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from secateur.report.answers import did_it_pay
+from secateur.report.answers import did_it_pay, notes
 from secateur.report.build import build_report
 from secateur.report.cells import Cell
 from secateur.report.export import to_csv, to_latex, to_markdown
@@ -126,6 +126,15 @@ def test_the_terminal_the_page_and_the_files_say_it(tmp_path, write, made, refer
     page = (tmp_path / "out" / "report.html").read_text()
     assert '<span class="verdict open">above (this mask)</span>' in page
     assert '<span class="badge">this mask</span>' in page
+
+
+def test_the_advice_to_draw_more_masks_is_given_only_where_it_helps(rows_of, made, references):
+    fixed = made("score", "tdds", BETTER, score_seed=0)
+    given = made("mask", None, BETTER, ["same"] * 3, pruning__given=True)
+    alike = made("score", "el2n", BETTER, ["same"] * 3)
+    first, second = notes(rows_of([*references, *fixed, *given, *alike]))
+    assert first.endswith("it is not ranked: tdds (score_seed=${seed} draws a mask for every seed)")
+    assert second.endswith("it is not ranked: el2n, mask")
 
 
 def test_families_of_methods_are_not_widened_by_single_masks(rows_of, made, references):

@@ -67,7 +67,9 @@ def _not_better(row: FidelityRow) -> str:
     if row.verdict in (NO_BETTER, NOT_SHOWN):
         return f"{row.label} is {row.verdict}: {_by_chance(row)}"
     if not row.control:
-        return f"{row.label} is {row.chance}; no control was run on its subsets, so nothing says whether it is worth more"
+        return (
+            f"{row.label} is {row.chance}; no control was run on its subsets, so nothing says whether it is worth more"
+        )
     if row.vs_control is None or row.vs_control.low is None:
         return f"{row.label} against {row.control}: {row.verdict}"
     gap = gap_text(row.vs_control)
