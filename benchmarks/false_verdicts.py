@@ -6,9 +6,10 @@ default settings, and counted in its results.csv:
     accuracy = 0.95 + seed effect + mask effect + noise
 
 The seed effect is shared by the two methods of a pair, mask effect and noise are not; accuracies are whole numbers of
-test images. Every verdict "above" or "below" is false.
+test images. Every verdict "above" or "below" is false. In a crossed design the method trains every one of its masks
+with every seed, and the random baseline draws one subset per seed.
 
-    python benchmarks/false_verdicts.py [--pairs 2000] [--seed 0]
+    python benchmarks/false_verdicts.py [--pairs 2000] [--crossed-pairs 200] [--seed 0]
 
 writes the section "Synthetic records" of docs/results/false_verdicts.md, and the numbers to the JSON file beside it.
     python benchmarks/false_verdicts.py --trained docs/results/equal_draws.json
@@ -24,7 +25,7 @@ import json
 import random
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -40,7 +41,9 @@ TITLE, TRAINED = "Synthetic records", "Real trainings"
 NUM_TEST = 360
 SEED_SD, MASK_SD, NOISE_SD = 0.004, 0.006, 0.004
 NUM_SEEDS = (3, 5, 10)
+NUM_CROSSED = ((3, 3), (5, 3), (10, 3), (20, 3))  # seeds and masks of the crossed design
 BATCH = 500  # pairs in one report
+Accuracies = Mapping[tuple[int, int], float]  # by training seed and number of the mask
 
 
 @dataclass(frozen=True)
@@ -97,29 +100,55 @@ def draw_pair(source: random.Random, num_seeds: int, *, one_mask: bool) -> tuple
     for _ in range(2):
         masks = [source.gauss(0, MASK_SD) for _ in range(1 if one_mask else num_seeds)]
         effects = masks * num_seeds if one_mask else masks
-        values = [0.95 + s + m + source.gauss(0, NOISE_SD) for s, m in zip(seeds, effects, strict=True)]
-        pair.append([round(min(value, 1.0) * NUM_TEST) / NUM_TEST for value in values])
+        pair.append([_accuracy(source, s + m) for s, m in zip(seeds, effects, strict=True)])
     return pair[0], pair[1]
 
 
-def records_of(table: str, method: str, accuracies: Sequence[float], fixed: bool) -> Iterator[dict[str, Any]]:
-    """Yield the records of one method at 80 % pruned; with ``fixed`` all seeds have one score seed and one mask."""
-    for seed, accuracy in enumerate(accuracies):
-        score_seed = 0 if fixed else seed
+def draw_crossed(source: random.Random, num_seeds: int, num_masks: int) -> tuple[Accuracies, Accuracies]:
+    """Return the accuracies of a method that trains every mask with every seed, and of one random subset per seed."""
+    seeds = [source.gauss(0, SEED_SD) for _ in range(num_seeds)]
+    masks = [source.gauss(0, MASK_SD) for _ in range(num_masks)]
+    tested = {(i, j): _accuracy(source, s + m) for i, s in enumerate(seeds) for j, m in enumerate(masks)}
+    drawn = {(i, 0): _accuracy(source, s + source.gauss(0, MASK_SD)) for i, s in enumerate(seeds)}
+    return tested, drawn
+
+
+def _accuracy(source: random.Random, effect: float) -> float:
+    value = 0.95 + effect + source.gauss(0, NOISE_SD)
+    return round(min(value, 1.0) * NUM_TEST) / NUM_TEST
+
+
+def by_mask(accuracies: Sequence[float], fixed: bool) -> Accuracies:
+    """Return accuracies of one training per seed by seed and mask; with ``fixed`` all seeds have one mask."""
+    return {(seed, 0 if fixed else seed): accuracy for seed, accuracy in enumerate(accuracies)}
+
+
+def records_of(table: str, method: str, accuracies: Accuracies, *, per_seed: bool = False) -> Iterator[dict[str, Any]]:
+    """Yield the records of one method at 80 % pruned.
+
+    Args:
+        table: name of the data set.
+        method: name of the method.
+        accuracies: by training seed and mask; the mask is the score seed.
+        per_seed: the method draws another mask for every training seed, whatever the score seed is.
+    """
+    for (seed, score_seed), accuracy in accuracies.items():
         record = new_record(status="finished", seed=seed, score_seed=score_seed, config={}, finished="2026-01-01")
         record["started"] = "2026-01-01"
-        record["run_key"] = f"{table}-{method}-{seed}"
+        record["run_key"] = f"{table}-{method}-{seed}-{score_seed}"
         record["data"].update(name=table, fingerprint=table, num_test=NUM_TEST)
         record["models"].update(final="synthetic")
-        mask = hashlib.sha256(f"{table} {method} {score_seed}".encode()).hexdigest()
+        drawn_by = ["seed", "score_seed"] if per_seed else ["score_seed"]
+        draw = " ".join(str(record[name]) for name in drawn_by)
         record["pruning"].update(
             method=method,
             variant="reference",
             pruning_ratio=0.8,
             realized_pruning_ratio=0.8,
             keep_fraction=0.2,
-            mask_sha256=mask,
+            mask_sha256=hashlib.sha256(f"{table} {method} {draw}".encode()).hexdigest(),
             given=False,
+            drawn_by=drawn_by,
             per_epoch=False,
         )
         record["metrics"].update(test_accuracy=accuracy)
@@ -127,19 +156,19 @@ def records_of(table: str, method: str, accuracies: Sequence[float], fixed: bool
         yield record
 
 
-def report_on(pairs: Iterable[tuple[list[float], list[float]]], folder: Path, fixed: tuple[bool, bool]) -> Rate:
+def report_on(pairs: Iterable[tuple[Accuracies, Accuracies]], folder: Path, *, per_seed: bool = False) -> Rate:
     """Write the records of pairs, each as a table of its own, build the report, and count its verdicts.
 
     Args:
         pairs: accuracies of the method and of the random baseline.
         folder: an empty folder.
-        fixed: whether the method, and the baseline, have one mask for all seeds.
+        per_seed: the baseline draws another mask for every training seed, whatever its score seed is.
     """
-    for number, values in enumerate(pairs):
+    for number, (tested, drawn) in enumerate(pairs):
         table = f"pair-{number:05d}"
-        for method, accuracies, one in zip(("tested", "random"), values, fixed, strict=True):
-            for record in records_of(table, method, accuracies, one):
-                save_record(folder / "runs" / record["run_key"], record)
+        records = [*records_of(table, "tested", tested), *records_of(table, "random", drawn, per_seed=per_seed)]
+        for record in records:
+            save_record(folder / "runs" / record["run_key"], record)
     build_report([folder / "runs"], folder / "report", formats=["csv"], figure_formats=[])
     return false_verdicts(folder / "report" / "results.csv")
 
@@ -152,14 +181,37 @@ def simulate(num_pairs: int, num_seeds: int, seed: int, *, one_mask: bool, fixed
         num_seeds: training seeds of each method.
         seed: of the simulation.
         one_mask: whether the accuracies are of one mask per method; otherwise each seed has its own.
-        fixed: what the records say of method and baseline, see :func:`report_on`.
+        fixed: whether the records say that the method, and the baseline, have one mask for all seeds.
     """
     source = random.Random(f"{seed} {num_seeds} {one_mask}")
+
+    def pair() -> tuple[Accuracies, Accuracies]:
+        tested, drawn = draw_pair(source, num_seeds, one_mask=one_mask)
+        return by_mask(tested, fixed[0]), by_mask(drawn, fixed[1])
+
+    return _reported(num_pairs, pair)
+
+
+def simulate_crossed(num_pairs: int, num_seeds: int, num_masks: int, seed: int) -> Rate:
+    """Return the verdicts on pairs of a crossed method and a random baseline with one subset per seed.
+
+    Args:
+        num_pairs: how many.
+        num_seeds: training seeds of both.
+        num_masks: masks of the method, each trained with every seed.
+        seed: of the simulation.
+    """
+    source = random.Random(f"{seed} {num_seeds} crossed {num_masks}")
+    return _reported(num_pairs, lambda: draw_crossed(source, num_seeds, num_masks), per_seed=True)
+
+
+def _reported(num_pairs: int, pair: Callable[[], tuple[Accuracies, Accuracies]], *, per_seed: bool = False) -> Rate:
+    """Return the verdicts on so many pairs, of some hundred in one report at a time."""
     parts = []
     for start in range(0, num_pairs, BATCH):
-        pairs = [draw_pair(source, num_seeds, one_mask=one_mask) for _ in range(min(BATCH, num_pairs - start))]
+        pairs = [pair() for _ in range(min(BATCH, num_pairs - start))]
         with tempfile.TemporaryDirectory() as folder:
-            parts.append(report_on(pairs, Path(folder), fixed))
+            parts.append(report_on(pairs, Path(folder), per_seed=per_seed))
     return Rate(*(sum(getattr(part, name) for part in parts) for name in Rate.__dataclass_fields__))
 
 
@@ -171,10 +223,10 @@ def trained_section(path: Path) -> tuple[str, Rate]:
     """
     about = json.loads(path.read_text(encoding="utf-8"))
     num_test, num_seeds = about["num_test"], about["seeds_per_pair"]
-    pairs = [tuple([count / num_test for count in arm] for arm in pair) for pair in about["pairs"]]
+    pairs = [tuple(by_mask([count / num_test for count in arm], False) for arm in pair) for pair in about["pairs"]]
     with tempfile.TemporaryDirectory() as folder:
-        rate = report_on(pairs, Path(folder), (False, False))  # type: ignore[arg-type]
-    means = [fmean(arm) for pair in pairs for arm in pair]
+        rate = report_on(pairs, Path(folder))  # type: ignore[arg-type]
+    means = [fmean(arm.values()) for pair in pairs for arm in pair]
     lines = [
         f"{len(pairs)} pairs of trainings on random subsets of {about['data']} ({100 * about['pruning_ratio']:g} % "
         f"pruned, {about['epochs']} epochs, {num_test} test images): both arms of a pair have the same {num_seeds} "
@@ -192,17 +244,22 @@ def trained_section(path: Path) -> tuple[str, Rate]:
     return "\n".join(lines), rate
 
 
+TAKEN = "one mask per method, taken for a mask per seed"
 DESIGNS = {
     "a mask per seed": {"one_mask": False, "fixed": (False, False)},
     "one mask per method, recorded as such": {"one_mask": True, "fixed": (True, True)},
-    "one mask per method, taken for a mask per seed": {"one_mask": True, "fixed": (False, False)},
+    TAKEN: {"one_mask": True, "fixed": (False, False)},
 }
 
 
-def section(results: dict[str, dict[int, Rate]], num_pairs: int, seed: int) -> str:
+CROSSED = "every mask with every seed, against a random subset per seed"
+
+
+def section(results: dict[str, dict[str, Rate]], num_pairs: int, crossed_pairs: int, seed: int) -> str:
     """Return the section of the page."""
     lines = [
-        f"{num_pairs:,} pairs of equal methods per row, run through `secateur report` at its default settings: "
+        f"{num_pairs:,} pairs of equal methods per row ({crossed_pairs:,} of the crossed design), run through "
+        "`secateur report` at its default settings: "
         "accuracy = 0.95 + seed effect (shared by the pair) + mask effect + noise, with standard deviations of "
         f"{100 * SEED_SD:g}, {100 * MASK_SD:g} and {100 * NOISE_SD:g} points, in whole images of a test set of "
         f'{NUM_TEST}. Every "above" or "below" is false; the level is 5 %.',
@@ -211,18 +268,19 @@ def section(results: dict[str, dict[int, Rate]], num_pairs: int, seed: int) -> s
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for design, by_seeds in results.items():
-        for num_seeds, rate in by_seeds.items():
+        for seeds, rate in by_seeds.items():
             share = "0 % (none can be said)" if rate.rate is None else f"{100 * rate.rate:.1f} %"
             bound = "-" if rate.upper is None else f"{100 * rate.upper:.1f} %"
-            lines.append(f"| {design} | {num_seeds} | {rate.comparisons} | {rate.claims} | {share} | {bound} |")
+            lines.append(f"| {design} | {seeds} | {rate.comparisons} | {rate.claims} | {share} | {bound} |")
     lines += [
         "",
-        "The last design is what the report would say if it did not tell masks apart: the seeds then count one draw n "
+        f'"{TAKEN}" is what the report would say if it did not tell masks apart: the seeds then count one draw n '
         "times, and more seeds make it worse. Where the records say that all seeds have one mask, there is no verdict "
-        "that counts for a method.",
+        "that counts for a method. In the crossed design the method's masks and the training seeds recur, so the error "
+        "is clustered by both.",
         "",
-        f"Made by `python benchmarks/false_verdicts.py --pairs {num_pairs} --seed {seed}`; numbers in "
-        "`false_verdicts.json`.",
+        f"Made by `python benchmarks/false_verdicts.py --pairs {num_pairs} --crossed-pairs {crossed_pairs} "
+        f"--seed {seed}`; numbers in `false_verdicts.json`.",
     ]
     return "\n".join(lines)
 
@@ -239,6 +297,7 @@ def replace_section(page: str, title: str, body: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=2000, help="pairs of equal methods per design (default: 2000)")
+    parser.add_argument("--crossed-pairs", type=int, default=200, help="pairs per crossed design (default: 200)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the simulation (default: 0)")
     parser.add_argument("--trained", type=Path, help="count in accuracies of real trainings instead")
     arguments = parser.parse_args()
@@ -247,27 +306,30 @@ def main() -> None:
         print(rate, f"upper 95 % bound {rate.upper:.3f}")
         PAGE.write_text(replace_section(PAGE.read_text(encoding="utf-8"), TRAINED, body), encoding="utf-8")
         return
-    results: dict[str, dict[int, Rate]] = {}
+    results: dict[str, dict[str, Rate]] = {}
     for name, design in DESIGNS.items():
         results[name] = {}
         for num_seeds in NUM_SEEDS:
-            results[name][num_seeds] = simulate(arguments.pairs, num_seeds, arguments.seed, **design)
-            print(name, num_seeds, results[name][num_seeds], flush=True)
+            results[name][str(num_seeds)] = simulate(arguments.pairs, num_seeds, arguments.seed, **design)
+            print(name, num_seeds, results[name][str(num_seeds)], flush=True)
+    results[CROSSED] = {}
+    for num_seeds, num_masks in NUM_CROSSED:
+        rate = simulate_crossed(arguments.crossed_pairs, num_seeds, num_masks, arguments.seed)
+        results[CROSSED][f"{num_seeds} x {num_masks} masks"] = rate
+        print(CROSSED, num_seeds, num_masks, rate, flush=True)
     page = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else "# False verdicts\n"
-    body = section(results, arguments.pairs, arguments.seed)
+    body = section(results, arguments.pairs, arguments.crossed_pairs, arguments.seed)
     PAGE.write_text(replace_section(page, TITLE, body), encoding="utf-8")
     numbers_path = PAGE.with_suffix(".json")
     numbers = json.loads(numbers_path.read_text(encoding="utf-8")) if numbers_path.is_file() else {}
     numbers["synthetic"] = {
         "pairs": arguments.pairs,
+        "crossed_pairs": arguments.crossed_pairs,
         "seed": arguments.seed,
         "sd": {"seed": SEED_SD, "mask": MASK_SD, "noise": NOISE_SD},
         "num_test": NUM_TEST,
         "designs": {
-            name: {
-                str(num_seeds): {**vars(rate), "rate": rate.rate, "upper_95": rate.upper}
-                for num_seeds, rate in by_seeds.items()
-            }
+            name: {seeds: {**vars(rate), "rate": rate.rate, "upper_95": rate.upper} for seeds, rate in by_seeds.items()}
             for name, by_seeds in results.items()
         },
     }

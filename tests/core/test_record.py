@@ -15,7 +15,7 @@ BLOCKS = {
     "models": "scoring final",
     "pruning": """method score extrapolation selection variant pruning_ratio realized_pruning_ratio keep_fraction
         num_total num_kept num_groups num_groups_kept num_zero_vote_groups class_counts observed_share mask_sha256
-        given per_epoch visited_share num_seen visits_sha256 reads_ratio follows_ratio""",
+        given drawn_by per_epoch visited_share num_seen visits_sha256 reads_ratio follows_ratio""",
     "transfer": "source downstream finetune",
     "extrapolation": "",
     "metrics": """test_accuracy test_accuracy_best validation_accuracy worst_class_accuracy linear_probe_accuracy

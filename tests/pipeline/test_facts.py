@@ -1,10 +1,20 @@
 """Warnings on classes that a mask empties or starves."""
 
+from types import SimpleNamespace
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from secateur.core.mask import Mask
 from secateur.pipeline.facts import class_warnings
+from secateur.pipeline.methods.base import drawn_by
+from secateur.pipeline.methods.groups import RandomGroups
+from secateur.pipeline.methods.infobatch import InfoBatchMethod
+from secateur.pipeline.methods.mask import MaskFile
+from secateur.pipeline.methods.random import RandomSubset
+from secateur.pipeline.methods.random_clusters import RandomClusters
+from secateur.pipeline.methods.score import ScoreAndSelect
 
 
 def warnings(kept, total):
@@ -41,3 +51,17 @@ def test_a_warning_is_given_exactly_where_a_class_is_below_half_of_its_share(pai
     share = sum(kept) / sum(total)
     starved = any(k < 0.5 * share * t or (k == 0) for k, t in zip(kept, total, strict=True))
     assert bool(warnings(kept, total)) == starved
+
+
+def test_a_method_says_which_seeds_draw_its_mask():
+    assert [drawn_by(kind) for kind in (RandomSubset, RandomGroups, RandomClusters)] == [["seed", "score_seed"]] * 3
+    assert [drawn_by(kind) for kind in (ScoreAndSelect, InfoBatchMethod, object)] == [["score_seed"]] * 3
+
+
+def test_a_mask_from_a_file_reads_no_ratio_and_says_what_it_leaves_out(tmp_path):
+    mask = Mask.from_rows(torch.arange(10), torch.arange(7), fingerprint="f", metadata={})
+    mask.save(tmp_path / "mask.parquet")
+    context = SimpleNamespace(data=SimpleNamespace(fingerprint="f"), warn=lambda text: None)
+    facts = MaskFile(str(tmp_path / "mask.parquet")).prune(context).facts
+    assert facts["reads_ratio"] is False
+    assert abs(facts["pruning_ratio"] - 0.3) < 1e-9

@@ -34,6 +34,12 @@ def test_a_fixed_method_against_a_baseline_per_seed_is_labelled_and_not_counted(
     assert (rate.comparisons, rate.uncounted) == (0, 20)
 
 
+def test_every_mask_with_every_seed_against_a_subset_per_seed_has_no_more_than_the_level(benchmark):
+    rate = benchmark.simulate_crossed(60, 10, 3, 1)
+    assert (rate.comparisons, rate.uncounted) == (60, 0)
+    assert rate.claims <= 7  # of 60 at 5 %: above with a probability of 2 %; conditional on the masks it is one in six
+
+
 def test_the_page_keeps_its_other_sections(benchmark):
     page = "# Title\n\n## Synthetic records\n\nold\n\n## Real trainings\n\nkept\n"
     made = benchmark.replace_section(page, "Synthetic records", "new")

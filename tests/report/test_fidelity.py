@@ -183,32 +183,48 @@ def weak(predicted, spearman, recall, **changes):
     return records
 
 
-CHANCE = [
-    ([0.034, 0.031, 0.038], 0.49, False),  # an order that is not by chance, and keeps nothing better than chance
-    ([0.034, 0.031, 0.038], 0.52, True),
-    ([0.034, -0.05, 0.12], 0.52, False),
-    ([0.034], 0.52, False),  # of 800 samples
-    ([0.12], 0.49, False),
-    ([0.12], 0.60, True),
+NOTHING, UNSHOWN = "no better than chance", "not shown to be better than chance"
+CHANCE = [  # of 800 samples, in a pool of 1,000
+    ([0.12, 0.13, 0.11], 0.49, NOTHING),  # an order that is not by chance, and keeps nothing better than chance
+    ([0.02, 0.00, -0.01], 0.60, NOTHING),
+    ([0.034, 0.031, 0.038], 0.52, UNSHOWN),  # seeds that agree by chance add no samples
+    ([0.034, -0.05, 0.12], 0.52, UNSHOWN),
+    ([0.034], 0.52, UNSHOWN),
+    ([0.12], 0.49, NOTHING),
+    ([0.12], 0.60, None),
+    ([0.60, 0.50], 0.70, None),  # two seeds are no less than one
+    ([0.55], 0.70, None),
 ]
 
 
-@pytest.mark.parametrize(("spearman", "recall", "better"), CHANCE)
+@pytest.mark.parametrize(("spearman", "recall", "not_better"), CHANCE)
 def test_what_is_no_better_than_chance_is_called_so_without_any_control(
-    fidelity_of, predicted, spearman, recall, better
+    fidelity_of, predicted, spearman, recall, not_better
 ):
     rows = fidelity_of(weak(predicted, spearman, recall, pruning__num_total=1000))
-    assert rows[0].better_than_chance == better
+    assert rows[0].chance == (not_better or "better than chance")
     first, second = is_it_better(rows)
-    if better:
+    if not not_better:
         assert rows[0].verdict == "better than chance; no control run"
         assert first.startswith("20 % scored: the best extrapolation is knn")
     else:
-        assert rows[0].verdict == "no better than chance"
-        assert first.startswith("20 % scored: no extrapolation is better than chance; the highest is knn: Spearman 0.")
+        assert rows[0].verdict == not_better
+        shown = "" if not_better == NOTHING else "shown to be "
+        assert first.startswith(f"20 % scored: no extrapolation is {shown}better than chance; the highest is knn")
         assert f"recall {recall:.2f} at 50 % pruned where chance is 0.50" in first
-        assert second.startswith("20 % scored: knn is no better than chance: ")
-        assert "no better than chance" in fidelity_markdown(rows)
+        assert second.startswith(f"20 % scored: knn is {not_better}: ")
+        assert not_better in fidelity_markdown(rows)
+
+
+def test_what_was_not_compared_with_chance_is_never_the_best(fidelity_of, predicted):
+    unknown = predicted("ridge", 0.9, num_predicted=None)
+    rows = fidelity_of([unknown, predicted("knn", 0.5)])
+    assert is_it_better(rows)[0].startswith("20 % scored: the best extrapolation is knn: Spearman 0.500")
+
+
+def test_what_was_not_compared_with_chance_alone_is_not_shown_to_be_better(fidelity_of, predicted):
+    rows = fidelity_of([predicted("ridge", 0.9, num_predicted=None)])
+    assert is_it_better(rows)[0].startswith("20 % scored: no extrapolation is shown to be better than chance; the high")
 
 
 def test_a_control_does_not_make_chance_an_achievement(fidelity_of, predicted):

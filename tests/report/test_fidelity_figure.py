@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from secateur.core.errors import DataError, FingerprintError
 from secateur.core.tables import ScoreTable
 from secateur.report.fidelity_cost_figure import cost_figure
-from secateur.report.fidelity_drawing import spread
+from secateur.report.fidelity_drawing import spread, to_draw
 from secateur.report.fidelity_figure import save_fidelity_figures
 from secateur.report.fidelity_fraction_figure import fraction_figure
 from secateur.report.predicted_figure import predicted_figure, save_predicted_figure
@@ -75,6 +75,16 @@ def test_cost_has_a_marker_per_factor_and_the_full_scoring_at_one(fidelity_of, p
     markers = {1.0: "o", 2.0: "s"}
     assert points == {(markers[row.subset_epochs_factor], row.cost_vs_full_scoring, row.spearman.mean) for row in drawn}
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["epochs x1", "epochs x2"]
+
+
+def test_a_control_that_is_no_better_than_chance_is_not_drawn_whatever_it_is_called(fidelity_of, predicted):
+    values = {"knn": 0.0, "somebodys_own": 0.0, "uniform": 0.5}
+    records = [
+        predicted(name, value, control=name != "knn", fraction=share)
+        for name, value in values.items()
+        for share in (0.1, 0.2)
+    ]
+    assert {row.label for row in to_draw(fidelity_of(records))} == {"knn", "uniform"}
 
 
 def test_one_kind_of_subset_has_no_figure(tmp_path, fidelity_of, predicted):

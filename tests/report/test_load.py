@@ -99,6 +99,7 @@ CHANGES = [
     ({"pruning__modifiers": 5}, "unusable", "pruning.modifiers is 5, not a list"),
     ({"pruning__num_total": "x"}, "unusable", "pruning.num_total is 'x', not an integer"),
     ({"pruning__method": ""}, "unusable", "names no method"),
+    ({"pruning__drawn_by": ["seeds"]}, "unusable", "pruning.drawn_by is ['seeds'], not a list of seed and score_seed"),
     ({"comparison": {"full": {}}, "pruning__method": "rs2"}, "unusable", "no key comparison.full.test_accuracy"),
 ]
 

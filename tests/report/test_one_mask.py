@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from secateur.report.answers import did_it_pay
+from secateur.report.answers import did_it_pay, notes
 from secateur.report.build import build_report
 from secateur.report.cells import Cell
 from secateur.report.export import to_csv, to_latex, to_markdown
@@ -43,6 +43,7 @@ DESIGNS = {
     "one score seed, no hash": {"score_seed": 0, "pruning__mask_sha256": None},
     "one hash": {"masks": ["same"] * 3},
     "given": {"pruning__given": True},
+    "one score seed, a hash of each machine": {"score_seed": 0},
 }
 
 
@@ -91,11 +92,19 @@ def test_a_method_against_one_mask_of_the_baseline_does_not_count_against_it(row
 
 
 def test_a_baseline_that_draws_for_every_seed_is_no_single_mask_whatever_its_score_seed(rows_of, made, references):
-    random = made("random", None, RANDOM, score_seed=0)
+    random = made("random", None, RANDOM, score_seed=0, pruning__drawn_by=["seed", "score_seed"])
     rows = rows_of([*references[:3], *random, *made("score", "tdds", BETTER)])
     assert [row.one_mask for row in rows] == [False] * 3
     assert [row.spread.design for row in rows] == ["training only", "tied", "tied"]
     assert next(row for row in rows if row.label == "tdds").verdict_baseline == "above random"
+
+
+def test_what_runs_were_compared_with_says_which_seeds_drew_it(rows_of, made, references):
+    beside = {"random": {"test_accuracy": 0.9, "drawn_by": ["seed", "score_seed"]}}
+    for seeds, words in ((None, "no verdict"), (["seed", "score_seed"], "above random (this mask)")):
+        compared = {"comparison": {"random": {**beside["random"], "drawn_by": seeds}}}
+        rows = rows_of([*references[:3], *made("score", "tdds", BETTER, score_seed=0, **compared)])
+        assert words in next(row for row in rows if row.label == "tdds").verdict_baseline
 
 
 def test_masks_that_came_out_alike_from_different_draws_are_not_clustered(rows_of, made, references):
@@ -117,6 +126,15 @@ def test_the_terminal_the_page_and_the_files_say_it(tmp_path, write, made, refer
     page = (tmp_path / "out" / "report.html").read_text()
     assert '<span class="verdict open">above (this mask)</span>' in page
     assert '<span class="badge">this mask</span>' in page
+
+
+def test_the_advice_to_draw_more_masks_is_given_only_where_it_helps(rows_of, made, references):
+    fixed = made("score", "tdds", BETTER, score_seed=0)
+    given = made("mask", None, BETTER, ["same"] * 3, pruning__given=True)
+    alike = made("score", "el2n", BETTER, ["same"] * 3)
+    first, second = notes(rows_of([*references, *fixed, *given, *alike]))
+    assert first.endswith("it is not ranked: tdds (score_seed=${seed} draws a mask for every seed)")
+    assert second.endswith("it is not ranked: el2n, mask")
 
 
 def test_families_of_methods_are_not_widened_by_single_masks(rows_of, made, references):

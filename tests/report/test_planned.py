@@ -170,11 +170,11 @@ def test_any_provenance_will_do(tmp_path, write, record, what):
     assert problems_of(write([record(provenance=what)]), tmp_path) == []
 
 
-def sweep_file(root, cells, where="study", name="study"):
+def sweep_file(root, cells, where="study", name="study", created="2026"):
     folder = root / "sweeps" / where
     folder.mkdir(parents=True)
     made = [Cell(**{"num": number, "overrides": ["a=1"], **cell}) for number, cell in enumerate(cells)]
-    save_manifest(folder, Manifest(name, "run", "2026", "/", "config", None, [], "basic", "abc", {}, made))
+    save_manifest(folder, Manifest(name, "run", created, "/", "config", None, [], "basic", "abc", {}, made))
     return folder
 
 
@@ -259,3 +259,52 @@ def test_no_cell_of_a_sweep_stops_the_report(tmp_path, write, record, cell):
         ["not started"],
         ["interrupted"],
     )
+
+
+def launched(swept, number, cells):
+    """Write the sweep that a command launched: ``cells`` has run and status of each of four jobs."""
+    jobs = [f"score={score} seed={seed}" for score in ("tdds", "el2n") for seed in (0, 1)]
+    overrides = [["name=study", *job.split(" ")] for job in jobs]
+    made = [{"overrides": texts, **cell} for texts, cell in zip(overrides, cells, strict=True)]
+    sweep_file(swept, made, f"study/{number}", created=f"2026-01-0{number}")
+
+
+def told(swept, tmp_path):
+    result = build_report([swept / "runs" / "study"], tmp_path / "out", formats=[], figure_formats=[])
+    problems = [f"{one.kind} {one.name.removeprefix('job ')}" for one in result.problems]
+    return problems, [note for note in result.notes if note.startswith("none of the")]
+
+
+def done(number):
+    return {"run": f"../../../runs/study/{number:05d}", "status": "finished"}
+
+
+def test_a_sweep_that_was_interrupted_and_launched_again_is_settled_by_the_later_one(tmp_path, swept):
+    launched(swept, 1, [done(0), {"status": "interrupted"}, {}, {}])
+    assert told(swept, tmp_path)[1] == ["none of the 2 jobs with score=el2n of the sweep study has finished"]
+    launched(swept, 2, [done(number) for number in range(4)])
+    assert told(swept, tmp_path) == ([], [])
+
+
+def test_a_later_sweep_says_what_is_left_of_the_jobs_and_each_is_named_once(tmp_path, swept):
+    launched(swept, 1, [done(0), {}, {}, {}])
+    launched(swept, 2, [{}, done(1), {}, {}])
+    problems, notes = told(swept, tmp_path)
+    assert problems == [f"not started {num} of study: name=study score=el2n seed={num - 2}" for num in (2, 3)]
+    assert notes == ["none of the 2 jobs with score=el2n of the sweep study has finished"]
+
+
+def test_a_job_that_was_run_by_itself_is_settled(tmp_path, swept):
+    launched(swept, 1, [done(0), done(1), {}, {}])
+    for seed in (0, 1):
+        path = swept / "runs" / "study" / f"{4 + seed:05d}" / "run.json"
+        values = json.loads(path.read_text())
+        path.write_text(json.dumps({**values, "command": f"secateur run seed={seed} score=el2n name=study"}))
+    assert told(swept, tmp_path) == ([], [])
+
+
+def test_jobs_of_another_name_settle_nothing(tmp_path, swept):
+    launched(swept, 1, [done(0), done(1), {}, {}])
+    overrides = [{**done(number), "overrides": ["name=study", "score=el2n", f"seed={number}"]} for number in (0, 1)]
+    sweep_file(swept, overrides, "other/1", name="other", created="2027")
+    assert len(told(swept, tmp_path)[0]) == 2

@@ -92,3 +92,33 @@ def test_a_failed_seed_is_counted_to_the_cell_of_its_sisters(tmp_path, write, gr
     assert [(one.kind, one.method, one.pruning_ratio, one.seed) for one in result.problems] == [
         ("failed", "label_mapping", 0.2, 2)
     ]
+
+
+@pytest.mark.parametrize("kept", [[680, 700], [700, 680], [640, 640]])
+def test_the_subsets_beside_one_method_are_in_one_row_whatever_size_some_have_by_chance(rows_of, redrawn, kept):
+    records = [
+        redrawn(
+            *("rs2", 0.68, 0.3, seed),
+            comparison={"random": {"test_accuracy": 0.85 + seed / 100, "num_kept": num_kept}},
+        )
+        for seed, num_kept in enumerate(kept)
+    ]
+    rows = [row for row in rows_of(records) if row.label.startswith("random")]
+    assert [(row.label, row.accuracy.n, row.is_yardstick) for row in rows] == [("random [as many as rs2]", 2, True)]
+
+
+def test_subsets_that_all_have_the_size_of_their_ratio_are_rows_of_it(rows_of, redrawn):
+    beside = {"random": {"test_accuracy": 0.85, "num_kept": 680}}
+    rows = rows_of([redrawn("rs2", 0.68, 0.3, seed, comparison=beside) for seed in (0, 1)])
+    assert [(row.label, row.pruning_ratio, row.is_yardstick) for row in rows[:1]] == [("random", 0.32, False)]
+
+
+@pytest.mark.parametrize(("num_kept", "stands"), [(1006, 0.3), (1007, 1 - 1007 / 1437)])
+def test_a_mask_from_a_file_stands_at_the_ratio_that_keeps_as_many(rows_of, record, num_kept, stands):
+    counts = {"pruning__num_total": 1437, "pruning__num_kept": num_kept, "pruning__keep_fraction": num_kept / 1437}
+    given = {"pruning__given": True, "pruning__reads_ratio": False, **counts}
+    masks = [record("mask", None, 1 - num_kept / 1437, seed, 0.9, **given) for seed in (0, 1)]
+    rows = rows_of([*masks, *(record("random", None, ratio, seed, 0.8) for ratio in (0.3, 0.5) for seed in (0, 1))])
+    (row,) = (row for row in rows if row.label == "mask")
+    assert row.pruning_ratio == pytest.approx(stands)
+    assert (row.vs_baseline is None) == (stands != 0.3)

@@ -4,7 +4,15 @@ import pytest
 from rich.console import Console
 
 from secateur.report.statistics import Estimate
-from secateur.report.table import accuracy_text, comparison_table, difference_text, percent
+from secateur.report.table import (
+    accuracy_text,
+    comparison_table,
+    detectable_text,
+    difference_text,
+    legend,
+    percent,
+    table_notes,
+)
 
 
 def printed(rows, width=100):
@@ -86,3 +94,31 @@ def test_a_table_says_that_less_data_takes_fewer_steps(rows_of, comparison):
 def test_equal_steps_and_full_data_alone_take_no_fewer(rows_of, record, method, ratio, budget):
     rows = rows_of([record(method, ratio=ratio, seed=seed, config={"budget": budget}) for seed in (0, 1)])
     assert "fewer steps" not in printed(rows)
+
+
+def test_only_rows_with_the_epochs_of_full_take_fewer_steps(rows_of, record, redrawn):
+    def of(epochs):
+        return {"config": {"trainer": {"max_epochs": epochs}}}
+
+    records = [record("full", seed=0, **of(10)), record("random", ratio=0.3, **of(10))]
+    records += [record("score", "tdds", 0.9, **of(40)), redrawn("rs2", 0.2, 0.8, **of(10))]
+    text = " ".join(printed(rows_of(records)).split())
+    assert "30 % pruned takes 70 % of full's steps" in text
+    rows = [row for row in rows_of(records) if not row.is_full]
+    assert "fewer steps" not in printed(rows)
+
+
+@pytest.mark.parametrize(("shown", "names"), [(("full", "random"), ["full"]), (("random",), ["random"])])
+def test_the_smallest_difference_and_the_margin_are_of_full_or_without_it_of_the_baseline(
+    rows_of, comparison, shown, names
+):
+    rows = rows_of([one for one in comparison() if one["pruning"]["method"] in (*shown, "score")])
+    notes = table_notes(rows)
+    error = "full data" if names == ["full"] else "random"
+    assert f"(20 % of the error of {error}, at most 1 point" in notes[0]
+    found = [note for note in notes if note.startswith("smallest difference")]
+    assert [note.split(" that ")[0] for note in found] == [f"smallest difference to {name}" for name in names]
+    assert any(line.startswith(f"finds: smallest difference to {names[0]} that") for line in legend(rows, wide=True))
+    row = next(row for row in rows if row.label == "tdds")
+    expected = row.vs_full if names == ["full"] else row.vs_baseline
+    assert detectable_text(row) == f"{100 * expected.detectable:.1f}"

@@ -79,3 +79,27 @@ def test_a_t_test_agrees_with_scipy():
     one, other = [0.9, 0.92, 0.93], [0.8, 0.83, 0.8]
     difference = compare_runs(*({(i, i): v for i, v in enumerate(values)} for values in (one, other)))
     assert difference.p_t == pytest.approx(stats.ttest_rel(one, other).pvalue)
+
+
+def test_a_reference_drawn_for_every_seed_does_not_hide_how_the_masks_of_a_crossed_method_differ():
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(400):
+        masks, seeds = rng.normal(0, 0.6, 3), range(10)
+        values = {(i, j): masks[j] + rng.normal(0, 0.3) for i in seeds for j in range(3)}
+        reference = {(i, 0): rng.normal(0, 0.6) for i in seeds}
+        drawn = {(i, 0): f"drawn for {i}" for i in seeds}
+        found.append(compare_runs(values, reference, reference_masks=drawn))
+    assert {one.freedom for one in found} == {2}
+    assert np.mean([one.low <= 0 <= one.high for one in found]) > 0.93
+
+
+def test_masks_of_the_reference_that_recur_join_those_that_they_were_compared_with():
+    values = {(i, j): 0.9 + 0.01 * j + 0.001 * i for i in range(3) for j in range(4)}
+    pairs = {key: key[1] // 2 for key in values}  # two masks of the method to one of the reference
+    paired = compare_runs(values, dict.fromkeys(values, 0.9), reference_masks=pairs)
+    assert paired.freedom == 1
+    one = compare_runs(values, {(i, 9): 0.9 for i in range(3)}, reference_masks={(i, 9): "all" for i in range(3)})
+    assert one.freedom == 2  # the same for all runs: conditional on it
+    chained = {(i, j): (j + 1) % 4 // 2 if i else j // 2 for i, j in values}
+    assert compare_runs(values, dict.fromkeys(values, 0.9), reference_masks=chained).freedom == 2  # not one cluster

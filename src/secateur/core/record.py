@@ -76,7 +76,16 @@ TEMPLATE: dict[str, Any] = {
                 "flipped_share_pruned",
                 "mask_sha256",
             ),
-            *("given", "per_epoch", "visited_share", "num_seen", "visits_sha256", "reads_ratio", "follows_ratio"),
+            *(
+                "given",
+                "drawn_by",
+                "per_epoch",
+                "visited_share",
+                "num_seen",
+                "visits_sha256",
+                "reads_ratio",
+                "follows_ratio",
+            ),
         )
     ),
     "transfer": dict.fromkeys(("source", "downstream", "finetune")),

@@ -9,8 +9,9 @@ from secateur.pipeline.config import Config
 from secateur.pipeline.context import Context
 from secateur.pipeline.facts import Choices, choice
 from secateur.pipeline.final import finish
+from secateur.pipeline.methods.base import drawn_by
 from secateur.pipeline.methods.full import full_mask
-from secateur.pipeline.methods.random import random_mask
+from secateur.pipeline.methods.random import RandomSubset, random_mask
 from secateur.pipeline.training import train_on_mask
 
 BASELINES = ("full", "random")
@@ -57,5 +58,6 @@ def _measure(context: Context, num_keep: int, name: str) -> dict[str, Any]:
     trained = train_on_mask(unfollowed, baseline, recompute=context.recompute)
     final = finish(unfollowed, trained)
     cost = sum(stage.flops for stage in final.costs) / context.ledger.full_flops
-    made = {"num_kept": baseline.num_kept, "mask_sha256": baseline.sha256}
+    seeds = {} if name == "full" else {"drawn_by": drawn_by(RandomSubset)}
+    made = {"num_kept": baseline.num_kept, "mask_sha256": baseline.sha256, **seeds}
     return {**final.metrics, "cost_vs_full": cost, "reused": trained.cost.reused, **made}

@@ -9,7 +9,7 @@ from secateur.core.mask import Mask
 from secateur.data.prepared import PreparedData
 from secateur.pipeline.config import Config, method_class
 from secateur.pipeline.context import Context
-from secateur.pipeline.methods.base import Pruned, is_given
+from secateur.pipeline.methods.base import Pruned, drawn_by, is_given
 
 Choices = Mapping[str, str]
 STARVED = 0.5  # a class that keeps less than this part of its proportional share gets a warning
@@ -60,6 +60,7 @@ def pruning_facts(context: Context, pruned: Pruned) -> dict[str, Any]:
         "pruning_ratio": config["pruning_ratio"],
         "num_total": context.num_total,
         "given": is_given(method_class(config)),
+        "drawn_by": drawn_by(method_class(config)),
         "per_epoch": pruned.visits is not None,
         **_visit_facts(pruned),
         **(_mask_facts(context, pruned, pruned.mask) if pruned.mask else {}),

@@ -94,11 +94,24 @@ def notes(rows: Sequence[Row]) -> list[str]:
 
 
 def _shared_masks(rows: Sequence[Row]) -> list[str]:
-    """Return which methods have one mask for all seeds, so that nothing tells how their masks differ."""
-    one = sorted({row.label for row in rows if row.one_mask})
-    if not one:
-        return []
-    return [
-        f"one mask for all seeds, so the verdicts hold for this mask, and it is not ranked: {', '.join(one)} "
-        "(score_seed=${seed} draws a mask for every seed)"
-    ]
+    """Return which methods have one mask for all seeds, so that nothing tells how their masks differ.
+
+    Where one score seed drew it, the line says how to draw others; a mask from a file, or one that all score seeds
+    came to, is the same whatever the score seed is.
+    """
+    advice = {True: " (score_seed=${seed} draws a mask for every seed)", False: ""}
+    lines = []
+    for drawn_once in (True, False):
+        one = sorted({row.label for row in rows if row.one_mask and _is_drawn_once(row) == drawn_once})
+        if one:
+            lines.append(
+                f"one mask for all seeds, so the verdicts hold for this mask, and it is not ranked: {', '.join(one)}"
+                f"{advice[drawn_once]}"
+            )
+    return lines
+
+
+def _is_drawn_once(row: Row) -> bool:
+    """Whether another score seed would have drawn another mask, and all runs of a row have the same one."""
+    seeds = {run.score_seed for run in row.runs}
+    return len(seeds) == 1 and None not in seeds and not any(run.given for run in row.runs)

@@ -78,13 +78,14 @@ class Cell:
 
     @property
     def has_one_mask(self) -> bool:
-        """Whether several trainings are of one mask, or of masks from one given file.
+        """Whether several trainings are of one draw of the mask, of one mask, or of masks from one given file.
 
-        What they say then holds for this mask: nothing tells how the masks of the method differ.
+        They are of one draw where they share every seed that draws, whatever came out on each machine. What they say
+        then holds for this mask: nothing tells how the masks of the method differ.
         """
         if self.is_full or len(self.seeds) < 2 or all(run.keep_fraction == 1 for run in self.runs):
             return False
-        return all(run.given for run in self.runs) or self.num_masks == 1
+        return len(set(self.draws.values())) == 1 or self.num_masks == 1
 
     @property
     def is_yardstick(self) -> bool:
@@ -121,8 +122,8 @@ class Cell:
 
     @property
     def num_masks(self) -> int:
-        """Number of different masks; where the records have no hash of them, of different score seeds."""
-        return len({("seed", run.score_seed) if run.mask is None else run.mask for run in self.runs})
+        """Number of different masks; where the records have no hash of them, of different draws."""
+        return len({("draw", run.draw) if run.mask is None else run.mask for run in self.runs})
 
     @property
     def recipe(self) -> dict[str, Any]:

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
-from secateur.report.chance import is_better, recall_gain
+from secateur.report.chance import NO_BETTER, NOT_COMPARED, NOT_SHOWN, against_chance, recall_gain
 from secateur.report.fidelity_run import FidelityRun, mean_of_all
 from secateur.report.run import NEUTRAL
 from secateur.report.statistics import Comparison, Estimate, estimate, paired_difference, verdict
 
-NO_BETTER = "no better than chance"
 TIE_MARGIN = 0.01  # correlations that differ by less are equal
 
 
@@ -73,7 +72,7 @@ class FidelityRow:
         verdict: what the difference says, in words.
         scoring: settings of the scoring.
         is_control: whether this is something that an extrapolator must be better than, as its record says.
-        better_than_chance: see :func:`secateur.report.chance.is_better`.
+        chance: whether it is better than chance, in the words of :func:`secateur.report.chance.against_chance`.
     """
 
     data: str
@@ -103,7 +102,7 @@ class FidelityRow:
     verdict: str = ""
     scoring: Mapping[str, Any] = field(default_factory=dict)
     is_control: bool = False
-    better_than_chance: bool | None = None
+    chance: str = NOT_COMPARED
 
     @property
     def study(self) -> tuple[str, str, str]:
@@ -199,7 +198,7 @@ def _row(label: str, members: Sequence[FidelityRun]) -> FidelityRow:
         ratios=_ratios(runs, members),
         scoring=first.scoring,
         is_control=first.is_control,
-        better_than_chance=is_better(runs, {ratio: recall_gain(runs, ratio) for run in runs for ratio in run.by_ratio}),
+        chance=against_chance(runs, {ratio: recall_gain(runs, ratio) for run in runs for ratio in run.by_ratio}),
     )
 
 
@@ -242,7 +241,8 @@ def _compared_with_control(row: FidelityRow, rows: Sequence[FidelityRow]) -> Fid
     """Add the comparison with chance, and with the best control of the same scoring and subsets.
 
     The control is of the same merge where there is one. No merge changes the order of the predictions, so another one's
-    correlation is as good. What is no better than chance has that verdict, whatever the controls are.
+    correlation is as good. What is no better than chance, or not shown to be, has that verdict, whatever the controls
+    are.
     """
     if row.is_control:
         return row
@@ -253,13 +253,12 @@ def _compared_with_control(row: FidelityRow, rows: Sequence[FidelityRow]) -> Fid
         and control.spearman is not None
         and (control.study, control.subset, control.scoring) == (row.study, row.subset, row.scoring)
     ]
-    by_chance = {True: "better than chance", False: NO_BETTER, None: "not compared with chance"}[row.better_than_chance]
+    by_chance = row.chance if row.chance in (NO_BETTER, NOT_SHOWN) else ""
     if not alike:
-        return replace(row, verdict=NO_BETTER if row.better_than_chance is False else f"{by_chance}; no control run")
+        return replace(row, verdict=by_chance or f"{row.chance}; no control run")
     best = max(alike, key=lambda item: item[:2])[2]
     if row.spearman is None:
         return replace(row, control=best.label, verdict="not defined: constant prediction")
     difference = paired_difference(row.spearman_by_seed, best.spearman_by_seed)
     difference = None if difference is None else difference.within(TIE_MARGIN)
-    words = NO_BETTER if row.better_than_chance is False else verdict(difference, best.label)
-    return replace(row, control=best.label, vs_control=difference, verdict=words)
+    return replace(row, control=best.label, vs_control=difference, verdict=by_chance or verdict(difference, best.label))

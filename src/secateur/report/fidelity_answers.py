@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from itertools import groupby
 
-from secateur.report.fidelity import NO_BETTER, FidelityRow
+from secateur.report.chance import BETTER, NO_BETTER, NOT_SHOWN
+from secateur.report.fidelity import FidelityRow
 from secateur.report.fidelity_run import FidelityRun
 from secateur.report.statistics import Estimate
 from secateur.report.table import percent
@@ -25,11 +26,13 @@ def is_it_better(rows: Sequence[FidelityRow]) -> list[str]:
 
 def _answers(rows: Sequence[FidelityRow]) -> list[str]:
     known = [row for row in rows if row.spearman is not None and not row.is_control]
-    better = [row for row in known if row.better_than_chance is not False]
+    better = [row for row in known if row.chance == BETTER]
     lines = [_best(max(better, key=_spearman))] if better else []
     if known and not better:
         highest = max(known, key=_spearman)
-        lines = [f"no extrapolation is better than chance; the highest is {highest.label}: {_by_chance(highest)}"]
+        shown = "" if all(row.chance == NO_BETTER for row in known) else "shown to be "
+        words = f"no extrapolation is {shown}better than chance"
+        lines = [f"{words}; the highest is {highest.label}: {_by_chance(highest)}"]
     return lines + [_not_better(row) for row in rows if not row.is_control and not row.verdict.startswith("above")]
 
 
@@ -61,11 +64,12 @@ def _best(row: FidelityRow) -> str:
 
 
 def _not_better(row: FidelityRow) -> str:
-    if row.verdict == NO_BETTER:
-        return f"{row.label} is {NO_BETTER}: {_by_chance(row)}"
+    if row.verdict in (NO_BETTER, NOT_SHOWN):
+        return f"{row.label} is {row.verdict}: {_by_chance(row)}"
     if not row.control:
-        chance = "better than chance" if row.better_than_chance else "not compared with chance"
-        return f"{row.label} is {chance}; no control was run on its subsets, so nothing says whether it is worth more"
+        return (
+            f"{row.label} is {row.chance}; no control was run on its subsets, so nothing says whether it is worth more"
+        )
     if row.vs_control is None or row.vs_control.low is None:
         return f"{row.label} against {row.control}: {row.verdict}"
     gap = gap_text(row.vs_control)

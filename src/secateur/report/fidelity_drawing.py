@@ -5,6 +5,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from secateur.report.chance import NO_BETTER, NOT_SHOWN
 from secateur.report.fidelity import FidelityRow
 from secateur.report.statistics import Estimate
 from secateur.report.style import BASELINE_COLOR, COLORS, MARKERS, Look
@@ -17,11 +18,12 @@ LABEL_HEIGHT = 0.145  # inches from one label to the next
 def to_draw(rows: Sequence[FidelityRow]) -> list[FidelityRow]:
     """Return one row per extrapolator and subset: how scores are merged does not change their order.
 
-    Random predictions are left out: their correlation is 0, and would press all others together.
+    Controls that were compared with chance and are not better, as random predictions, are left out: their correlation
+    is near 0, and would press all others together.
     """
     chosen: dict[tuple[Any, ...], FidelityRow] = {}
     for row in rows:
-        if row.extrapolation == "uniform":
+        if row.is_control and row.chance in (NO_BETTER, NOT_SHOWN):
             continue
         key = (row.label, row.subset)
         if key not in chosen or row.merge == PREFERRED_MERGE:

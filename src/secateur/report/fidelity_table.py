@@ -27,8 +27,9 @@ LEGEND = (
     "cost: of all that only decides the mask, in full scorings / in full trainings",
     "vs control: difference in Spearman to the best control, paired by score seed, ± half of its 95 %",
     "    t interval; ties: two one-sided tests say that it is below 0.01; undecided: neither",
-    "better than chance: the 95 % interval of Spearman lies above 0, and at one ratio that of the",
-    "    recall above a random mask's; over score seeds, of a single one over its samples",
+    "better than chance: the 95 % interval of Spearman over its samples lies above 0, and at one ratio",
+    "    that of the recall above a random mask's; no better: one of them ends below a tenth of what a",
+    "    perfect prediction reaches; not shown to be better: neither",
 )
 
 
@@ -220,7 +221,7 @@ def _csv_row(row: FidelityRow) -> dict[str, Any]:
         **{name: getattr(row, name) for name in numbers},
         **{key: value for name in estimates for key, value in _csv_estimate(name, getattr(row, name)).items()},
         "is_control": row.is_control,
-        "better_than_chance": row.better_than_chance,
+        "chance": row.chance,
         "control": row.control,
         "verdict": row.verdict,
     }

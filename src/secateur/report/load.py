@@ -13,7 +13,7 @@ from secateur.core.record import FILE_NAME, load_record, one_line
 from secateur.core.store import is_held
 from secateur.report.fidelity_run import FidelityRun, fidelity_run_of
 from secateur.report.run import Run, is_mask_only, runs_of
-from secateur.report.sweeps import Sweep, load_sweep, sweep_folders, unfinished, without_record
+from secateur.report.sweeps import Sweep, job_of, load_sweep, settled, sweep_folders, unfinished, without_record
 
 MASK_ONLY: Final = "mask only"
 LOCK, CONFIG, LAUNCH_LOCK = "run.lock", "config.yaml", "launch.lock"
@@ -103,10 +103,13 @@ def load_runs(paths: Iterable[Path | str]) -> Loaded:
             found.update(folder for folder in run_dirs if os.path.isfile(folder / FILE_NAME))
     for folder in sorted(found):
         _read(folder, loaded)
-    finished = {run.path for run in loaded.runs} | {one.path for one in loaded.left_out if one.kind == MASK_ONLY}
+    done = [*loaded.runs, *(one for one in loaded.left_out if one.kind == MASK_ONLY)]
+    finished = {one.path for one in done}
+    elsewhere = settled(sweeps, finished, {job_of(one.record) for one in done})
     for sweep in sweeps:
-        loaded.left_out.extend(_without_record(sweep, cell) for cell in without_record(sweep, found))
-        loaded.unfinished.extend(unfinished(sweep, finished))
+        gone = without_record(sweep, found, elsewhere[sweep.folder])
+        loaded.left_out.extend(_without_record(sweep, cell) for cell in gone)
+        loaded.unfinished.extend(unfinished(sweep, finished, elsewhere[sweep.folder]))
     return loaded
 
 

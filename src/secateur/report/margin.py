@@ -1,20 +1,22 @@
 """How near two results are that count as equal."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from secateur.core.errors import ConfigError
 
 LARGEST = 0.01
 SHARE_OF_ERROR = 0.2
+FULL_DATA = "full data"
 
 
 @dataclass(frozen=True)
 class Margin:
     """The margin of equality of a table.
 
-    By default it is 20 % of the error of full data, at most one point and at least one test image: a point is little
-    where one image in ten is wrong, and more than all errors together at 99.2 %.
+    By default it is 20 % of the error of full data (without it, of the baseline), at most one point and at least one
+    test image: a point is little where one image in ten is wrong, and more than all errors together at 99.2 %.
 
     Args:
         points: a fixed margin in percentage points, above 0 and below 100; None: the default.
@@ -54,7 +56,21 @@ class Margin:
 
     @property
     def words(self) -> str:
-        """How the margin was set."""
+        """How the margin was set, whatever it was of in a table."""
+        return self.words_of([FULL_DATA, "the baseline"])
+
+    def words_of(self, references: Sequence[str]) -> str:
+        """Return how the margin of a table was set.
+
+        Args:
+            references: whose error it is a share of, in the order of their use: full data, the baseline.
+
+        Example:
+            >>> Margin().words_of(["random"])
+            '20 % of the error of random, at most 1 point, at least one test image'
+        """
         if self.points is not None:
             return "set by --margin"
-        return "20 % of the error of full data, at most 1 point, at least one test image"
+        first, *others = references or [FULL_DATA]
+        instead = "".join(f", or of {other} where there is none" for other in others)
+        return f"20 % of the error of {first}{instead}, at most 1 point, at least one test image"

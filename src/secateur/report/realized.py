@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 from typing import Any
@@ -24,23 +24,33 @@ def at_realized_ratio(runs: Sequence[Run]) -> list[Run]:
 
     It is one ratio for all that differ in nothing but their seeds: their mean realized ratio, where two significant
     digits of what is left count. Where these agree with the ratio asked for, or with one at which other runs of the
-    table stand, it is that ratio. What a run was compared with stands beside it; a random subset that has another size
-    than its ratio keeps is a yardstick of that run alone.
+    table stand, it is that ratio. What a run was compared with stands beside it; where random subsets that were trained
+    beside a method have another size than their ratio keeps, they are all a yardstick of that method alone.
+
+    A run that was asked for no ratio (its mask is from a file) stands at the ratio of other runs that keeps exactly as
+    many samples, if there is one.
     """
     alike: dict[tuple[Any, ...], list[Run]] = defaultdict(list)
     grid: dict[tuple[str, str, str], set[float]] = defaultdict(set)
     for run in runs:
         if is_realized(run):
             alike[_all_but_seeds(run)].append(run)
-        elif run.label != FULL and not run.is_comparison:
+        elif run.label != FULL and not run.is_comparison and run.asked_ratio is not None:
             grid[_pool(run)].add(run.pruning_ratio)
     ratios: dict[str, float] = {}
     for members in alike.values():
         realized = fmean(run.realized_ratio for run in members if run.realized_ratio is not None)
         ratio = placed(realized, members[0].asked_ratio, grid[_pool(members[0])])
         ratios.update((run.run_key, ratio) for run in members)
+    ratios.update((run.run_key, _of_equal_size(run, grid[_pool(run)])) for run in runs if _is_sized(run))
     parents = {run.run_key: run for run in runs if not run.is_comparison}
-    return [_beside(run, parents, ratios) if run.is_comparison else _moved(run, ratios) for run in runs]
+    moved = [_moved(run, ratios) for run in runs]
+    of_another_size = {
+        _all_but_seeds(parent)
+        for run in moved
+        if _is_subset_beside(run) and (parent := _parent(run, parents)) and not _is_of_its_ratio(run)
+    }
+    return [_beside(run, _parent(run, parents), of_another_size) if _is_subset_beside(run) else run for run in moved]
 
 
 def placed(realized: float, asked: float | None, others: Collection[float] = ()) -> float:
@@ -62,21 +72,54 @@ def placed(realized: float, asked: float | None, others: Collection[float] = ())
     return next(agreeing, round(1 - float(f"{left:.{DIGITS}g}"), 10))
 
 
+def _is_sized(run: Run) -> bool:
+    """Whether a run stands where others that keep as many samples do: it was asked for no ratio, and kept a mask."""
+    known = run.keep_fraction is not None and run.num_total is not None
+    return known and run.asked_ratio is None and not run.is_comparison and not is_realized(run)
+
+
+def _of_equal_size(run: Run, ratios: Collection[float]) -> float:
+    """Return the ratio nearest to a run's that keeps exactly as many samples; where there is none its own."""
+    assert run.keep_fraction is not None
+    assert run.num_total is not None
+    num_kept = round(run.keep_fraction * run.num_total)
+    equal = [ratio for ratio in ratios if _num_kept(run.num_total, ratio) == num_kept]
+    return min(equal, key=lambda ratio: (abs(ratio - run.pruning_ratio), ratio), default=run.pruning_ratio)
+
+
+def _num_kept(num_total: int, ratio: float) -> int:
+    """Return how many samples a ratio keeps of a pool; 0 where it keeps none, which no run can be asked for."""
+    return keep_count(num_total, ratio) if round(num_total * (1 - ratio)) else 0
+
+
 def _moved(run: Run, ratios: dict[str, float]) -> Run:
-    return replace(run, pruning_ratio=ratios.get(run.run_key, run.pruning_ratio))
+    """Return a run at its ratio, and a random subset at that of the run that it was trained beside."""
+    key = run.run_key.split("/")[0] if _is_subset_beside(run) else run.run_key
+    return replace(run, pruning_ratio=ratios.get(key, run.pruning_ratio))
 
 
-def _beside(run: Run, parents: dict[str, Run], ratios: dict[str, float]) -> Run:
-    """Return a baseline at the ratio of the run that it was trained beside."""
-    if run.label == FULL:
-        return run
-    key = run.run_key.split("/")[0]
-    moved = replace(run, pruning_ratio=ratios.get(key, run.pruning_ratio))
-    parent = parents.get(key)
-    if parent is None or _is_of_its_ratio(moved):
-        return replace(moved, asked_ratio=moved.pruning_ratio)
+def _is_subset_beside(run: Run) -> bool:
+    """Whether a run is a random subset that another run trained beside it."""
+    return run.is_comparison and run.label != FULL
+
+
+def _parent(run: Run, parents: Mapping[str, Run]) -> Run | None:
+    """Return the run that a baseline was trained beside; None where it is not among those that are read."""
+    return parents.get(run.run_key.split("/")[0])
+
+
+def _beside(run: Run, parent: Run | None, of_another_size: Collection[tuple[Any, ...]]) -> Run:
+    """Return a random subset as one of its ratio, or as a yardstick: one decision for all seeds of a method.
+
+    Args:
+        run: the subset, at the ratio of the run that it was trained beside.
+        parent: that run.
+        of_another_size: the methods of which a subset has another size than its ratio keeps.
+    """
+    if parent is None or _all_but_seeds(parent) not in of_another_size:
+        return replace(run, asked_ratio=run.pruning_ratio)
     return replace(
-        moved,
+        run,
         label=f"{RANDOM} [as many as {parent.label}]",
         is_yardstick=True,
         settings=parent.settings,
@@ -88,7 +131,7 @@ def _is_of_its_ratio(run: Run) -> bool:
     """Whether a random subset has the size that its ratio keeps; one of unknown size counts as such."""
     if run.kept_in_comparison is None or run.num_total is None:
         return True
-    return round(run.kept_in_comparison * run.num_total) == keep_count(run.num_total, run.pruning_ratio)
+    return round(run.kept_in_comparison * run.num_total) == _num_kept(run.num_total, run.pruning_ratio)
 
 
 def _pool(run: Run) -> tuple[str, str, str]:

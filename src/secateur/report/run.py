@@ -1,6 +1,6 @@
 """What a report reads from one run.json."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +26,7 @@ NOT_OF_FULL = ("budget",)
 
 Draw = Hashable
 GIVEN: Final = "given"
+DRAWN_BY: Final = ("score_seed",)  # where a record does not say it
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Run:
         settings: its configuration, flat, without seeds and without what cannot change the result.
         comparison: accuracy of full data and of a random subset of the same size, trained with the same seeds,
             as far as the run measured them.
-        comparison_draws: ``draw`` of these subsets, where the record has their hash.
+        comparison_draws: ``draw`` of these subsets.
         robust_accuracy: accuracy on the attacked test set; None without adversarial training.
         worst_class_accuracy: accuracy of the class that is worst; None: not measured.
         name: what groups runs: a sweep's, or an experiment's.
@@ -68,6 +69,7 @@ class Run:
         num_seen: of these: how many distinct samples were.
         num_total: size of the pool; None: not recorded.
         given: the mask, or the scores behind it, came from outside of the run.
+        drawn_by: the seeds that decide the mask, of ``seed`` and ``score_seed``.
         mask: hash of what was kept, or of what all epochs visited; None: not recorded.
         record: run.json as it was read (of a comparison: the other run's), for what is shown and not compared.
     """
@@ -104,6 +106,7 @@ class Run:
     num_seen: int | None = None
     num_total: int | None = None
     given: bool = False
+    drawn_by: tuple[str, ...] = DRAWN_BY
     mask: str | None = None
     comparison_draws: Mapping[str, Draw] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -112,13 +115,12 @@ class Run:
     def draw(self) -> Draw:
         """What tells the choice of this run from that of another run of its cell.
 
-        Where the mask is given, it is the same for all. Otherwise choices are apart where a seed or the outcome is: the
-        same ``score_seed`` may stand for several masks (a baseline draws for every training seed), and two seeds that
-        chose independently may have chosen alike.
+        Where the mask is given, it is the same for all. Otherwise choices are apart where a seed that draws is, and not
+        where the outcome is: one draw may come out a little different on another machine, and two draws alike.
         """
         if self.label == FULL:
             return None
-        return GIVEN if self.given else (self.score_seed, self.mask)
+        return GIVEN if self.given else _drawn(self.drawn_by, self.seed, self.score_seed)
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -169,6 +171,7 @@ def runs_of(path: Path, record: Mapping[str, Any]) -> list[Run]:
         num_seen=pruning.get("num_seen"),
         num_total=pruning.get("num_total"),
         given=pruning.get("given") is True,
+        drawn_by=_drawn_by(pruning, "pruning"),
         mask=_hash(pruning, "mask_sha256") or _hash(pruning, "visits_sha256"),
     )
     if method in (FULL, RANDOM):
@@ -202,8 +205,10 @@ def _with_comparisons(run: Run, record: Mapping[str, Any]) -> list[Run]:
         name: _accuracy(at(record, f"comparison.{name}.test_accuracy"), f"comparison.{name}.test_accuracy")
         for name in measured
     }
-    masks = {name: _hash(measured[name], "mask_sha256") for name in measured}
-    draws: dict[str, Draw] = {RANDOM: (run.score_seed, masks[RANDOM])} if RANDOM in masks else {}
+    drawn_by = {name: _drawn_by(measured[name], f"comparison.{name}") for name in measured}
+    draws: dict[str, Draw] = {
+        name: _drawn(seeds, run.seed, run.score_seed) for name, seeds in drawn_by.items() if name != FULL
+    }
     runs = [replace(run, comparison=accuracies, comparison_draws=draws)]
     for name, accuracy in accuracies.items():
         spent = cost(measured[name].get("cost_vs_full"), f"comparison.{name}.cost_vs_full")
@@ -215,7 +220,8 @@ def _with_comparisons(run: Run, record: Mapping[str, Any]) -> list[Run]:
                 run_key=f"{run.run_key}/{name}",
                 label=name,
                 given=False,
-                mask=masks[name],
+                drawn_by=drawn_by[name],
+                mask=_hash(measured[name], "mask_sha256"),
                 per_epoch=False,
                 visited_share=None,
                 num_seen=None,
@@ -299,6 +305,22 @@ def _accuracy(value: Any, name: str) -> float:
 def _share(values: Mapping[str, Any], name: str) -> float | None:
     value = values.get(name)
     return None if value is None else number_in(value, f"pruning.{name}", 0, 1)
+
+
+def _drawn(names: Iterable[str], seed: int, score_seed: int | None) -> Draw:
+    """Return the values of the seeds that draw a mask."""
+    seeds = {"seed": seed, "score_seed": score_seed}
+    return tuple((name, seeds[name]) for name in names)
+
+
+def _drawn_by(values: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """Return which seeds draw a mask, as a block of a record says; the score seed where it does not."""
+    found = values.get("drawn_by")
+    if found is None:
+        return DRAWN_BY
+    if not isinstance(found, list) or not found or any(one not in ("seed", "score_seed") for one in found):
+        raise ValueError(f"{name}.drawn_by is {found!r:.40}, not a list of seed and score_seed")
+    return tuple(sorted(set(found)))
 
 
 def _hash(values: Mapping[str, Any], name: str) -> str | None:

@@ -46,6 +46,8 @@ class Row:
         visited_share: mean share of the visits that was trained on, for methods that choose anew in every epoch.
         num_seen: mean number of distinct samples that were trained on, for these.
         margin: two results count as equal where they differ by less; None where nothing says how large that is.
+        baseline: label of the method that the others are compared with.
+        has_full: whether there is full data to compare with, of whose error the margin is a share.
         robust_accuracy: accuracy on the attacked test set over the seeds; None when a run did not measure it.
         worst_class_accuracy: accuracy of the worst class over the seeds; None when a run did not measure it.
         spread: how much of the accuracy's spread is the mask's, how much the training's.
@@ -79,6 +81,8 @@ class Row:
     visited_share: float | None = None
     num_seen: float | None = None
     margin: float | None = None
+    baseline: str = ""
+    has_full: bool = False
     robust_accuracy: Estimate | None = None
     worst_class_accuracy: Estimate | None = None
     spread: Spread | None = None
@@ -218,6 +222,8 @@ def _row(cell: Cell, baseline: str, baselines: Sequence[Cell], fulls: Sequence[C
         visited_share=_mean([run.visited_share for run in cell.runs]),
         num_seen=_mean([run.num_seen for run in cell.runs]),
         margin=within,
+        baseline=baseline,
+        has_full=bool(to_full.values),
         robust_accuracy=_estimate_or_none(cell.robust_accuracy, cell.resolution, cell.draws),
         worst_class_accuracy=_estimate_or_none(cell.worst_class_accuracy, cell.class_resolution, cell.draws),
         spread=spread(cell.accuracy_by_draw),

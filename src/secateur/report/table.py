@@ -1,6 +1,6 @@
 """The comparison on the terminal."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -8,7 +8,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from secateur.report.margin import Margin
+from secateur.report.margin import FULL_DATA, Margin
+from secateur.report.run import FULL
 from secateur.report.statistics import Comparison, Estimate, cautious, is_limited, short
 from secateur.report.summary import Row
 
@@ -25,7 +26,7 @@ RANK = "rank: by mean accuracy among the methods at the ratio, 1 is the best; bo
 ONE_MASK = "(this mask): one mask for all seeds; the verdict holds for it, and it is neither ranked nor in bold"
 VISITS = "of visits: share of all visits that was trained on; another subset in every epoch, nothing is kept for good"
 COMPARED = "(compare_with): trained beside other runs to compare them with, at their size"
-DETECTABLE = "finds: smallest difference to full that these seeds find with 80 % power, in points"
+DETECTABLE = "finds: smallest difference to {} that these seeds find with 80 % power, in points"
 ROBUST = "robust: accuracy on test images attacked by PGD, an upper bound of what other attacks leave"
 
 
@@ -100,7 +101,7 @@ def legend(rows: Sequence[Row], *, wide: bool = False) -> list[str]:
     visits = [VISITS] if any(row.per_epoch for row in rows) else []
     one_mask = [ONE_MASK] if any(row.one_mask for row in rows) else []
     compared = [COMPARED] if any(row.is_comparison and not row.is_full for row in rows) else []
-    finds = [DETECTABLE] if wide and any(map(_detectable, rows)) else []
+    finds = [DETECTABLE.format(" or ".join(found_against(rows)))] if wide and any(map(_detectable, rows)) else []
     return [*LEGEND[:1], *worst, *robust, *visits, *LEGEND[1:-1], *one_mask, *compared, *finds, *LEGEND[-1:], *rank]
 
 
@@ -111,19 +112,43 @@ def table_notes(rows: Sequence[Row], margin: Margin | None = None) -> list[str]:
         rows: rows of one data set and model.
         margin: how the margin was set; None: the default.
     """
-    margins = sorted({row.margin for row in rows if row.margin is not None and (row.vs_full or row.vs_baseline)})
-    found = sorted(value for row in rows if (value := _detectable(row)) is not None)
+    judged = [row for row in rows if row.margin is not None and (row.vs_full or row.vs_baseline)]
+    margins = sorted({row.margin for row in judged if row.margin is not None})
     lines = []
     if margins:
-        lines.append(f"equal (ties, matches): within ±{_range(margins, 2)} points ({(margin or Margin()).words})")
-    if found:
-        lines.append(f"smallest difference to full that the seeds find with 80 % power: {_range(found, 1)} points")
+        errors = {FULL_DATA if row.has_full else row.baseline for row in judged}
+        words = (margin or Margin()).words_of(_full_first(errors, FULL_DATA))
+        lines.append(f"equal (ties, matches): within ±{_range(margins, 2)} points ({words})")
+    for name in found_against(rows):
+        found = sorted(value for row in rows if (value := _detectable(row)) is not None and _found_against(row) == name)
+        lines.append(f"smallest difference to {name} that the seeds find with 80 % power: {_range(found, 1)} points")
     return lines + _fewer_steps(rows)
 
 
+def found_against(rows: Sequence[Row]) -> list[str]:
+    """Return what the smallest differences that are shown are differences to: full data, or without it the baseline."""
+    return _full_first({_found_against(row) for row in rows if _detectable(row) is not None}, FULL)
+
+
+def _full_first(names: Collection[str], full: str) -> list[str]:
+    return sorted(names, key=lambda name: (name != full, name))
+
+
+def _found_against(row: Row) -> str:
+    return row.baseline if row.vs_full is None else FULL
+
+
 def _fewer_steps(rows: Sequence[Row]) -> list[str]:
-    """Return how many steps the most pruned training takes, where trainings on less data have as many epochs."""
-    ratios = [row.pruning_ratio for row in rows if not row.is_full and not _has_equal_steps(row)]
+    """Return how many steps the most pruned training takes, where trainings on less data have as many epochs as full.
+
+    Methods that choose anew in every epoch are left out: their ratio does not say how many steps they take.
+    """
+    epochs = {_epochs(row) for row in rows if row.is_full}
+    ratios = [
+        row.pruning_ratio
+        for row in rows
+        if not row.is_full and not row.per_epoch and not _has_equal_steps(row) and _epochs(row) in epochs
+    ]
     if not ratios or max(ratios) <= 0:
         return []
     most = max(ratios)
@@ -131,6 +156,11 @@ def _fewer_steps(rows: Sequence[Row]) -> list[str]:
         f"equal epochs, so fewer steps: {percent(most)} pruned takes {percent(1 - most)} of full's steps; "
         "budget=steps trains as many"
     ]
+
+
+def _epochs(row: Row) -> str:
+    """Return the epochs that the runs of a row were trained for."""
+    return repr(sorted({repr(run.recipe.get("trainer.max_epochs")) for run in row.runs}))
 
 
 def _has_equal_steps(row: Row) -> bool:
@@ -214,13 +244,17 @@ def kept_text(row: Row) -> str:
 
 
 def detectable_text(row: Row) -> str:
-    """Return the smallest difference to full data that the row's seeds find, in points; a dash for None."""
+    """Return the smallest difference that the row's seeds find, to full data or without it to the baseline, in points.
+
+    It is a dash where it is not known.
+    """
     value = _detectable(row)
     return "-" if value is None else f"{100 * value:.1f}"
 
 
 def _detectable(row: Row) -> float | None:
-    return None if row.vs_full is None else row.vs_full.detectable
+    difference = row.vs_baseline if row.vs_full is None else row.vs_full
+    return None if difference is None else difference.detectable
 
 
 def accuracy_text(accuracy: Estimate) -> str:

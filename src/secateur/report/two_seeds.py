@@ -122,20 +122,31 @@ def is_one_draw(used: Mapping[Key, frozenset[Hashable]]) -> bool:
 
 
 def _clusters(runs: Values, masks: Masks | None, used: Mapping[Key, frozenset[Hashable]]) -> dict[Key, Hashable]:
-    """Return a number per run: two runs have the same one where a chain of shared masks, of either side, joins them.
+    """Return what tells the masks of the runs apart, where runs that share a mask of the reference count as one mask.
 
-    Masks of the reference that all runs share join nothing: the comparison is conditional on them.
+    Only masks of the reference that belong to several training seeds join runs. A mask that the reference draws for one
+    training seed is shared by runs of that seed alone, which the clusters by seed cover; joining them would chain the
+    masks of a method that trains every mask with every seed into one, and hide how much these differ. Masks of the
+    reference that all runs share join nothing: the comparison is conditional on them. Where the joined masks are all
+    one, the own masks of the runs are the clusters.
     """
-    sides: dict[Key, set[Hashable]] = {key: {("own", key[1] if masks is None else masks[key])} for key in runs}
-    if not is_one_draw(used):
-        for key, theirs in used.items():
-            sides[key] |= {("reference", mask) for mask in theirs}
+    own: dict[Key, Hashable] = {key: key[1] if masks is None else masks[key] for key in runs}
+    seeds_of: dict[Hashable, set[int]] = defaultdict(set)
+    for (seed, _), theirs in used.items():
+        for mask in theirs:
+            seeds_of[mask].add(seed)
+    recurring = {mask for mask, seeds in seeds_of.items() if len(seeds) > 1}
+    if not recurring or is_one_draw(used):
+        return own
+    sides: dict[Key, set[Hashable]] = {key: {("own", mask)} for key, mask in own.items()}
+    for key, theirs in used.items():
+        sides[key] |= {("reference", mask) for mask in theirs & recurring}
     found: list[tuple[set[Hashable], list[Key]]] = []
-    for key, own in sides.items():
-        joined = [part for part in found if part[0] & own]
-        found = [part for part in found if not part[0] & own]
-        found.append((own.union(*(part[0] for part in joined)), [key, *(one for part in joined for one in part[1])]))
-    return {key: number for number, (_, keys) in enumerate(found) for key in keys}
+    for key, side in sides.items():
+        joined = [part for part in found if part[0] & side]
+        found = [part for part in found if not part[0] & side]
+        found.append((side.union(*(part[0] for part in joined)), [key, *(one for part in joined for one in part[1])]))
+    return own if len(found) == 1 else {key: number for number, (_, keys) in enumerate(found) for key in keys}
 
 
 def standard_error(values: Values, masks: Masks | None = None) -> tuple[float, int]:

@@ -56,10 +56,14 @@ class Method(Protocol):
         given: whether the mask, or the scores that it is selected from, come from outside of the run (a file): one
             mask, or one scoring, for all seeds, whatever the seeds are. The record says so (``pruning.given``), and a
             report's verdicts hold for this mask only. False where a method does not set it.
+        drawn_by: the seeds that decide the mask, of ``seed`` and ``score_seed``. Runs that share all of these have one
+            draw of the mask, also where it came out a little different on another machine. The record says so
+            (``pruning.drawn_by``). The score seed alone where a method does not set it.
     """
 
     reads: ClassVar[frozenset[str]]
     given: ClassVar[bool] = False
+    drawn_by: ClassVar[tuple[str, ...]] = ("score_seed",)
 
     def prune(self, context: Context) -> Pruned:
         """Decide which samples are kept, computing or reusing the stages this takes."""
@@ -77,3 +81,8 @@ class Method(Protocol):
 def is_given(method: Any) -> bool:
     """Whether a method, or its class, takes its mask or scores from outside of the run; see :class:`Method`."""
     return bool(getattr(method, "given", Method.given))
+
+
+def drawn_by(method: Any) -> list[str]:
+    """Return the names of the seeds that decide the mask of a method, or of its class; see :class:`Method`."""
+    return list(getattr(method, "drawn_by", Method.drawn_by))

@@ -26,6 +26,7 @@ class RandomGroups:
     """Keeps random classes, drawn by :func:`draw_seed`; a higher ratio keeps some of those that a lower one keeps."""
 
     reads: ClassVar[frozenset[str]] = frozenset({"pruning_ratio", "score_seed", "mapping"})
+    drawn_by: ClassVar[tuple[str, ...]] = ("seed", "score_seed")
 
     def prune(self, context: Context) -> Pruned:
         """Draw the classes."""

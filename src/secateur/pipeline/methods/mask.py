@@ -35,7 +35,7 @@ class MaskFile:
         """Read the mask."""
         _warn(context)
         mask = self._load(context)
-        return Pruned(mask, facts={"pruning_ratio": 1 - mask.num_kept / len(mask)})
+        return Pruned(mask, facts={"pruning_ratio": 1 - mask.num_kept / len(mask), "reads_ratio": False})
 
     def plan(self, context: Context) -> list[StageCost]:
         """Plan the training on what the file keeps."""

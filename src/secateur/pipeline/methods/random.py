@@ -18,6 +18,7 @@ class RandomSubset:
     """
 
     reads: ClassVar[frozenset[str]] = frozenset({"pruning_ratio", "score_seed"})
+    drawn_by: ClassVar[tuple[str, ...]] = ("seed", "score_seed")
 
     def prune(self, context: Context) -> Pruned:
         """Draw the subset."""

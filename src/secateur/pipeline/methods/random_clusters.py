@@ -33,6 +33,7 @@ class RandomClusters:
     """
 
     reads: ClassVar[frozenset[str]] = frozenset({"pruning_ratio", "score_seed", "scoring", "mapping"})
+    drawn_by: ClassVar[tuple[str, ...]] = ("seed", "score_seed")
     num_clusters: int | None
     kmeans_backend: str
 
