@@ -103,7 +103,7 @@ def load_runs(paths: Iterable[Path | str]) -> Loaded:
             found.update(folder for folder in run_dirs if os.path.isfile(folder / FILE_NAME))
     for folder in sorted(found):
         _read(folder, loaded)
-    done = [*loaded.runs, *(one for one in loaded.left_out if one.kind == MASK_ONLY)]
+    done: list[Run | LeftOut] = [*loaded.runs, *(one for one in loaded.left_out if one.kind == MASK_ONLY)]
     finished = {one.path for one in done}
     elsewhere = settled(sweeps, finished, {job_of(one.record) for one in done})
     for sweep in sweeps:
