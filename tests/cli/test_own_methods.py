@@ -174,5 +174,7 @@ def test_shipped_methods_that_choose_anew_export_their_static_mask_apart(program
     assert (rows["rs2"]["pruning_ratio"], rows["rs2"]["one_mask"]) == ("0.5", "True")  # one order of subsets for both
     assert 0 < float(rows["infobatch"]["pruning_ratio"]) < 0.3
     assert rows["infobatch"]["one_mask"] == "False"  # what was left out follows the losses of each training
-    assert rows["infobatch"]["one_mask"] == "True"  # one score seed draws for both, however the visits follow the losses
+    assert (
+        rows["infobatch"]["one_mask"] == "True"
+    )  # one score seed draws for both, however the visits follow the losses
     assert main(["verify", str(run_dir), "--quick"]) == 0, capsys.readouterr()

@@ -236,7 +236,13 @@ def test_a_head_of_the_kept_classes_only(program):
 
 
 def test_the_oracle_leaves_each_class_out_in_turn(program):
-    few = ("downstream=digits", "downstream.per_class=4", "finetune=linear_probe", "finetune.max_epochs=2")
+    few = (
+        "downstream=digits",
+        "downstream.per_class=4",
+        "downstream.validation_fraction=0.1",
+        "finetune=linear_probe",
+        "finetune.max_epochs=2",
+    )
     keys = ("method=leave_one_out", "pruning_ratio=0.5", "trainer.max_epochs=1", "train_final=false")
     assert program.run(*keys, *few) == 0
     record = program.record()
@@ -264,7 +270,7 @@ def test_the_oracle_leaves_each_class_out_in_turn(program):
         (["method=leave_one_out", "method.max_groups=9", *PROBE], "raise method.max_groups"),
         (["method=label_mapping", "paradigm=self_supervised", *PROBE], "label_mapping reads the classes"),
         (["paradigm=self_supervised", "method=random"], "needs downstream="),
-        (["method=score_groups", "score=moderate", *PROBE], "set score.rank_within=all"),
+        (["method=score_groups", "score=moderate", "score.rank_within=class", *PROBE], "set score.rank_within=all"),
         (["method=random_clusters", *PROBE], "random_clusters needs a number of clusters"),
         (["method=random_clusters", "method.num_clusters=1", *PROBE], "method.num_clusters must be at least 2, got 1"),
         (["method=random_clusters", "method.num_clusters=9", "method.kmeans_backend=x"], "minibatch, lloyd, faiss"),

@@ -50,7 +50,7 @@ def spent(context, stage):
 
 
 def test_stored_features_have_the_means_of_another_pass_to_the_last_bit(context, monkeypatch):
-    monkeypatch.setattr(embeddings, "CHUNK", 7)  # 108 samples: the last portion is smaller
+    monkeypatch.setattr(embeddings, "CHUNK", 7)  # 120 samples: the last portion is smaller
     network = surrogate(context)
     groups = cluster_groups(context, network, 5, "lloyd")
     stored = group_means(context, network, groups, 5, stored=True)
@@ -60,7 +60,7 @@ def test_stored_features_have_the_means_of_another_pass_to_the_last_bit(context,
     features = embed(context, network).embeddings.double()
     slow = torch.stack([features[groups == group].mean(0) for group in range(5)])
     assert torch.allclose(stored, slow, rtol=1e-12, atol=0)
-    assert (spent(context, "embeddings"), spent(context, "group_means")) == ([108], [0, 108])
+    assert (spent(context, "embeddings"), spent(context, "group_means")) == ([120], [0, 120])
 
 
 def test_what_is_forced_is_passed_once_all_the_same(tmp_path, monkeypatch):
@@ -74,7 +74,7 @@ def test_what_is_forced_is_passed_once_all_the_same(tmp_path, monkeypatch):
 
 def test_means_by_class_keep_no_features(context):
     group_means(context, surrogate(context), class_groups(context), 10)
-    assert (spent(context, "embeddings"), spent(context, "group_means")) == ([], [108])
+    assert (spent(context, "embeddings"), spent(context, "group_means")) == ([], [120])
 
 
 # -- the order of the images, batches and workers ------------------------------------------------------------------
