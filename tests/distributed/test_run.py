@@ -19,7 +19,7 @@ from secateur.core.tables import ScoreTable
 pytestmark = pytest.mark.slow
 EPOCHS = 4
 DIGITS = ("data.first=400", f"trainer.max_epochs={EPOCHS}", "compare_with=[]")
-METHOD = ("score=el2n", "extrapolation=knn", "subset_fraction=0.5")
+METHOD = ("score=aum", "extrapolation=knn", "subset_fraction=0.5")
 
 
 def command(outputs, *overrides, strategy="ddp_cpu"):
