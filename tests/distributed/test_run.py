@@ -183,10 +183,10 @@ def test_a_stage_that_is_there_is_there_for_all(alone):
 BREAKING = '''
 import os
 from secateur.core.errors import DataError
-from secateur.scores.el2n import EL2N
+from secateur.scores.aum import AUM
 
 
-class Breaking(EL2N):
+class Breaking(AUM):
     """Breaks in one process only, in the middle of the training."""
 
     def end_epoch(self, epoch):
