@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 RUN = (
-    *("data.first=200", "score=el2n", "pruning_ratio=0.4", "trainer.max_epochs=4", "scoring.max_epochs=5"),
+    *("data.first=200", "score=aum", "pruning_ratio=0.4", "trainer.max_epochs=4", "scoring.max_epochs=5"),
     "compare_with=[]",
 )
 TIMEOUT = 300.0
@@ -35,7 +35,7 @@ COUNTED = ("stage", "samples_forward", "samples_backward", "flops")
 # Where a kill is aimed at: parts of writing a checkpoint, and of publishing a stage and removing its checkpoints.
 AIMS = ("half written", "written", "moved aside", "renamed", "before publication", "after publication")
 STORE_FILES = {
-    "scoring": ("scores/el2n.parquet", "scores/aum.parquet", "model.safetensors", "metrics.csv", "stage.json"),
+    "scoring": ("scores/el2n.parquet", "scores/aum.parquet", "weights/5.safetensors", "metrics.csv", "stage.json"),
     "training": ("model.safetensors", "metrics.csv", "predictions.parquet", "stage.json"),
 }
 RUN_FILES = (
