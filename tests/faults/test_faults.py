@@ -33,7 +33,9 @@ def test_a_run_killed_at_a_checkpoint_ends_like_an_undisturbed_one(lab, where):
 
 
 def test_a_run_killed_anywhere_ends_like_an_undisturbed_one(lab):
-    assert trials.kill_anywhere(lab, random.Random(1)) == ("anywhere", "equal")
+    draw = random.Random(1)
+    results = (trials.kill_anywhere(lab, draw)[1] for _ in range(5))
+    assert next(result for result in results if result != "missed") == "equal"
 
 
 @pytest.mark.parametrize("kilobytes", [150, 400])
