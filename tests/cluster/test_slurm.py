@@ -13,7 +13,7 @@ from secateur.cli.main import main
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.timeout(900)]
 
-GRID = ("score=el2n", "pruning_ratio=0.2,0.4,0.6,0.8", "seed=0,1", "name=array")
+GRID = ("score=el2n", "pruning_ratio=0.2,0.4,0.6,0.8", "seed=0,1", "score_seed=0", "name=array")
 LENGTH = ("trainer.max_epochs=16", "scoring.max_epochs=2", "trainer.evaluate_every=16", "compare_with=[]")
 LAUNCHER = ("hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1")
 
