@@ -22,7 +22,7 @@ from secateur.core.store import Store
 from secateur.pipeline.config import canonical, resolve
 from secateur.pipeline.context import Context
 from secateur.pipeline.paths import CONF
-from secateur.pipeline.run import pools
+from secateur.pipeline.pools import pools
 from secateur.pipeline.training import train_on_mask
 from secateur.tracking.processor import processor
 

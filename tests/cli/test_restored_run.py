@@ -147,7 +147,7 @@ def test_files_that_are_as_recorded_are_not_touched(program, monkeypatch):
 def test_a_failed_attempt_leaves_the_finished_record(program, monkeypatch, after_the_scoring):
     assert program.run(*RUN) == 0
     folder = program.run_dir(program.record())
-    before, prune = contents(folder), run_module._prune
+    before, prune = contents(folder), run_module.prune
 
     def fail(context):
         assert program.record()["status"] == "running"
@@ -156,7 +156,7 @@ def test_a_failed_attempt_leaves_the_finished_record(program, monkeypatch, after
         raise ConfigError("no way")
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_module, "_prune", fail)
+        patch.setattr(run_module, "prune", fail)
         assert program.run(*RUN, "force=true") == 2
     assert f"{folder} keeps the result that was finished at " in program.out
     assert contents(folder) == before

@@ -18,6 +18,7 @@ from secateur.pipeline.methods.base import Pruned
 from secateur.pipeline.training import STATIC_MASK
 
 CONFIG = "config.yaml"
+FIDELITY = "fidelity.parquet"
 HASHED_BYTES = 1 << 30  # files of a run that are together larger are hashed on demand only: it takes a second per GB
 
 

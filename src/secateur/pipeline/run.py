@@ -1,13 +1,11 @@
 """One experiment from configuration to run.json: prune, train, compare, record."""
 
-import json
 import shlex
-import shutil
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +31,6 @@ from secateur.core.record import (
 )
 from secateur.core.store import Store, locked_by_zero
 from secateur.core.tables import ScoreTable
-from secateur.data.prepare import prepare
 from secateur.data.prepared import PreparedData
 from secateur.pipeline import (
     embeddings,
@@ -47,21 +44,21 @@ from secateur.pipeline import (
     transfer,
     warmup,
 )
-from secateur.pipeline.artifacts import CONFIG, flaws, list_artifacts, replace_files, write_artifacts, write_config
+from secateur.pipeline.artifacts import CONFIG, FIDELITY, list_artifacts, write_artifacts, write_config
 from secateur.pipeline.check_on_data import check_on_data
+from secateur.pipeline.choosing import final_training, prune
 from secateur.pipeline.comparison import compare, wanted
 from secateur.pipeline.config import Config, build, canonical, resolve, run_key, without_idle_variant
 from secateur.pipeline.context import Context
-from secateur.pipeline.downstream import prepare_downstream, share_fingerprint, shared_cost, transfer_facts
+from secateur.pipeline.downstream import shared_cost, transfer_facts
 from secateur.pipeline.facts import data_facts, model_names, pruning_facts
 from secateur.pipeline.fidelity import assess, missing
-from secateur.pipeline.final import Final, finish
 from secateur.pipeline.history import following, mirror
 from secateur.pipeline.idle import check_ratio, idle_settings, is_sweep, typed_overrides
-from secateur.pipeline.methods.base import Pruned
 from secateur.pipeline.option_names import exact_choices
 from secateur.pipeline.paths import runs_folder, store_folder
-from secateur.pipeline.training import train_on_mask
+from secateur.pipeline.pools import forget_pools, pools
+from secateur.pipeline.restoring import restored
 from secateur.tracking.provenance import provenance
 from secateur.training.fit import TrainerSettings, cpu_threads
 
@@ -77,8 +74,6 @@ STAGES = {
     "finetune": transfer,
     "joint_pruning": joint,
 }
-FIDELITY = "fidelity.parquet"
-RESTORING = "restoring.partial"  # folder in a finished run's, while files of it are made anew
 VERSIONS = {name: stage.VERSION for name, stage in STAGES.items()}
 
 
@@ -169,69 +164,7 @@ def _is_there(context: Context, run_dir: Path) -> bool:
     """Whether the run is finished, all its files are as recorded or could be brought back, and it is of this input."""
     if not current().from_zero(lambda: is_finished(run_dir)):
         return False
-    return _restored(context, run_dir) and current().from_zero(lambda: _is_of_this(context, run_dir))
-
-
-def _restored(context: Context, run_dir: Path) -> bool:
-    """Bring back missing and damaged files of a finished run; return whether all are as recorded now.
-
-    They come from the stages in the store, which are computed again where they are not there. Files that are as
-    recorded are not touched, and a file takes its place only if it is the one that was recorded. Where one comes out
-    differently the record is of another result: the run then has to be made again.
-    """
-    record = current().from_zero(lambda: load_record(run_dir))
-    found = current().from_zero(lambda: flaws(run_dir, record, check=context.config["check"]))
-    if not found:
-        return True
-    found = current().from_zero(lambda: flaws(run_dir, record, check=True))  # all of them, before anything is replaced
-    again = replace(context, history=None, warnings=[])  # a ledger of its own: nothing is booked twice
-    if CONFIG in found and is_rank_zero():
-        write_config(run_dir, record["config"])
-    if found.keys() - {CONFIG}:
-        with failing_together():
-            _make_files(again, run_dir, record, found)
-    left = current().from_zero(lambda: flaws(run_dir, record, check=True))
-    computed = [cost.stage for cost in again.ledger.stages if not cost.reused]
-    how = f"restored, with {', '.join(computed)} computed again" if computed else "restored"
-    for name, flaw in {**left, **found}.items():
-        context.say(f"{name} {flaw}: {'it comes out differently now' if name in left else how}.")
-    if left:
-        context.say(f"{run_dir} cannot be restored as it was recorded: it is made again.")
-    return not left
-
-
-def _make_files(context: Context, run_dir: Path, record: dict[str, Any], names: Collection[str]) -> None:
-    """Make some files of a finished run anew, from the stages in the store; its record is left alone.
-
-    All files are made in a folder beside them; of these the named ones that are as recorded take their places.
-    """
-    pruned = _prune(context)
-    final = _final_training(context, pruned)
-    made = run_dir / RESTORING
-    if is_rank_zero():
-        shutil.rmtree(made, ignore_errors=True)  # of a process that was killed here
-    try:
-        write_artifacts(made, pruned, final)
-        _make_fidelity(context, run_dir if "scores.parquet" not in names else made, made, record, names)
-        if is_rank_zero():
-            replace_files(run_dir, made, record, names)
-    finally:
-        if is_rank_zero():
-            shutil.rmtree(made, ignore_errors=True)
-
-
-def _make_fidelity(
-    context: Context, scores: Path, target: Path, record: dict[str, Any], names: Collection[str]
-) -> None:
-    """Make the full scores of a comparison anew, if they are named, with the scores in one folder, in another."""
-    if FIDELITY in names:
-        entries = record["extrapolation"]["fidelity"]
-        seeds = [entry["score_seed"] for entry in entries]
-        wanted = {**context.config["fidelity"], "against": seeds}
-        table = current().from_zero(lambda: ScoreTable.load(scores / "scores.parquet", context.data.fingerprint))
-        _, full = assess(replace(context, config={**context.config, "fidelity": wanted}), table)
-        if is_rank_zero():
-            full.save(target / FIDELITY)
+    return restored(context, run_dir) and current().from_zero(lambda: _is_of_this(context, run_dir))
 
 
 def _is_of_this(context: Context, run_dir: Path) -> bool:
@@ -243,39 +176,15 @@ def _is_of_this(context: Context, run_dir: Path) -> bool:
     return False
 
 
-def pools(config: Config) -> tuple[PreparedData, PreparedData | None]:
-    """Return the prepared data set of a configuration, and its downstream set or None."""
-    data = _prepared(canonical_json(config["data"]))
-    return data, _downstream(canonical_json(config["downstream"]), data) if config["downstream"] else None
-
-
-def forget_pools() -> None:
-    """Let the next run read its data anew: it may be other data on disk by then."""
-    _prepared.cache_clear()
-    _downstream.cache_clear()
-
-
-@lru_cache(maxsize=1)
-def _prepared(data_node: str) -> PreparedData:
-    """Prepare a data set; the jobs of a sweep in one process share the last one."""
-    return share_fingerprint(prepare(build(json.loads(data_node))))
-
-
-@lru_cache(maxsize=2)
-def _downstream(node: str, source: PreparedData) -> PreparedData:
-    """Prepare a downstream set for a source; the jobs of a sweep in one process share it."""
-    return prepare_downstream(build(json.loads(node)), source)
-
-
 def _run(context: Context, run_dir: Path, record: dict[str, Any]) -> None:
     """Prune, train, and fill the record."""
     record["warnings"] = context.warnings
     record["models"] = model_names(context.config, context.choices)
-    pruned = _prune(context)
+    pruned = prune(context)
     record["pruning"].update(pruning_facts(context, pruned))
     record["label"] = label_of(record)
     record["extrapolation"] = dict(pruned.extrapolation)
-    final = _final_training(context, pruned)
+    final = final_training(context, pruned)
     record["ledger"] = context.ledger.to_json()
     record["transfer"].update(shared_cost(context.ledger))
     if final is None:  # the mask alone: there is no result yet whose cost could be told
@@ -288,28 +197,6 @@ def _run(context: Context, run_dir: Path, record: dict[str, Any]) -> None:
         forget_record(run_dir)
     list_artifacts(record, run_dir, write_artifacts(run_dir, pruned, final))
     _add_fidelity(context, run_dir, record)
-
-
-def _prune(context: Context) -> Pruned:
-    """Let the method choose; its mask is told how many rows the training split has."""
-    pruned: Pruned = build(context.config["method"]).prune(context)
-    if pruned.mask is None:
-        return pruned
-    return replace(pruned, mask=replace(pruned.mask, num_rows=len(context.data.labels)))
-
-
-def _final_training(context: Context, pruned: Pruned) -> Final | None:
-    """Train on the mask, unless the method already has or only the mask is wanted; books the cost."""
-    trained = pruned.trained
-    if trained is None:
-        if not context.config["train_final"]:
-            return None
-        assert pruned.mask is not None, "a method without a mask trains the final network itself"
-        trained = train_on_mask(context, pruned.mask)
-    final = finish(context, trained)
-    for cost in final.costs:
-        context.ledger.add(cost)
-    return final
 
 
 def _add_comparisons(context: Context, run_dir: Path) -> None:
@@ -370,7 +257,7 @@ def _recording(
             say(f"{run_dir} keeps the result that was finished at {before['finished']}: making it again failed.")
             raise
         if isinstance(error, ConfigError) and not has_begun():
-            for name in (FILE_NAME, "config.yaml"):
+            for name in (FILE_NAME, CONFIG):
                 (run_dir / name).unlink(missing_ok=True)
             raise
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"

@@ -12,7 +12,8 @@ from omegaconf.errors import OmegaConfBaseException
 from secateur.core.errors import ConfigError, FingerprintError
 from secateur.pipeline.comparison import BASELINES
 from secateur.pipeline.config import DATA_NOT_IN_KEY, NOT_IN_KEY, Config, canonical, normalizing
-from secateur.pipeline.run import VERSIONS, forget_pools, pools
+from secateur.pipeline.pools import forget_pools, pools
+from secateur.pipeline.run import VERSIONS
 from secateur.tracking.provenance import provenance
 from secateur.training.fit import TrainerSettings
 
