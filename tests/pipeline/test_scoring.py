@@ -52,6 +52,20 @@ def what_counts(record):
     return [[stage[key] for key in keys] for stage in record["ledger"]["stages"]]
 
 
+@pytest.fixture
+def epochs(monkeypatch):
+    """The epochs that scorings begin to train from here on, in their order."""
+    begun = []
+    original = recorder_module.ScoreRecorder.on_train_epoch_start
+
+    def noting(self, trainer, pl_module):
+        begun.append(trainer.current_epoch)
+        original(self, trainer, pl_module)
+
+    monkeypatch.setattr(recorder_module.ScoreRecorder, "on_train_epoch_start", noting)
+    return begun
+
+
 @pytest.fixture(scope="module")
 def at_once(tmp_path_factory):
     """All scorers after the longest one, which needs the most passes: nothing is ever extended."""
@@ -93,16 +107,9 @@ def test_a_scoring_stops_after_the_last_epoch_that_is_read_and_is_extended(tmp_p
 
 
 @pytest.mark.slow
-def test_a_longer_training_goes_on_and_does_not_start_again(tmp_path, monkeypatch):
+def test_a_longer_training_goes_on_and_does_not_start_again(tmp_path, epochs):
     run(tmp_path, "score=tdds")
-    epochs = []
-    original = recorder_module.ScoreRecorder.on_train_epoch_start
-
-    def noting(self, trainer, pl_module):
-        epochs.append(trainer.current_epoch)
-        original(self, trainer, pl_module)
-
-    monkeypatch.setattr(recorder_module.ScoreRecorder, "on_train_epoch_start", noting)
+    epochs.clear()
     run(tmp_path, "score=forgetting")
     assert epochs == list(range(10, T))
     epochs.clear()
@@ -138,7 +145,7 @@ def test_a_killed_scoring_is_finished_as_it_was_begun(tmp_path, at_once, monkeyp
 @pytest.mark.slow
 def test_a_killed_scoring_that_lacks_passes_starts_again(tmp_path, at_once, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(scoring, "finish_folder", None)
+        patched.setattr(scoring, "keep_checkpoint", None)
         with pytest.raises(TypeError):
             run(tmp_path, "score=tdds")
     record, run_dir = run(tmp_path, "score=dynamic_uncertainty")
@@ -149,21 +156,16 @@ def test_a_killed_scoring_that_lacks_passes_starts_again(tmp_path, at_once, monk
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fits", [True, False])
-def test_a_longer_training_goes_on_from_a_checkpoint_of_other_code_where_it_fits(tmp_path, monkeypatch, fits):
+def test_a_longer_training_goes_on_from_a_checkpoint_of_other_code_where_it_fits(tmp_path, monkeypatch, epochs, fits):
     with monkeypatch.context() as patched:
         patched.setattr(checkpoints, "_code", lambda: "other")
         run(tmp_path, "score=tdds")
-    before, epochs = digests(tmp_path), []
-    original = recorder_module.ScoreRecorder.on_train_epoch_start
-
-    def noting(self, trainer, pl_module):
-        epochs.append(trainer.current_epoch)
-        original(self, trainer, pl_module)
+    before = digests(tmp_path)
+    epochs.clear()
 
     def refusing(self, state_dict):
         raise KeyError("a name of today")
 
-    monkeypatch.setattr(recorder_module.ScoreRecorder, "on_train_epoch_start", noting)
     if not fits:
         monkeypatch.setattr(recorder_module.ScoreRecorder, "load_state_dict", refusing)
     run(tmp_path, "score=forgetting")
@@ -185,16 +187,10 @@ def test_the_seconds_of_a_scoring_are_those_that_its_scorer_reads(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_scoring_that_is_made_again_is_not_shorter(tmp_path, monkeypatch):
+def test_a_scoring_that_is_made_again_is_not_shorter(tmp_path, epochs):
     run(tmp_path, "score=tdds")
-    before, epochs = digests(tmp_path), []
-    original = recorder_module.ScoreRecorder.on_train_epoch_start
-
-    def noting(self, trainer, pl_module):
-        epochs.append(trainer.current_epoch)
-        original(self, trainer, pl_module)
-
-    monkeypatch.setattr(recorder_module.ScoreRecorder, "on_train_epoch_start", noting)
+    before = digests(tmp_path)
+    epochs.clear()
     run(tmp_path, "score=el2n", "force=all")
     assert epochs == list(range(STOPS["tdds"]))
     assert digests(tmp_path) == before

@@ -34,15 +34,25 @@ def write_text(path: Path, text: str) -> Path:
     return write_bytes(path, text.encode("utf-8"))
 
 
-def write_bytes(path: Path, content: bytes) -> Path:
-    """Write bytes so that a reader sees the old file or the new one, never half of it."""
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside a file, which takes the file's place when the block ends without an error.
+
+    A reader sees the old file or the new one, never half of it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(content)
+        yield temporary
         os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)  # still there after an error, or where both were the same file already
+
+
+def write_bytes(path: Path, content: bytes) -> Path:
+    """Write bytes so that a reader sees the old file or the new one, never half of it."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
     return path
 
 
@@ -81,16 +91,11 @@ def link_or_copy(source: Path, target: Path) -> Path:
 
     Both have the permissions of ``source``; what the store has published is read-only.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(target) as temporary:
         try:
             os.link(source, temporary)
         except OSError:
             shutil.copy2(source, temporary)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)  # it stays where both were the same file already
     return target
 
 

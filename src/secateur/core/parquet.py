@@ -1,7 +1,6 @@
 """Reading and writing the project's Parquet tables: one JSON header under the key ``secateur``."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from secateur.core.errors import DataError, FingerprintError
+from secateur.core.files import replacing
 
 METADATA_KEY = b"secateur"
 
@@ -22,14 +22,11 @@ def write_table(path: Path | str, columns: Mapping[str, Any], header: Mapping[st
     path = Path(path)
     metadata = {METADATA_KEY: json.dumps(dict(header), sort_keys=True).encode()}
     table = pa.table(dict(columns)).replace_schema_metadata(metadata)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:  # a path with a colon would be taken for an address
-            pq.write_table(table, file, compression="zstd", write_page_checksum=True)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        replacing(path) as temporary,
+        temporary.open("wb") as file,
+    ):  # a path with a colon would be taken for an address
+        pq.write_table(table, file, compression="zstd", write_page_checksum=True)
     return path
 
 

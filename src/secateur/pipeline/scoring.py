@@ -23,6 +23,7 @@ from secateur.core.files import read_json, write_json
 from secateur.core.group import current, is_rank_zero
 from secateur.core.ledger import StageCost
 from secateur.core.seeds import stream_seed
+from secateur.core.stage_files import CHECKPOINTS
 from secateur.core.store import StageResult, read_stored, stage_key
 from secateur.core.tables import ScoreTable
 from secateur.data.order import Shuffled, positions
@@ -35,8 +36,8 @@ from secateur.pipeline.unsupervised import find_and_score
 from secateur.scores.base import Score
 from secateur.scores.order import is_too_ordered, order_r2
 from secateur.training.clocks import Clocks
-from secateur.training.fit import RESUME, finish_folder, fit, start_from
-from secateur.training.kept_weights import KeptWeights
+from secateur.training.fit import RESUME, fit, keep_checkpoint, start_from
+from secateur.training.kept_weights import KeptWeights, weights_file
 from secateur.training.metrics import EpochMetrics
 from secateur.training.progress import ProgressBar
 from secateur.training.recorder import ScoreRecorder
@@ -59,11 +60,16 @@ def recorded_together(node: Config, num_epochs: int) -> dict[str, Config]:
     the data; those that need a pass after each epoch are recorded when they are asked for. A scorer with other
     settings, or one of the user's own, is recorded alone, as ``score``.
     """
-    standard, asked = standard_scores(num_epochs), _set_up(node, num_epochs)
-    if node not in standard.values():
-        return {"score": node}
-    kinds = _costly({"": asked})
-    return {name: one for name, one in standard.items() if _costly({"": _set_up(one, num_epochs)}) <= kinds}
+    _, scorers = _entry(node, num_epochs)
+    kinds = _costly(_set_up(node, num_epochs))
+    return {name: one for name, one in scorers.items() if _costly(_set_up(one, num_epochs)) <= kinds}
+
+
+def _entry(node: Config, num_epochs: int) -> tuple[str, dict[str, Config]]:
+    """Return a scorer's name in its entry of the store, and all scorers whose settings enter that entry's key."""
+    standard = standard_scores(num_epochs)
+    name = next((known for known, settings in standard.items() if settings == node), None)
+    return (name, standard) if name else ("score", {"score": node})
 
 
 @dataclass(frozen=True)
@@ -115,10 +121,7 @@ def measure(context: Context, on: Measuring | None = None) -> Measured:
     """
     on = on or Measuring(context.data.pool, context.config["scoring"]["max_epochs"])
     node = context.config["score"]
-    standard = standard_scores(on.num_epochs)
-    name = next((known for known, settings in standard.items() if settings == node), None)
-    scorers = standard if name else {"score": node}
-    name = name or "score"
+    name, scorers = _entry(node, on.num_epochs)
     if isinstance(build(context.config["paradigm"]), Unsupervised):
         found = find_and_score(context, VERSION, on.sample_ids, on.num_epochs, scorers, _reads(on, scorers, 0))
         table = _mean_table(context, [found.scoring], name)
@@ -127,8 +130,7 @@ def measure(context: Context, on: Measuring | None = None) -> Measured:
     stages = [_network(context, on, scorers, name, number) for number in range(score.num_networks)]
     table = _mean_table(context, stages, name)
     r2 = _order_r2(context, on, score, table)
-    weights = f"weights/{score.epochs.stop}.safetensors"
-    return Measured(table, stages, stages[0], weights, context.data.pool_labels, r2)
+    return Measured(table, stages, stages[0], weights_file(score.epochs.stop), context.data.pool_labels, r2)
 
 
 def _set_up(node: Config, num_epochs: int) -> Score:
@@ -207,9 +209,9 @@ class Extent:
         return cls(values["epochs"], frozenset(values["kinds"]))
 
 
-def _costly(scores: Mapping[str, Score]) -> frozenset[str]:
-    """Return the kinds of passes that some scorers read in more than one epoch."""
-    return frozenset(score.record for score in scores.values() if score.num_passes > 1)
+def _costly(score: Score) -> frozenset[str]:
+    """Return the kind of passes that a scorer reads in more than one epoch, alone or not at all."""
+    return frozenset({score.record} if score.num_passes > 1 else ())
 
 
 def _network(context: Context, on: Measuring, scorers: dict[str, Config], name: str, network: int) -> StageResult:
@@ -261,9 +263,9 @@ def _score(
     recipe, score_seed = context.recipe(config["scoring"]["optim"]), config["score_seed"]
     clocks = Clocks(settings.device)
     set_up = {one: _set_up(node, on.num_epochs) for one, node in scorers.items()}
-    wanted = Extent(set_up[name].epochs.stop, _costly({name: set_up[name]}))
+    wanted = Extent(set_up[name].epochs.stop, _costly(set_up[name]))
     extent = Extent.from_json(current().from_zero(lambda: _prepare(context, folder, key, wanted).to_json()))
-    recorded = {one: score for one, score in set_up.items() if _costly({one: score}) <= extent.kinds}
+    recorded = {one: score for one, score in set_up.items() if _costly(score) <= extent.kinds}
     longest = max(score.epochs.stop for score in recorded.values())
 
     model = context.fresh_model("model", stream_seed(score_seed, "scoring-model", network))
@@ -282,9 +284,11 @@ def _score(
     complete = [one for one, score in recorded.items() if score.epochs.stop <= extent.stop]
     for one, table in recorder.compute(complete).items() if is_rank_zero() else ():
         table.save(folder / "scores" / f"{one}.parquet")
-    weights.save(folder / "weights")
-    last = f"weights/{extent.stop}.safetensors"
-    finish_folder(folder, model, metrics, weights_name=last, keep_checkpoint=extent.stop < longest)
+    weights.save(folder)
+    if is_rank_zero():
+        metrics.save(folder / "metrics.csv")
+        if extent.stop < longest:
+            keep_checkpoint(folder)
     return {**extent.to_json(), "scores": complete, **_spent(clocks, metrics, recorder, settings.device)}
 
 
@@ -295,7 +299,7 @@ def _prepare(context: Context, folder: Path, key: str, wanted: Extent) -> Extent
     is recorded again, so that the new entry can take its place. With ``force=all`` no less is recorded than before,
     from the first epoch on.
     """
-    checkpoints = folder / "checkpoints"
+    checkpoints = folder / CHECKPOINTS
     note = checkpoints / "extent.json"
     summary = context.store.finished("scoring", key)
     entry = context.store.folder("scoring", key)

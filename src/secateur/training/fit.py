@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shutil
 import signal
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -193,33 +192,16 @@ def cpu_threads(num_threads: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def finish_folder(
-    folder: Path,
-    model: nn.Module,
-    metrics: EpochMetrics,
-    *,
-    weights_name: str = "model.safetensors",
-    keep_checkpoint: bool = False,
-) -> None:
+def finish_folder(folder: Path, model: nn.Module, metrics: EpochMetrics) -> None:
     """Write the last epoch's weights and the history.
 
     Of several processes only the first writes. Checkpoints stay: the store removes them once the stage is published.
-
-    Args:
-        folder: the stage's folder.
-        model: the trained network.
-        metrics: its history.
-        weights_name: the file of the weights.
-        keep_checkpoint: keep the last epoch's checkpoint as ``resume.ckpt``, from which :func:`start_from` goes on.
     """
     weights = {name: values.contiguous() for name, values in model.cpu().state_dict().items()}
     if not is_rank_zero():
         return
-    (folder / weights_name).parent.mkdir(exist_ok=True)
-    save_file(weights, folder / weights_name)
+    save_file(weights, folder / "model.safetensors")
     metrics.save(folder / "metrics.csv")
-    if keep_checkpoint:
-        link_or_copy(folder / CHECKPOINTS / LAST, folder / RESUME)
 
 
 def save_predictions(folder: Path, metrics: EpochMetrics, fingerprint: str) -> None:
@@ -235,11 +217,17 @@ def save_predictions(folder: Path, metrics: EpochMetrics, fingerprint: str) -> N
         test.predictions.save(folder / PREDICTIONS, fingerprint)
 
 
+def keep_checkpoint(folder: Path) -> None:
+    """Keep the last epoch's checkpoint in a stage, so that :func:`start_from` can go on from it."""
+    link_or_copy(folder / CHECKPOINTS / LAST, folder / RESUME)
+
+
 def start_from(finished: Path, folder: Path) -> None:
-    """Let the next :func:`fit` in a folder go on from the checkpoint that a finished stage kept."""
-    last = folder / CHECKPOINTS / LAST
-    last.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(finished / RESUME, last)  # a link would let the next epoch write into the finished stage
+    """Let the next :func:`fit` in a folder go on from the checkpoint that a finished stage kept.
+
+    The two may be one file: a checkpoint is never written into, another one takes its name.
+    """
+    link_or_copy(finished / RESUME, folder / CHECKPOINTS / LAST)
 
 
 class _SaveLast(pl.Callback):

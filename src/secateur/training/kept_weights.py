@@ -32,12 +32,11 @@ class KeptWeights(pl.Callback):
             self.weights[completed] = _copy(pl_module.model)  # type: ignore[arg-type]
 
     def save(self, folder: Path) -> None:
-        """Write ``<completed epochs>.safetensors`` for every copy; of several processes only the first does."""
-        if is_rank_zero():
-            folder.mkdir(parents=True, exist_ok=True)
-            for completed, weights in self.weights.items():
-                file = folder / f"{completed}.safetensors"
-                save_file({name: value.contiguous() for name, value in weights.items()}, file)
+        """Write the :func:`weights_file` of every copy into a stage's folder; of several processes the first does."""
+        for completed, weights in self.weights.items() if is_rank_zero() else ():
+            file = folder / weights_file(completed)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            save_file({name: value.contiguous() for name, value in weights.items()}, file)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the copies."""
@@ -46,6 +45,11 @@ class KeptWeights(pl.Callback):
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned."""
         self.weights = dict(state_dict["weights"])
+
+
+def weights_file(completed: int) -> str:
+    """Return where, in a stage's folder, the weights after so many completed epochs lie."""
+    return f"weights/{completed}.safetensors"
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:
