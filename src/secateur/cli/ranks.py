@@ -1,4 +1,4 @@
-"""Which processes a run has: started here, by Slurm, by submitit, or by something like torchrun."""
+"""Set up the processes of a run, started by this program, Slurm, submitit or a launcher such as torchrun."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""What Slurm knows of our jobs, without accounting, and sending it job arrays through submitit."""
+"""Query Slurm about jobs without its accounting, and send it job arrays through submitit."""
 
 import contextlib
 import importlib.util

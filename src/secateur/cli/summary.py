@@ -1,4 +1,4 @@
-"""What ``secateur run`` says at the end: did it pay?"""
+"""Print the table and the verdict with which ``secateur run`` ends."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

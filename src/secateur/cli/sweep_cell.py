@@ -1,4 +1,4 @@
-"""What one job of a sweep does beside its run: check that the code is the launched one, and say where it stands."""
+"""Wrap the run of one sweep job: check that the code is the launched one, and record the status of the job."""
 
 import os
 from collections.abc import Iterator

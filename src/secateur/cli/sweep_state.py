@@ -1,4 +1,4 @@
-"""What became of every job of a sweep: run.json, the locks and the queue are the truth, in this order."""
+"""Determine the status of every job of a sweep from run.json, the locks and the queue, in this order."""
 
 import os
 import sys

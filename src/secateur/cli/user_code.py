@@ -1,4 +1,4 @@
-"""Where modules of the user's own, named in ``_target_``, are found."""
+"""Import path for user modules that are named in ``_target_``."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Whether predicted scores are better than chance: than a prediction that has nothing to do with the full scores."""
+"""Compare predicted scores with chance: with a prediction that is independent of the full scores."""
 
 import math
 from collections.abc import Mapping, Sequence

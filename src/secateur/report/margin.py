@@ -1,4 +1,4 @@
-"""How near two results are that count as equal."""
+"""Margin of equality: the difference below which two results count as equal."""
 
 import math
 from collections.abc import Sequence

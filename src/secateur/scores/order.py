@@ -1,4 +1,4 @@
-"""How much of a score is the order in which its training happened to visit the samples.
+"""Order dependence: the share of a score that the order of visits in its training explains.
 
 A score that is read while the network learns measures each sample at another moment, and what was learned just before
 differs from sample to sample. Part of its ranking is then the shuffled order, which no other training repeats.
