@@ -5,7 +5,7 @@ job cannot write, because it was killed or never started, is found out from run.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -55,6 +55,12 @@ class Cell:
         return None if self.run is None else Path(os.path.normpath(folder / self.run))
 
 
+def common_overrides(cells: Sequence[Cell]) -> list[str]:
+    """Return the overrides that all jobs have, in the order of the first one."""
+    others = [set(cell.overrides) for cell in cells[1:]]
+    return [text for text in cells[0].overrides if all(text in texts for texts in others)] if cells else []
+
+
 @dataclass
 class Manifest:
     """A sweep.
@@ -87,8 +93,7 @@ class Manifest:
 
     def common(self) -> list[str]:
         """Return the overrides that all jobs have, in their order."""
-        others = [set(cell.overrides) for cell in self.cells[1:]]
-        return [text for text in self.cells[0].overrides if all(text in texts for texts in others)]
+        return common_overrides(self.cells)
 
     def counts(self) -> dict[Status, int]:
         """Return how many cells have each status: finished, running, pending, and what is to be resumed."""

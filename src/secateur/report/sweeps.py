@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from secateur.core.errors import DataError
-from secateur.core.manifest import FILE_NAME, Cell, load_manifest
+from secateur.core.manifest import FILE_NAME, Cell, common_overrides, load_manifest
 from secateur.core.record import FILE_NAME as RECORD
 from secateur.core.record import is_finished
 
@@ -131,7 +131,7 @@ def unfinished(sweep: Sweep, finished: Collection[Path], elsewhere: Collection[i
         finished: folders of the finished runs.
         elsewhere: numbers of the jobs that are settled elsewhere, see :func:`settled`.
     """
-    common = set.intersection(*(set(cell.overrides) for cell in sweep.cells)) if sweep.cells else set()
+    common = common_overrides(sweep.cells)
     jobs: dict[str, list[Cell]] = defaultdict(list)
     for cell in sweep.cells:
         own = [text for text in cell.overrides if text not in common and text.split("=", 1)[0] not in REPEATED]
