@@ -274,7 +274,9 @@ def train(digits):
 )
 def test_an_interrupted_training_ends_like_an_undisturbed_one(digits, train, tmp_path, settings, model, infobatch):
     def recorder():
-        return ScoreRecorder({"score": DynamicUncertainty(window=2, skip_last=0)}, sample_ids=digits.pool)
+        return ScoreRecorder(
+            {"score": DynamicUncertainty(window=2, skip_last=0, record="train_forward")}, sample_ids=digits.pool
+        )
 
     def run(folder, *callbacks):
         return train(folder, settings, *callbacks, model=model, infobatch=infobatch)
