@@ -191,7 +191,7 @@ def _row(cell: Cell, baseline: str, baselines: Sequence[Cell], fulls: Sequence[C
         to_baseline = _Reference({})
     if cell.is_full:
         to_full = _Reference({})
-    within = margin.of(_mean_of(to_full) or _mean_of(to_baseline), cell.resolution)
+    within = margin.of(_mean_of(to_full if to_full.values else to_baseline), cell.resolution)
     vs_baseline, says_baseline, one_baseline = _compare(cell, to_baseline, baseline, "ties", within)
     vs_full, says_full, _ = _compare(cell, to_full, FULL, "matches", within)
     selected_on_test = any(run.selected_on_test for run in cell.runs)
