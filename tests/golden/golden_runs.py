@@ -131,7 +131,7 @@ def plain(record: Mapping[str, Any], case: str) -> dict[str, Any]:
     record["artifacts"] = dict.fromkeys(sorted(record["artifacts"]), "0" * 64)
     record["artifact_bytes"] = None
     record["config"]["paths"] = {"output_dir": "outputs"}
-    record["config"] = _without_modules(record["config"])
+    record["config"] = _ordered(record["config"])
     for stage in record["ledger"]["stages"]:
         for name in stage:
             if TIMES.fullmatch(name) and stage[name] is not None:
@@ -140,14 +140,12 @@ def plain(record: Mapping[str, Any], case: str) -> dict[str, Any]:
     return json.loads(json.dumps(record))
 
 
-def _without_modules(node: Any) -> Any:
+def _ordered(node: Any) -> Any:
+    """Return a configuration with sorted keys."""
     if isinstance(node, Mapping):
-        return {
-            key: str(value).rpartition(".")[2] if key == "_target_" else _without_modules(value)
-            for key, value in sorted(node.items())
-        }
+        return {key: _ordered(value) for key, value in sorted(node.items())}
     if isinstance(node, list):
-        return [_without_modules(value) for value in node]
+        return [_ordered(value) for value in node]
     return node
 
 

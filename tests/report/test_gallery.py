@@ -136,7 +136,7 @@ def test_a_pool_is_opened_by_what_the_record_says(tmp_path):
         ({"root": "/nowhere"}, "/nowhere"),
         ({"_target_": "os.system"}, "not one of secateur.data"),
         ({"_target_": "secateur.data.images.ArrayImages"}, "not one of secateur.data"),
-        ({"_target_": "secateur.data.nothing.NpzData"}, "not one of secateur.data"),
+        ({"_target_": "secateur.data.nothing.Nothing"}, "not one of secateur.data"),
         ({"_target_": None}, "not one of secateur.data"),
         ({"renamed": 1}, "do not fit this version"),
         ({"first": 10}, "fewer than the runs"),

@@ -27,6 +27,7 @@ from secateur.core.errors import CheckpointError, DataError, StoreError
 from secateur.core.files import DISK_FULL, read_json, sync_file, sync_folder, write_json
 from secateur.core.group import Group, alone, current
 from secateur.core.hashing import content_key
+from secateur.core.names import named
 from secateur.core.stage_files import CHECKPOINTS, FINISHED, read_stage, stage_files, write_stage
 
 READ_ONLY = 0o444  # permissions of published files
@@ -59,7 +60,7 @@ def stage_key(stage: str, version: int, config: Any, fingerprint: str, upstream:
     parts = {
         "stage": stage,
         "version": version,
-        "config": config,
+        "config": named(config),
         "pool": fingerprint,
         "upstream": upstream or [],
     }

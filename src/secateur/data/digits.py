@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -29,6 +30,8 @@ class DigitsData(DataRecipe):
     Raises:
         ConfigError: an argument is out of range.
     """
+
+    NAME: ClassVar[str] = "data/digits"
 
     def check(self) -> None:
         """Do nothing: the data ships with scikit-learn."""

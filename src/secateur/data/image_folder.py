@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
@@ -26,6 +27,8 @@ class ImageFolderData(DataRecipe):
     Raises:
         ConfigError: an argument is out of range.
     """
+
+    NAME: ClassVar[str] = "data/image_folder"
 
     def check(self) -> None:
         """Raise :class:`DataError` unless both folders exist."""

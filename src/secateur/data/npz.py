@@ -4,7 +4,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -37,6 +37,8 @@ class NpzData(DataRecipe):
     Raises:
         ConfigError: an argument is out of range.
     """
+
+    NAME: ClassVar[str] = "data/npz"
 
     def check(self) -> None:
         """Raise :class:`DataError` unless the files exist."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -78,6 +79,7 @@ class ParquetData(DataRecipe):
         ConfigError: an argument is out of range.
     """
 
+    NAME: ClassVar[str] = "data/parquet"
     image_column: str = "image"
     label_column: str = "label"
 

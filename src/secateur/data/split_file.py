@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -29,6 +29,7 @@ class SplitFileData(DataRecipe):
         ConfigError: there is no split file given, or an argument is out of range.
     """
 
+    NAME: ClassVar[str] = "data/split_file"
     split_file: str = ""
     image_folder: str = ""
 

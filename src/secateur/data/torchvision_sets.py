@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -46,6 +46,7 @@ class TorchvisionData(DataRecipe):
         ConfigError: torchvision has no such class, or an argument is out of range.
     """
 
+    NAME: ClassVar[str] = "data/torchvision"
     dataset: str = ""
     folder: str = ""
     needs: Sequence[str] = ()

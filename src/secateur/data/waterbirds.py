@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -29,6 +30,8 @@ class WaterbirdsData(DataRecipe):
     Raises:
         ConfigError: an argument is out of range.
     """
+
+    NAME: ClassVar[str] = "data/waterbirds"
 
     def check(self) -> None:
         """Raise :class:`DataError` unless the table exists."""

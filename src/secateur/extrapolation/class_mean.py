@@ -18,6 +18,7 @@ class ClassMean(NoArithmetic):
     correlation comes from some classes being harder than others.
     """
 
+    NAME: ClassVar[str] = "extrapolation/class_mean"
     is_control: ClassVar[bool] = True
     needs: ClassVar[frozenset[Needs]] = frozenset({Needs.LABELS})
 

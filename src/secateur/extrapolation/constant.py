@@ -16,6 +16,7 @@ class Constant(NoArithmetic):
     of their ids.
     """
 
+    NAME: ClassVar[str] = "extrapolation/constant"
     is_control: ClassVar[bool] = True
     needs: ClassVar[frozenset[Needs]] = frozenset()
 

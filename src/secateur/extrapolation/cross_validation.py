@@ -16,7 +16,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
@@ -124,6 +124,8 @@ class CrossValidated:
         >>> CrossValidated({"zero": Zero()}, folds=3).choose(inputs).trace
         [{'candidate': 'zero', 'mean': 0.0, 'sd': 0.0, 'folds': [0.0, 0.0, 0.0], 'skipped': None}]
     """
+
+    NAME: ClassVar[str] = "extrapolation/cross_validated"
 
     def __init__(
         self,

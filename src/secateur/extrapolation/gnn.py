@@ -6,7 +6,7 @@ Tensor legend: N samples of the pool, M observed, D features, C classes, k neigh
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from torch import Tensor
 
@@ -83,6 +83,7 @@ class GNN:
         by the full scores is not offered.
     """
 
+    NAME: ClassVar[str] = "extrapolation/gnn"
     k: int = 10
     same_class: bool = False
     distance: Distance = "euclidean"

@@ -4,7 +4,7 @@ Tensor legend: N samples, M observed, R = N - M queries, D features, k neighbors
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -146,6 +146,7 @@ class KNN:
         ConfigError: an argument is out of range.
     """
 
+    NAME: ClassVar[str] = "extrapolation/knn"
     k: int = 20
     same_class: bool = False
     weighting: Weighting = "softmax"

@@ -50,6 +50,7 @@ class MLP:
         The release neither standardizes features nor scores, and stores the predictions of the best epoch.
     """
 
+    NAME: ClassVar[str] = "extrapolation/mlp"
     hidden_sizes: Sequence[int] = (256, 64)
     dropout: float = 0.5
     learning_rate: float = 0.001

@@ -44,6 +44,7 @@ class ProxyDirect(NoArithmetic):
         ConfigError: ``measure`` is none of these.
     """
 
+    NAME: ClassVar[str] = "extrapolation/proxy_direct"
     is_control: ClassVar[bool] = True
     measure: Measure = "el2n"
     reverse: bool = False

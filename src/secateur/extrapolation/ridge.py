@@ -93,6 +93,7 @@ class Ridge:
         ConfigError: there are no alphas, or one is not positive and finite.
     """
 
+    NAME: ClassVar[str] = "extrapolation/ridge"
     alphas: Sequence[float] = ALPHAS
     use_labels: bool = True
     needs: ClassVar[frozenset[Needs]] = frozenset({Needs.EMBEDDINGS})

@@ -25,6 +25,7 @@ class SubsetOnly(NoArithmetic):
         True
     """
 
+    NAME: ClassVar[str] = "extrapolation/subset_only"
     merge: ClassVar[str] = "raw"  # the only one it works with
     is_control: ClassVar[bool] = True
     needs: ClassVar[frozenset[Needs]] = frozenset()

@@ -19,6 +19,7 @@ class Uniform(NoArithmetic):
     source gets its share of the kept set even if the two are merged as they are. Seeded by ``inputs.seed``.
     """
 
+    NAME: ClassVar[str] = "extrapolation/uniform"
     is_control: ClassVar[bool] = True
     needs: ClassVar[frozenset[Needs]] = frozenset()
 

@@ -6,7 +6,7 @@ Every rule keeps a prefix of the ranking's order, so what a higher ratio keeps i
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -151,6 +151,7 @@ class Keep(KeepRule):
         [3, 0]
     """
 
+    NAME: ClassVar[str] = "mapping/keep"
     keep_by: KeepBy = "groups"
     num_groups: int | None = None
     vote_coverage: float | None = None

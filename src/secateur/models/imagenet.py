@@ -1,7 +1,7 @@
 """The ImageNet architectures of torchvision, untrained, split into features and head."""
 
 import math
-from typing import cast
+from typing import ClassVar, cast
 
 import torchvision.models as torchvision_models
 from torch import Tensor, nn
@@ -25,6 +25,8 @@ class TorchvisionResNet(Backbone):
     Raises:
         ConfigError: if the architecture is unknown.
     """
+
+    NAME: ClassVar[str] = "model/torchvision_resnet"
 
     def __init__(
         self,
@@ -69,6 +71,8 @@ class TorchvisionViT(Backbone):
     Raises:
         ConfigError: if the side is not a multiple of 16.
     """
+
+    NAME: ClassVar[str] = "model/torchvision_vit"
 
     def __init__(self, *, num_classes: int, in_channels: int, image_size: int, dropout: float = 0.0) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ the small stem.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -125,6 +125,8 @@ class CIFARResNet(Backbone):
         >>> sum(p.numel() for p in model.parameters())
         269722
     """
+
+    NAME: ClassVar[str] = "model/cifar_resnet"
 
     def __init__(
         self,

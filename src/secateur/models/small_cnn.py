@@ -1,5 +1,7 @@
 """A three-layer convolutional network for small images: the default of the demo."""
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from secateur.models.backbone import Backbone, kaiming_init
@@ -22,6 +24,8 @@ class SmallCNN(Backbone):
         >>> model.features(torch.zeros(4, 1, 8, 8)).shape, model(torch.zeros(4, 1, 8, 8)).shape
         (torch.Size([4, 32]), torch.Size([4, 10]))
     """
+
+    NAME: ClassVar[str] = "model/small_cnn"
 
     def __init__(self, *, num_classes: int, in_channels: int, width: int) -> None:
         super().__init__()

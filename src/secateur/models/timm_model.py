@@ -1,6 +1,6 @@
 """Any classifier of timm by its name, split into features and head."""
 
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import timm
 from torch import Tensor, nn
@@ -25,6 +25,8 @@ class TimmModel(Backbone):
     Raises:
         ConfigError: if timm knows no such model, or its classifier is not one linear layer.
     """
+
+    NAME: ClassVar[str] = "model/timm"
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 Zagoruyko and Komodakis, "Wide Residual Networks", BMVC 2016, arXiv 1605.07146.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -60,6 +60,8 @@ class WideResNet(Backbone):
     Raises:
         ConfigError: if the depth is not ``6 n + 4`` or the activation unknown.
     """
+
+    NAME: ClassVar[str] = "model/wide_resnet"
 
     def __init__(
         self,

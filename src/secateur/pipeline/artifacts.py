@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from secateur.core.files import link_or_copy, write_text
 from secateur.core.group import is_rank_zero
 from secateur.core.hashing import file_sha256
+from secateur.core.names import named
 from secateur.core.stage_files import file_flaw
 from secateur.pipeline.config import Config
 from secateur.pipeline.final import Final
@@ -56,7 +57,7 @@ def list_artifacts(record: dict[str, Any], run_dir: Path, paths: list[Path]) -> 
 
 def write_config(run_dir: Path, config: Config) -> Path:
     """Write a run's config.yaml."""
-    return write_text(run_dir / CONFIG, _yaml(config))
+    return write_text(run_dir / CONFIG, _yaml(named(config)))
 
 
 def flaws(run_dir: Path, record: Mapping[str, Any], *, check: bool = False) -> dict[str, str]:

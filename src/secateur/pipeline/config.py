@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from secateur.core.errors import ConfigError, SecateurError
 from secateur.core.hashing import content_key
+from secateur.core.names import named
 from secateur.pipeline.paths import conf_folder
 from secateur.training.strategy import Strategy
 
@@ -89,7 +90,7 @@ def run_key(config: Config, fingerprint: str, versions: Mapping[str, int]) -> st
     for node in ("data", "downstream"):
         kept[node] = kept[node] and data_key(kept[node])
     kept["trainer"] = {**kept["trainer"], **normalizing(config)}
-    parts = {"config": kept, "pool": fingerprint, "versions": dict(versions), **foreign_code(kept)}
+    parts = {"config": named(kept), "pool": fingerprint, "versions": dict(versions), **foreign_code(kept)}
     return content_key(parts, 12)
 
 

@@ -11,6 +11,7 @@ import torch
 from secateur.core.errors import DataError
 from secateur.core.files import writing
 from secateur.core.mask import Mask
+from secateur.core.names import targeted
 from secateur.core.record import load_record
 from secateur.core.tables import ScoreTable
 from secateur.data.encoded import FileImages
@@ -156,7 +157,7 @@ def _check_free(path: Path, run_dir: Path, record: dict[str, Any], force: bool) 
 
 def _data_node(run_dir: Path, record: Mapping[str, Any], own_code: bool) -> Config:
     config = record.get("config")
-    node = config.get("data") if isinstance(config, dict) else None
+    node = targeted(config.get("data")) if isinstance(config, dict) else None
     if not isinstance(node, dict) or "_target_" not in node:
         raise DataError(f"{run_dir}/run.json has no configuration of its data set.")
     if not own_code:

@@ -9,6 +9,7 @@ from torch import Tensor
 from secateur.core.files import write_json
 from secateur.core.ids import rows_of
 from secateur.core.ledger import StageCost
+from secateur.core.names import named
 from secateur.core.seeds import stream_seed
 from secateur.core.store import StageResult, stage_key
 from secateur.core.tables import ScoreTable
@@ -156,7 +157,7 @@ def _table(context: Context, labels: Tensor, scores: Tensor, observed: Tensor) -
         score=scores,
         observed=observed,
         fingerprint=context.data.fingerprint,
-        metadata={key: context.config[key] for key in keys},
+        metadata={key: named(context.config[key]) for key in keys},
     )
 
 

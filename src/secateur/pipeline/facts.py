@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from secateur.core.mask import Mask
+from secateur.core.names import name_of, short_name
 from secateur.data.prepared import PreparedData
 from secateur.pipeline.config import Config, method_class
 from secateur.pipeline.context import Context
@@ -20,7 +21,7 @@ def choice(config: Config, node: str, choices: Choices) -> str | None:
     """Return the option a group was set to (without Hydra: its ``_target_``'s module), or None when unused."""
     if (value := config.get(node)) is None:
         return None
-    return choices.get(node) or str(value["_target_"]).rsplit(".", 2)[-2]
+    return choices.get(node) or short_name(name_of(value["_target_"]))
 
 
 def model_names(config: Config, choices: Choices) -> dict[str, str | None]:
@@ -33,7 +34,7 @@ def model_names(config: Config, choices: Choices) -> dict[str, str | None]:
 
 
 def _model_name(node: Config, option: str | None) -> str:
-    return str(node.get("architecture") or option or node["_target_"].rsplit(".", 2)[-2])
+    return str(node.get("architecture") or option or short_name(name_of(node["_target_"])))
 
 
 def data_facts(data: PreparedData) -> dict[str, Any]:

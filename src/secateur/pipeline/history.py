@@ -10,6 +10,7 @@ from secateur.core.errors import DataError
 from secateur.core.files import read_json, write_json
 from secateur.core.group import is_rank_zero
 from secateur.core.hashing import file_sha256
+from secateur.core.names import named
 from secateur.core.record import FILE_NAME, label_of, load_record, one_line
 from secateur.data.prepared import PreparedData
 from secateur.pipeline.config import Config, build
@@ -143,8 +144,8 @@ def mirror(
 def job_of(config: Config, run_dir: Path, choices: Choices) -> Job:
     """Return what is known of a run before it begins."""
     nodes = ("method", "score", "extrapolation", "selection")
-    named = {key: choice(config, key, choices) for key in nodes}
-    label = label_of({"pruning": {**named, "variant": config["variant"]}})
+    options = {key: choice(config, key, choices) for key in nodes}
+    label = label_of({"pruning": {**options, "variant": config["variant"]}})
     data = "-".join(node["name"] for node in (config["data"], config["downstream"]) if node)
     experiment = str(choices.get("experiment") or "")
     paper = experiment.split("/")[0] if "/" in experiment else ""
@@ -154,10 +155,10 @@ def job_of(config: Config, run_dir: Path, choices: Choices) -> Job:
         run_key=run_dir.name,
         group=config["name"],
         name=f"{data}/{label}/r{ratio}/s{config['seed']}",
-        method=str(named["method"]),
+        method=str(options["method"]),
         label=label,
         tags=tuple(filter(None, (data, label, paper))),
-        config=config,
+        config=named(config),
     )
 
 

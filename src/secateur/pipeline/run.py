@@ -16,6 +16,7 @@ from rich.markup import escape
 from secateur.core.errors import ConfigError, DataError, SecateurError
 from secateur.core.group import current, failing_together, is_rank_zero
 from secateur.core.hashing import canonical_json
+from secateur.core.names import named
 from secateur.core.record import (
     FILE_NAME,
     forget_record,
@@ -312,6 +313,6 @@ def _begin(key: str, config: Config) -> dict[str, Any]:
         seed=config["seed"],
         score_seed=config["score_seed"],
         select_on=config["method"].get("select_on", "last"),
-        config=config,
+        config=named(config),
         provenance={**provenance(TrainerSettings(**config["trainer"]).device), "stage_versions": dict(VERSIONS)},
     )

@@ -22,6 +22,7 @@ from secateur.core.errors import ConfigError
 from secateur.core.files import read_json, write_json
 from secateur.core.group import current, is_rank_zero
 from secateur.core.ledger import StageCost
+from secateur.core.names import named
 from secateur.core.seeds import stream_seed
 from secateur.core.stage_files import CHECKPOINTS
 from secateur.core.store import StageResult, read_stored, stage_key
@@ -353,5 +354,5 @@ def _recorder(
         eval_loader=lambda: data.eval_loader(on.sample_ids, EVALUATION_BATCH, **context.placement),
         clean_loader=clean,
         fingerprint=data.fingerprint,
-        metadata={name: {"score": node} for name, node in scorers.items()},
+        metadata={name: {"score": named(node)} for name, node in scorers.items()},
     )

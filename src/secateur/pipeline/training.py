@@ -10,6 +10,7 @@ from torch import Tensor
 from secateur.core.group import is_rank_zero
 from secateur.core.ledger import StageCost
 from secateur.core.mask import Mask
+from secateur.core.names import named
 from secateur.core.seeds import stream_seed
 from secateur.core.store import StageResult, stage_key
 from secateur.data.order import Shuffled
@@ -173,7 +174,7 @@ def _save_static_mask(context: Context, sampling: Sampling, folder: Path) -> Non
         context.data.pool,
         rows,
         fingerprint=context.data.fingerprint,
-        metadata={"method": context.config["method"], "pruning_ratio": context.config["pruning_ratio"]},
+        metadata={"method": named(context.config["method"]), "pruning_ratio": context.config["pruning_ratio"]},
         num_rows=len(context.data.labels),
     )
     from_rows.save(folder / STATIC_MASK)

@@ -10,6 +10,7 @@ from torch import Tensor
 from secateur.core.group import current
 from secateur.core.ids import rows_of
 from secateur.core.ledger import StageCost
+from secateur.core.names import named
 from secateur.core.seeds import stream_seed
 from secateur.core.store import StageResult, stage_key
 from secateur.core.tables import ScoreTable
@@ -108,7 +109,7 @@ def _tables(
             score=score.compute().score.cpu(),
             observed=torch.ones(len(rows), dtype=torch.bool),
             fingerprint=context.data.fingerprint,
-            metadata={"score": scorers[name], "labels": "turtle"},
+            metadata={"score": named(scorers[name]), "labels": "turtle"},
         )
         for name, score in scores.items()
     }

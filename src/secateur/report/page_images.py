@@ -13,6 +13,7 @@ from PIL import Image, features
 
 from secateur.core.errors import ConfigError, DataError, SecateurError
 from secateur.core.fingerprint import fingerprint as content_fingerprint
+from secateur.core.names import TARGET, targeted
 from secateur.core.record import one_line
 from secateur.report.tables import Rows
 
@@ -126,10 +127,10 @@ def why_not(error: Exception) -> str:
 def _recipe(settings: Mapping[str, Any]) -> "DataRecipe":
     from secateur.data.recipe import DataRecipe  # noqa: PLC0415
 
-    module, _, name = str(settings.get("_target_", "")).rpartition(".")
+    module, _, name = str(targeted(settings).get(TARGET, "")).rpartition(".")
     found = getattr(_module(module), name, None) if module.startswith(PACKAGE) else None
     if not inspect.isclass(found) or not issubclass(found, DataRecipe):
-        raise ConfigError(f"the recorded data set is {settings.get('_target_')!r}, not one of {PACKAGE[:-1]}.")
+        raise ConfigError(f"the recorded data set is {targeted(settings).get(TARGET)!r}, not one of {PACKAGE[:-1]}.")
     arguments = {key: value for key, value in settings.items() if not key.startswith("_")}
     if "download" in arguments:
         arguments["download"] = False

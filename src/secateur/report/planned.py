@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from secateur.core.json_limits import flaw_of
+from secateur.core.names import CLASS, named, short_name
 from secateur.report.cells import Cell, is_method
 from secateur.report.load import CONFIG, MASK_ONLY, LeftOut
 from secateur.report.run import FULL, flat_settings
@@ -110,7 +111,7 @@ def _settings(config: Mapping[str, Any]) -> Settings:
 
 def _targets(config: Mapping[str, Any]) -> tuple[str, ...]:
     nodes = [config.get(name) for name in NODES]
-    return tuple(str(node.get("_target_", "")) if isinstance(node, Mapping) else "" for node in nodes)
+    return tuple(str(named(node).get(CLASS, "")) if isinstance(node, Mapping) else "" for node in nodes)
 
 
 def _label(config: Mapping[str, Any], known: Known) -> str:
@@ -119,7 +120,7 @@ def _label(config: Mapping[str, Any], known: Known) -> str:
     label = known.by_settings.get(_settings(config)) or known.by_targets.get(targets)
     if label:
         return label
-    method, *others = (target.split(".")[-2] if "." in target else target for target in targets)
+    method, *others = (short_name(target) for target in targets)
     parts = [part for part in others if part and part != "top"] if method == "score" else [method]
     return " + ".join(parts) or "a run"
 

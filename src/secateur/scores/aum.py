@@ -85,6 +85,7 @@ class AUM(Score):
         ConfigError: ``margin`` or ``record`` is none of those.
     """
 
+    NAME: ClassVar[str] = "score/aum"
     signed: ClassVar[bool] = True
 
     def __init__(self, margin: Margin = "logit", record: SettableRecord = "train_forward") -> None:

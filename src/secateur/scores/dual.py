@@ -5,6 +5,8 @@ epochs in the release, hence 15 % of the training by default); with ``selection=
 too many hard samples, which is what ``selection=beta`` is for.
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -79,6 +81,8 @@ class DUAL(WindowedScore):
     Raises:
         ConfigError: an argument is out of range.
     """
+
+    NAME: ClassVar[str] = "score/dual"
 
     def __init__(
         self, window: int = 10, num_epochs: int | None = None, record: SettableRecord = "train_forward"

@@ -7,6 +7,7 @@ orders in a training of 12 epochs on easy data; hence the evaluation pass after 
 """
 
 import warnings
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -96,6 +97,8 @@ class DynamicUncertainty(WindowedScore):
         ``variant=released`` sets), in trainings of 90 and 300 epochs; the extrapolation release reads the training's
         own forward passes (``record="train_forward"``), with batch normalization frozen after the first epoch.
     """
+
+    NAME: ClassVar[str] = "score/dynamic_uncertainty"
 
     def __init__(
         self,

@@ -4,6 +4,8 @@ Needs logits of one pass after an early epoch. Memory O(N) floats. Wrong on nois
 error, and is kept first. One network is noisy; the paper averages 10 (``variant=paper``).
 """
 
+from typing import ClassVar
+
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -51,6 +53,8 @@ class EL2N(EarlyScore):
         The paper averages 10 networks (``variant=paper``); one is the default. The extrapolation release reads it on
         augmented images after 2 epochs of 2 networks (``variant=released_extrapolation``).
     """
+
+    NAME: ClassVar[str] = "score/el2n"
 
     def measure(self, batch: BatchSignals) -> Tensor:
         """Return the scores ``[B]`` of one batch."""

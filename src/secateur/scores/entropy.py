@@ -4,6 +4,8 @@ Needs logits in one pass after the training. Memory O(N) floats. Wrong for netwo
 training set: nearly all entropies are then nearly 0.
 """
 
+from typing import ClassVar
+
 from torch import Tensor, special
 
 from secateur.scores.base import BatchSignals, widen
@@ -41,6 +43,8 @@ def entropy(logits: Tensor) -> Tensor:
 
 class Entropy(FinalScore):
     """Streaming :func:`entropy`."""
+
+    NAME: ClassVar[str] = "score/entropy"
 
     def measure(self, batch: BatchSignals) -> Tensor:
         """Return the scores ``[B]`` of one batch."""

@@ -4,7 +4,7 @@ Needs the logits of every epoch. Memory O(N) floats. Counts are small integers, 
 kept in the order of their ids. Wrong for short trainings, where hardly anything is forgotten.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -79,6 +79,8 @@ class Forgetting(Score):
     Raises:
         ConfigError: ``unlearned`` is neither of the two, or ``record`` none of the three.
     """
+
+    NAME: ClassVar[str] = "score/forgetting"
 
     def __init__(self, unlearned: Literal["last", "count"] = "last", record: SettableRecord = "train_forward") -> None:
         check_choice("forgetting", "unlearned", unlearned, UNLEARNED)

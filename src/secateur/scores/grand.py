@@ -55,6 +55,7 @@ class GraNd(EarlyScore):
     :class:`~secateur.scores.snapshot.EarlyScore` has the arguments.
     """
 
+    NAME: ClassVar[str] = "score/grand"
     needs: ClassVar[frozenset[Signal]] = frozenset({Signal.LOGITS, Signal.FEATURES})
 
     def measure(self, batch: BatchSignals) -> Tensor:

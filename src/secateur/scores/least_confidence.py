@@ -3,6 +3,8 @@
 Needs logits in one pass after the training. Memory O(N) floats. Does not look at the label.
 """
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from secateur.scores.base import BatchSignals, widen
@@ -39,6 +41,8 @@ def least_confidence(logits: Tensor) -> Tensor:
 
 class LeastConfidence(FinalScore):
     """Streaming :func:`least_confidence`."""
+
+    NAME: ClassVar[str] = "score/least_confidence"
 
     def measure(self, batch: BatchSignals) -> Tensor:
         """Return the scores ``[B]`` of one batch."""

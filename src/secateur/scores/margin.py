@@ -49,6 +49,7 @@ def margin(logits: Tensor) -> Tensor:
 class Margin(FinalScore):
     """Streaming :func:`margin`."""
 
+    NAME: ClassVar[str] = "score/margin"
     signed: ClassVar[bool] = True
 
     def measure(self, batch: BatchSignals) -> Tensor:

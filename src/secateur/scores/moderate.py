@@ -95,6 +95,7 @@ class Moderate(Score):
         ConfigError: ``rank_within`` is neither of the two.
     """
 
+    NAME: ClassVar[str] = "score/moderate"
     needs: ClassVar[frozenset[Signal]] = frozenset({Signal.FEATURES})
     record: Record = "final_pass"
     signed: ClassVar[bool] = True

@@ -6,7 +6,7 @@ long as the window: then there is one window, and ``decay`` only scales the scor
 whole long training: with a decay of 0.9 the last window has 90 % of the weight, and the network has converged by then.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -117,6 +117,8 @@ class TDDS(Score):
     Raises:
         ConfigError: an argument is out of range.
     """
+
+    NAME: ClassVar[str] = "score/tdds"
 
     def __init__(
         self,

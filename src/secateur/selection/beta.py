@@ -70,6 +70,7 @@ class Beta:
         epochs it uses.
     """
 
+    NAME: ClassVar[str] = "selection/beta"
     needs: ClassVar[tuple[str, ...]] = ("mean_probability",)
 
     def __init__(

@@ -74,6 +74,7 @@ class CCS:
         for negative scores; here the last stratum is closed. It sets no seed.
     """
 
+    NAME: ClassVar[str] = "selection/ccs"
     needs: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, mislabel_fraction: float = 0.1, num_strata: int = 50) -> None:

@@ -64,6 +64,7 @@ class ClassBalanced:
         The CCS release gives every class the count of the last one, and rounds down.
     """
 
+    NAME: ClassVar[str] = "selection/class_balanced"
     needs: ClassVar[tuple[str, ...]] = ("label",)
 
     def __call__(self, table: ScoreTable, num_keep: int, seed: int) -> Mask:

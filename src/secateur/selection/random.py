@@ -18,6 +18,7 @@ class RandomSelection:
         3
     """
 
+    NAME: ClassVar[str] = "selection/random"
     needs: ClassVar[tuple[str, ...]] = ()
 
     def __call__(self, table: ScoreTable, num_keep: int, seed: int) -> Mask:

@@ -18,6 +18,7 @@ class Top:
         tensor([0, 1])
     """
 
+    NAME: ClassVar[str] = "selection/top"
     needs: ClassVar[tuple[str, ...]] = ()
 
     def __call__(self, table: ScoreTable, num_keep: int, seed: int) -> Mask:

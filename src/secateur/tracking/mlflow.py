@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from secateur.tracking.base import HISTORIES, Job, Result, Session, Tracker
 from secateur.tracking.environment import environment
@@ -28,6 +28,7 @@ class MlflowTracker(Tracker):
             the run's folder.
     """
 
+    NAME: ClassVar[str] = "logger/mlflow"
     experiment_name: str | None = None
     tracking_uri: str | None = None
 

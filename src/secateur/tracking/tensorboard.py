@@ -2,6 +2,7 @@
 
 import shutil
 from contextlib import ExitStack
+from typing import ClassVar
 
 from secateur.tracking.base import Job, Result, Session, Tracker
 from secateur.tracking.facts import filterable, summary
@@ -15,6 +16,7 @@ class TensorBoardTracker(Tracker):
     A run that is started again writes its whole history again in place of what lay there.
     """
 
+    NAME: ClassVar[str] = "logger/tensorboard"
     package = extra = "tensorboard"
     destination = "tensorboard"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from secateur.core.errors import ConfigError, SecateurError
@@ -44,6 +44,7 @@ class WandbTracker(Tracker):
         ConfigError: ``num_images`` is negative, or a tag is too long.
     """
 
+    NAME: ClassVar[str] = "logger/wandb"
     project: str = "secateur"
     entity: str | None = None
     mode: Literal["offline", "online"] = "offline"

@@ -6,7 +6,7 @@ References:
 """
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -70,6 +70,8 @@ class AdversarialClassifier(Classifier):
         synthetic images. DP4TL's attacks in training mode, which moves the running statistics, and partly in
         normalized units.
     """
+
+    NAME: ClassVar[str] = "paradigm/adversarial"
 
     def __init__(
         self,

@@ -41,6 +41,8 @@ class Classifier(pl.LightningModule):
         sampling: loss weights and loss feedback of dynamic pruning; None for plain training.
     """
 
+    NAME: ClassVar[str] = "paradigm/supervised"
+
     classifies: ClassVar[bool] = True  # its head is trained, so there are accuracies
     makes_views: ClassVar[bool] = False  # it augments by itself, so the loader must not
 

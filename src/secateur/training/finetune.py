@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from secateur.core.errors import ConfigError
 from secateur.training.recipe import Recipe
@@ -28,6 +28,7 @@ class FineTuning:
         ConfigError: no or unknown modes, or a length below 1.
     """
 
+    NAME: ClassVar[str] = "finetune/finetuning"
     modes: Sequence[Mode]
     optim: Recipe
     max_epochs: int

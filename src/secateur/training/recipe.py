@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import nn
@@ -64,6 +64,7 @@ class Recipe:
         0.05
     """
 
+    NAME: ClassVar[str] = "optim/recipe"
     optimizer: Literal["sgd", "adam", "adamw"]
     lr: float
     batch_size: int

@@ -56,6 +56,8 @@ class SelfSupervised(Classifier):
         MoCo v2: no shuffled batch normalization, which exists only across several devices.
     """
 
+    NAME: ClassVar[str] = "paradigm/self_supervised"
+
     classifies: ClassVar[bool] = False
     makes_views: ClassVar[bool] = True
 

@@ -15,6 +15,7 @@ Backend = Literal["gloo", "nccl"]
 class SingleProcess:
     """One process, one device."""
 
+    NAME: ClassVar[str] = "strategy/single"
     num_processes: ClassVar[int] = 1
     sync_batchnorm: ClassVar[bool] = True
 
@@ -35,6 +36,7 @@ class DataParallel:
         ConfigError: a count is below 1, or the backend cannot be.
     """
 
+    NAME: ClassVar[str] = "strategy/data_parallel"
     sharded: ClassVar[bool] = False
     devices: int
     num_nodes: int = 1
@@ -97,6 +99,7 @@ class ShardedDataParallel(DataParallel):
         ConfigError: as there, or CPUs are asked for.
     """
 
+    NAME: ClassVar[str] = "strategy/sharded"
     sharded: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

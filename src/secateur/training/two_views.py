@@ -6,6 +6,7 @@ that is passed in, so the views do not depend on the device.
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -42,6 +43,7 @@ class TwoViews:
         narrowed, torchvision draws again. No blur: both papers blur ImageNet's images, and neither those of CIFAR.
     """
 
+    NAME: ClassVar[str] = "paradigm/two_views"
     min_scale: float = 0.2
     flip: float = 0.5
     jitter: float = 0.8

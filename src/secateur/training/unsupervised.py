@@ -33,6 +33,7 @@ class Unsupervised:
         ConfigError: a setting is out of range.
     """
 
+    NAME: ClassVar[str] = "paradigm/unsupervised"
     labels_known: ClassVar[bool] = False
     encoder: Callable[..., Any] | None
     encoder_epochs: int

@@ -45,6 +45,7 @@ class AdaPruner(AdaPrunerConstants):
         mask_weight_decay: weight decay of the mask; null: the network's.
     """
 
+    NAME: ClassVar[str] = "method/adapruner"
     reads: ClassVar[frozenset[str]] = frozenset({"pruning_ratio", "score_seed", "selection", "variant"})
     optim: Recipe
     warmup_epochs: int

@@ -14,6 +14,7 @@ from secateur.pipeline.plan import final_plan, if_trained
 class FullData:
     """Keeps everything; the pruning ratio is not read."""
 
+    NAME: ClassVar[str] = "method/full"
     reads: ClassVar[frozenset[str]] = frozenset()
 
     def prune(self, context: Context) -> Pruned:

@@ -25,6 +25,7 @@ LISTED = 20  # names of kept and of removed classes in the record
 class RandomGroups:
     """Keeps random classes, drawn by :func:`draw_seed`; a higher ratio keeps some of those that a lower one keeps."""
 
+    NAME: ClassVar[str] = "method/random_groups"
     reads: ClassVar[frozenset[str]] = frozenset({"pruning_ratio", "score_seed", "mapping"})
     drawn_by: ClassVar[tuple[str, ...]] = ("seed", "score_seed")
 

@@ -30,6 +30,7 @@ class ImportedScores:
         DataError: there is no such file; when run: it was made for another pool, or lacks what ``selection=`` reads.
     """
 
+    NAME: ClassVar[str] = "method/imported_scores"
     reads: ClassVar[frozenset[str]] = frozenset({"pruning_ratio", "score_seed", "selection"})
     given: ClassVar[bool] = True
     path: str

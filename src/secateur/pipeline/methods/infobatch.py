@@ -24,6 +24,7 @@ class InfoBatchMethod:
         anneal: share of the epochs, at the end, that see the full data.
     """
 
+    NAME: ClassVar[str] = "method/infobatch"
     reads: ClassVar[frozenset[str]] = frozenset({"pruning_ratio", "score_seed"})
     plans_exactly: ClassVar[bool] = False
     anneal: float = 0.125

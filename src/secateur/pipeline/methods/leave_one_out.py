@@ -35,6 +35,7 @@ class LeaveOneOut:
         ConfigError: when run: there are more classes, or no downstream validation split.
     """
 
+    NAME: ClassVar[str] = "method/leave_one_out"
     reads: ClassVar[frozenset[str]] = frozenset({"pruning_ratio", "score_seed", "mapping"})
     needs_downstream: ClassVar[bool] = True
     max_groups: int = 50

@@ -49,6 +49,7 @@ class LabelMapping:
             (``+data@method.further.NAME=OPTION``); the run is judged on ``downstream=``.
     """
 
+    NAME: ClassVar[str] = "method/label_mapping"
     reads: ClassVar[frozenset[str]] = READS
     needs_downstream: ClassVar[bool] = True
     needs_classes: ClassVar[bool] = True
@@ -93,6 +94,7 @@ class FeatureMapping:
         further: see :class:`LabelMapping`.
     """
 
+    NAME: ClassVar[str] = "method/feature_mapping"
     reads: ClassVar[frozenset[str]] = READS
     needs_downstream: ClassVar[bool] = True
     grouping: Literal["class", "kmeans"]

@@ -23,6 +23,7 @@ class MaskFile:
         DataError: there is no such file; when run: it was made for another pool.
     """
 
+    NAME: ClassVar[str] = "method/mask"
     reads: ClassVar[frozenset[str]] = frozenset()
     given: ClassVar[bool] = True
     path: str

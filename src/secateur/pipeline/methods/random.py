@@ -17,6 +17,7 @@ class RandomSubset:
     higher ratio keeps a subset of a lower one's.
     """
 
+    NAME: ClassVar[str] = "method/random"
     reads: ClassVar[frozenset[str]] = frozenset({"pruning_ratio", "score_seed"})
     drawn_by: ClassVar[tuple[str, ...]] = ("seed", "score_seed")
 

@@ -32,6 +32,7 @@ class RandomClusters:
         ConfigError: there are no or too few clusters, or there is no such backend.
     """
 
+    NAME: ClassVar[str] = "method/random_clusters"
     reads: ClassVar[frozenset[str]] = frozenset({"pruning_ratio", "score_seed", "scoring", "mapping"})
     drawn_by: ClassVar[tuple[str, ...]] = ("seed", "score_seed")
     num_clusters: int | None

@@ -21,6 +21,7 @@ class RS2Method:
         replacement: draw the epochs' subsets independently of each other.
     """
 
+    NAME: ClassVar[str] = "method/rs2"
     reads: ClassVar[frozenset[str]] = frozenset({"pruning_ratio", "score_seed"})
     replacement: bool = False
 

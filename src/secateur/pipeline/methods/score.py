@@ -22,6 +22,7 @@ class ScoreAndSelect:
     With ``extrapolation=`` the network is trained on a subset, and the scores of all other samples are predicted.
     """
 
+    NAME: ClassVar[str] = "method/score"
     reads: ClassVar[frozenset[str]] = frozenset(
         {"pruning_ratio", "score_seed", "score", "selection", "variant", "scoring", "extrapolation"}
     )

@@ -25,6 +25,7 @@ class ScoreGroups:
         DataError: when run: the pool lacks a class.
     """
 
+    NAME: ClassVar[str] = "method/score_groups"
     reads: ClassVar[frozenset[str]] = frozenset(
         {"pruning_ratio", "score_seed", "score", "variant", "scoring", "mapping"}
     )

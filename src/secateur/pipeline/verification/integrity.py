@@ -12,6 +12,7 @@ from yaml import YAMLError
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.hashing import file_sha256
 from secateur.core.mask import Mask
+from secateur.core.names import targeted
 from secateur.core.predictions import Predictions
 from secateur.core.record import load_record, one_line
 from secateur.core.tables import ScoreTable
@@ -43,6 +44,7 @@ def finished_record(run_dir: Path) -> dict[str, Any]:
         raise DataError(f"{run_dir}/run.json has no {', '.join(missing)}: it is not the record of a run.")
     if record["status"] != "finished":
         raise DataError(f"The run in {run_dir} is {record['status']!r}; only a finished run can be verified.")
+    record["config"] = targeted(record["config"])
     if problem := form_problem(record):
         raise DataError(f"{run_dir}/run.json is not the record of a finished run: {problem}.")
     return record
@@ -57,7 +59,7 @@ def configuration_problems(run_dir: Path, record: Record) -> list[str]:
         if record[key] != config.get(key)
     ]
     try:
-        stored = OmegaConf.to_container(OmegaConf.load(run_dir / "config.yaml"))
+        stored = targeted(OmegaConf.to_container(OmegaConf.load(run_dir / "config.yaml")))
     except (OSError, YAMLError, OmegaConfBaseException, UnicodeDecodeError):
         return [*problems, "config.yaml: is missing or cannot be read"]
     found = first_difference(config, stored)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from secateur.core.names import name_of, short_name
 from secateur.core.record import label_of
 from secateur.pipeline.config import Config
 from secateur.pipeline.facts import choice, model_names
@@ -70,7 +71,7 @@ def _option(group: str, key: str, recorded: str | None, config: Config, user_con
     """Return the option that a node is; the recorded one wherever it may be true."""
     if not (node := config.get(key)):
         return None
-    module = str(node["_target_"]).rsplit(".", 2)[-2]
+    module = short_name(name_of(node["_target_"]))
     if recorded == node.get("architecture") and recorded:
         return recorded  # such networks are called by it
     options = options_of(group, node["_target_"])
