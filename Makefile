@@ -41,7 +41,7 @@ bench: $(READY)  ## ratios measured in one run each; minutes
 	$(BIN)/python benchmarks/report.py
 
 docs: $(READY)  ## the pages that are made of other files: docs/sweeps.md and docs/cards
-	$(BIN)/python -m secateur.pipeline.sweep_files > docs/sweeps.md
+	$(BIN)/python -m secateur.launch.sweep_files > docs/sweeps.md
 	$(BIN)/python docs/cards/make.py
 
 clean:

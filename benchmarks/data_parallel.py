@@ -29,11 +29,11 @@ from secateur.data.order import Shuffled
 from secateur.data.prepared import PreparedData
 from secateur.models.resnet import CIFARResNet
 from secateur.tracking.processor import processor
-from secateur.training.classifier import Classifier
+from secateur.training.distributed.processes import joined
+from secateur.training.distributed.strategy import DataParallel
 from secateur.training.fit import TrainerSettings, fit
-from secateur.training.processes import joined
+from secateur.training.modules.classifier import Classifier
 from secateur.training.recipe import Recipe
-from secateur.training.strategy import DataParallel
 
 BATCH_SIZE, WORLD, TARGET = 128, 2, 0.65
 RECIPE = Recipe(optimizer="sgd", lr=0.05, batch_size=BATCH_SIZE, momentum=0.9, weight_decay=5e-4, schedule="cosine")

@@ -19,11 +19,11 @@ from rich.console import Console
 from secateur.core.mask import Mask, keep_count
 from secateur.core.seeds import permutation
 from secateur.core.store import Store
-from secateur.pipeline.config import canonical, resolve
-from secateur.pipeline.context import Context
-from secateur.pipeline.paths import CONF
-from secateur.pipeline.pools import pools
-from secateur.pipeline.training import train_on_mask
+from secateur.runs.config import canonical, resolve
+from secateur.runs.context import Context
+from secateur.runs.paths import CONF
+from secateur.runs.pools import pools
+from secateur.runs.stages.training import train_on_mask
 from secateur.tracking.processor import processor
 
 SEEDS = 3

@@ -25,14 +25,14 @@ import time
 import torch
 
 from secateur.extrapolation.base import ExtrapolationInputs
-from secateur.extrapolation.gnn import GNN
-from secateur.extrapolation.gnn_adjacency import full_adjacency
-from secateur.extrapolation.gnn_features import NodeFeatures
-from secateur.extrapolation.gnn_fit import FitSettings, fit
-from secateur.extrapolation.gnn_inference import predict_layerwise
-from secateur.extrapolation.gnn_network import GraphNetwork
-from secateur.extrapolation.gnn_views import GraphView
-from secateur.extrapolation.graph import Graph, neighbor_graph
+from secateur.extrapolation.gnn.adjacency import full_adjacency
+from secateur.extrapolation.gnn.features import NodeFeatures
+from secateur.extrapolation.gnn.fit import FitSettings, fit
+from secateur.extrapolation.gnn.graph import Graph, neighbor_graph
+from secateur.extrapolation.gnn.inference import predict_layerwise
+from secateur.extrapolation.gnn.network import GraphNetwork
+from secateur.extrapolation.gnn.settings import GNN
+from secateur.extrapolation.gnn.views import GraphView
 from secateur.tracking.processor import processor
 
 WIDTH, NUM_CLASSES, K, LIMIT_GIB = 512, 10, 10, 16

@@ -27,14 +27,14 @@ from secateur.data.digits import DigitsData
 from secateur.data.order import Shuffled, positions
 from secateur.data.parquet import ParquetData
 from secateur.data.prepare import PreparedData, prepare
-from secateur.pipeline.config import build
-from secateur.pipeline.paths import conf_folder
+from secateur.runs.config import build
+from secateur.runs.paths import conf_folder
 from secateur.scores.base import Score
 from secateur.scores.order import mean_ranks, order_r2
 from secateur.tracking.processor import processor
-from secateur.training.classifier import Classifier
+from secateur.training.callbacks.recorder import ScoreRecorder
 from secateur.training.fit import TrainerSettings, fit
-from secateur.training.recorder import ScoreRecorder
+from secateur.training.modules.classifier import Classifier
 
 BOTH = ("train_forward", "eval_pass")
 

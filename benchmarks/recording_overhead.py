@@ -30,13 +30,13 @@ from common import prepared
 from secateur.data.order import Shuffled
 from secateur.data.prepare import PreparedData
 from secateur.models.resnet import CIFARResNet
-from secateur.pipeline.config import build
-from secateur.pipeline.scoring import standard_scores
+from secateur.runs.config import build
+from secateur.runs.stages.scoring import standard_scores
 from secateur.tracking.processor import processor
-from secateur.training.classifier import Classifier
+from secateur.training.callbacks.recorder import ScoreRecorder
 from secateur.training.fit import TrainerSettings, fit
+from secateur.training.modules.classifier import Classifier
 from secateur.training.recipe import Recipe
-from secateur.training.recorder import ScoreRecorder
 
 BATCH_SIZE, SCHEDULE_EPOCHS = 128, 200
 RECIPE = Recipe(optimizer="sgd", lr=0.05, batch_size=BATCH_SIZE, momentum=0.9, weight_decay=5e-4, schedule="cosine")

@@ -11,11 +11,12 @@ SRC = Path(__file__).parents[1] / "src" / "secateur"
 FILES = sorted(SRC.rglob("*.py"))
 FLOORS = {
     "core": 0,
-    **dict.fromkeys(("scores", "extrapolation", "selection", "grouping", "mapping", "dynamic", "interop"), 1),
+    **dict.fromkeys(("scores", "extrapolation", "selection", "grouping", "mapping", "dynamic"), 1),
     **dict.fromkeys(("data", "models"), 2),
-    **dict.fromkeys(("training", "tracking"), 3),
-    **dict.fromkeys(("pipeline", "report"), 4),
-    "cli": 5,
+    **dict.fromkeys(("training", "tracking", "interop"), 3),
+    **dict.fromkeys(("runs", "report"), 4),
+    **dict.fromkeys(("verify", "launch"), 5),
+    "cli": 6,
 }
 HEAVY = {"pytorch_lightning", "lightning", "lightning_fabric", "hydra", "omegaconf", "wandb"}  # not on floors 0 and 1
 LAZY = {"torch_geometric", "faiss", "sklearn"}  # only inside functions
@@ -82,7 +83,7 @@ def test_files_import_their_own_folder_and_lower_floors(folder):
         ("scores", "from secateur import data"),
         ("training", "def f():\n    from secateur.tracking import provenance"),
         ("dynamic", "def f():\n    import omegaconf"),
-        ("interop", "from pytorch_lightning.callbacks import Callback"),
+        ("mapping", "from pytorch_lightning.callbacks import Callback"),
         ("extrapolation", "from torch_geometric.nn import GCNConv"),
         ("core", "try:\n    import faiss\nexcept ImportError:\n    pass"),
         ("data", "class A:\n    import sklearn.datasets"),

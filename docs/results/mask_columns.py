@@ -12,8 +12,8 @@ import statistics
 import sys
 from pathlib import Path
 
-from secateur.report.cells import Cell, make_cells
-from secateur.report.load import load_runs
+from secateur.report.data.cells import Cell, make_cells
+from secateur.report.data.load import load_runs
 
 LEFT_OUT = ("worst class (n)", "finds", "rank")
 

@@ -10,10 +10,10 @@ Usage: python docs/results/paired.py RUNS NUMBER [BASELINE]
 import csv
 import sys
 
-from secateur.report.cells import Cell, make_cells
-from secateur.report.load import load_runs
-from secateur.report.run import Run
-from secateur.report.statistics import Estimate, estimate, paired_difference
+from secateur.report.data.cells import Cell, make_cells
+from secateur.report.data.load import load_runs
+from secateur.report.data.run import Run
+from secateur.report.data.statistics import Estimate, estimate, paired_difference
 
 
 def number_of(run: Run, name: str) -> float:

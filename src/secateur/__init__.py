@@ -12,7 +12,7 @@ _EXPORTS = {
     "IndexedDataset": "secateur.data.indexed",
     "Mask": "secateur.core.mask",
     "ScoreTable": "secateur.core.tables",
-    "ScoreRecorder": "secateur.training.recorder",
+    "ScoreRecorder": "secateur.training.callbacks.recorder",
     "SecateurError": "secateur.core.errors",
     "Top": "secateur.selection.top",
 }

@@ -6,11 +6,11 @@ import sys
 import pytest
 from filelock import FileLock
 
-from secateur.cli import sweep_launch
-from secateur.cli.freeze import Frozen, _copy
-from secateur.cli.sweep_launch import _new_folder
 from secateur.core.manifest import editing, load_manifest
-from secateur.pipeline.paths import CONF, conf_folder, frozen_conf
+from secateur.launch import launcher as sweep_launch
+from secateur.launch.freeze import Frozen, _copy
+from secateur.launch.launcher import _new_folder
+from secateur.runs.paths import CONF, conf_folder, frozen_conf
 
 SCORER = '''
 import os
@@ -138,14 +138,14 @@ def test_a_sweep_that_is_being_run_is_not_run_twice(program, folder):
 
 
 def test_nothing_is_left_of_a_sweep_whose_launcher_cannot_work(program, monkeypatch):
-    monkeypatch.setattr("secateur.cli.slurm.shutil.which", lambda name: None)
+    monkeypatch.setattr("secateur.launch.slurm.shutil.which", lambda name: None)
     assert program.run("-m", "method=random", "seed=0,1", "hydra/launcher=slurm") == 2
     assert "needs sbatch and srun" in program.err
     assert not program.folder.exists()
 
 
 def test_a_sweep_file_needs_no_flag_to_be_launched(program, monkeypatch):
-    monkeypatch.setattr("secateur.cli.slurm.shutil.which", lambda name: None)
+    monkeypatch.setattr("secateur.launch.slurm.shutil.which", lambda name: None)
     program.quick = ()
     assert program.run("sweeps=demo/digits", "hydra/launcher=slurm") == 2
     assert "needs sbatch and srun" in program.err  # so it was taken for a sweep

@@ -72,7 +72,7 @@ def test_a_finished_run_comes_out_again_from_an_empty_store(finished, verify, ar
 
 
 def test_the_quick_check_trains_nothing(finished, verify, monkeypatch):
-    monkeypatch.setattr("secateur.pipeline.verification.verify.execute_resolved", None)
+    monkeypatch.setattr("secateur.verify.repeat.execute_resolved", None)
     code, out, _ = verify(finished["el2n"], "--quick")
     assert code == 0
     assert "agrees with itself" in out
@@ -119,7 +119,7 @@ def change_both(record):
 
 @pytest.mark.parametrize("change", [change_seed_of_record, change_seed_of_config, change_both])
 def test_an_edited_seed_is_found_and_nothing_is_run(run_dir, verify, monkeypatch, change):
-    monkeypatch.setattr("secateur.pipeline.verification.verify.execute_resolved", None)
+    monkeypatch.setattr("secateur.verify.repeat.execute_resolved", None)
     edit(run_dir / "run.json", change)
     for flags in ([], ["--quick"]):
         code, out, _ = verify(run_dir, *flags)
@@ -130,7 +130,7 @@ def test_an_edited_seed_is_found_and_nothing_is_run(run_dir, verify, monkeypatch
 
 
 def test_a_seed_edited_everywhere_contradicts_the_key_and_nothing_is_run(run_dir, verify, monkeypatch):
-    monkeypatch.setattr("secateur.pipeline.verification.verify.execute_resolved", None)
+    monkeypatch.setattr("secateur.verify.repeat.execute_resolved", None)
     edit(run_dir / "run.json", change_both)
     config = OmegaConf.load(run_dir / "config.yaml")
     config.seed = 5
@@ -229,8 +229,8 @@ def test_a_record_forged_all_over_is_found_part_by_part(run_dir, verify):
 
 
 def test_a_network_of_several_with_one_class_is_told_by_its_settings(run_dir):
-    from secateur.pipeline.paths import CONF
-    from secateur.pipeline.verification.names import name_problems, names_from_config
+    from secateur.runs.paths import CONF
+    from secateur.verify.names import name_problems, names_from_config
 
     record = json.loads((run_dir / "run.json").read_text())
     node = OmegaConf.to_container(OmegaConf.load(CONF / "model" / "resnet20.yaml"))
@@ -246,8 +246,8 @@ def test_a_network_of_several_with_one_class_is_told_by_its_settings(run_dir):
 def test_an_extrapolation_of_several_with_one_class_is_told_by_its_settings(run_dir, said):
     from hydra import compose, initialize_config_dir
 
-    from secateur.pipeline.paths import CONF
-    from secateur.pipeline.verification.names import names_from_config
+    from secateur.runs.paths import CONF
+    from secateur.verify.names import names_from_config
 
     record = json.loads((run_dir / "run.json").read_text())
     GlobalHydra.instance().clear()
@@ -311,17 +311,21 @@ def test_that_several_processes_made_it_is_said(run_dir, verify):
 
 def test_slices_that_normalized_themselves_are_not_repeated_by_one_process(run_dir):
     from secateur.core.record import load_record
-    from secateur.pipeline.verification.repeat import repeatable
+    from secateur.verify.configuration import repeatable
 
     record = load_record(run_dir)
-    strategy = {"_target_": "secateur.training.strategy.DataParallel", "devices": 2, "sync_batchnorm": False}
+    strategy = {
+        "_target_": "secateur.training.distributed.strategy.DataParallel",
+        "devices": 2,
+        "sync_batchnorm": False,
+    }
     record["config"]["strategy"] = strategy
     with pytest.raises(ConfigError, match="each of 2 slices of a batch by itself"):
         repeatable(record, record["config"], run_dir, [], comparison=False)
 
 
 def test_a_stage_of_another_version_is_said(run_dir, verify):
-    from secateur.pipeline.config import run_key
+    from secateur.runs.config import run_key
 
     def older(record):
         versions = record["provenance"]["stage_versions"]
@@ -341,7 +345,7 @@ def test_keys_that_came_later_take_their_default(run_dir, verify):
         for key in ("relabel", "budget"):
             del record["config"][key]
         config = record["config"]
-        from secateur.pipeline.config import run_key
+        from secateur.runs.config import run_key
 
         record["run_key"] = run_key(config, fingerprints(record), record["provenance"]["stage_versions"])
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 # What equals extrapolation=knn_average, asked for in another way.
 KNN = ("extrapolation=knn", "extrapolation.k=12", "extrapolation.weighting=average", "subset_fraction=0.3")
 QUICK = ("score=el2n", "trainer.max_epochs=2", "compare_with=[]", "name=forged")
-EXECUTE = "secateur.pipeline.verification.verify.execute_resolved"
+EXECUTE = "secateur.verify.repeat.execute_resolved"
 
 
 @pytest.fixture(scope="module")

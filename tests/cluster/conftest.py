@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from secateur.cli.slurm import queue
-from secateur.cli.sweep_state import refresh
 from secateur.core.manifest import SETTLED
+from secateur.launch.slurm import queue
+from secateur.launch.status import refresh
 
 REPOSITORY = Path(__file__).parents[2]
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel")

@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from secateur.cli import sweep_watch
 from secateur.cli.main import main
+from secateur.launch import watch as sweep_watch
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.timeout(900)]
 

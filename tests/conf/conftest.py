@@ -15,8 +15,8 @@ from omegaconf import DictConfig
 
 import secateur.data
 from secateur.data.recipe import DataRecipe
-from secateur.pipeline.methods.mask import MaskFile
-from secateur.pipeline.paths import CONF, SWEEPS
+from secateur.runs.methods.mask import MaskFile
+from secateur.runs.paths import CONF, SWEEPS
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 from secateur.core.errors import ConfigError
-from secateur.pipeline.config import resolve, targets
-from secateur.pipeline.paths import CONF
-from secateur.pipeline.validate import check_node
+from secateur.runs.config import resolve, targets
+from secateur.runs.paths import CONF
+from secateur.runs.validate import check_node
 
 FILES = sorted(path for path in CONF.rglob("*.yaml") if path.parent != CONF)
 PRESETS = [path for path in FILES if path.is_relative_to(CONF / "preset")]  # chosen by variant=, not by themselves

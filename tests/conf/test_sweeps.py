@@ -9,10 +9,10 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from secateur.cli.preflight import parse
-from secateur.pipeline.paths import CONF, SWEEPS
-from secateur.pipeline.sweep_files import FIELDS, SweepFile, page, sweep_files
-from secateur.pipeline.validate import validate
+from secateur.launch.sweep_files import FIELDS, SweepFile, page, sweep_files
+from secateur.runs.compose import parse
+from secateur.runs.paths import CONF, SWEEPS
+from secateur.runs.validate import validate
 
 FILES = sweep_files()
 every_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.option)

@@ -17,8 +17,8 @@ from secateur.core.names import name_of, named, path_of, shipped_classes, short_
 ROOT = Path(__file__).parents[2]
 KEYS = """
 from hydra import compose, initialize_config_dir
-from secateur.pipeline.config import canonical, resolve, run_key, stage_reads
-from secateur.pipeline.paths import CONF
+from secateur.runs.config import canonical, resolve, run_key, stage_reads
+from secateur.runs.paths import CONF
 from secateur.core.store import stage_key
 with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
     config = canonical(resolve(compose("config", ["score=el2n", "extrapolation=knn_cv"])))
@@ -60,7 +60,7 @@ def test_names_and_class_names_are_unique_and_begin_with_a_group():
 
 def test_a_class_that_is_imported_elsewhere_has_its_one_name():
     assert name_of("secateur.training.fit.Classifier") == "secateur.training.fit.Classifier"  # there is none
-    assert name_of("secateur.pipeline.memory.Unsupervised") == "paradigm/unsupervised"
+    assert name_of("secateur.runs.memory.Unsupervised") == "paradigm/unsupervised"
 
 
 def test_classes_of_the_users_own_are_called_by_their_path():

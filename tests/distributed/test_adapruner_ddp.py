@@ -11,7 +11,7 @@ from secateur.core.seeds import permutation
 from secateur.data.batch import Batch
 from secateur.dynamic.adapruner_schedule import AdaPrunerConstants, ScaleController
 from secateur.models.backbone import Backbone
-from secateur.training.joint_pruning import JointPruning
+from secateur.training.modules.joint_pruning import JointPruning
 from secateur.training.recipe import Recipe
 
 pytestmark = pytest.mark.slow

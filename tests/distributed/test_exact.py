@@ -25,22 +25,22 @@ from secateur.mapping.feature_mapping import FeatureVotes
 from secateur.mapping.label_mapping import LabelVotes
 from secateur.models.backbone import Backbone
 from secateur.models.small_cnn import SmallCNN
-from secateur.pipeline.config import build
-from secateur.pipeline.scoring import standard_scores
+from secateur.runs.config import build
+from secateur.runs.stages.scoring import standard_scores
 from secateur.scores.el2n import EL2N
 from secateur.selection.top import Top
-from secateur.training.adversarial import AdversarialClassifier
-from secateur.training.classifier import Classifier
+from secateur.training.callbacks.metrics import EpochMetrics
+from secateur.training.callbacks.recorder import ScoreRecorder
+from secateur.training.distributed.processes import joined
+from secateur.training.distributed.sharded import open_root, put_weights, whole_weights
+from secateur.training.distributed.strategy import DataParallel
+from secateur.training.distributed.together import EqualBuffers
 from secateur.training.evaluate import evaluate, forward_pass
 from secateur.training.fit import TrainerSettings, fit
-from secateur.training.metrics import EpochMetrics
-from secateur.training.processes import joined
+from secateur.training.modules.adversarial import AdversarialClassifier
+from secateur.training.modules.classifier import Classifier
 from secateur.training.recipe import Recipe
-from secateur.training.recorder import ScoreRecorder
 from secateur.training.sampling import Sampling
-from secateur.training.sharded import open_root, put_weights, whole_weights
-from secateur.training.strategy import DataParallel
-from secateur.training.together import EqualBuffers
 
 pytestmark = pytest.mark.slow
 WORLD, NUM_SAMPLES, BATCH, EPOCHS = 2, 21, 4, 12

@@ -11,9 +11,9 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from secateur.cli.main import COMMANDS
-from secateur.cli.preflight import _is_sweep, _values
-from secateur.pipeline.paths import CONF, SWEEPS
-from secateur.pipeline.validate import validate
+from secateur.runs.compose import _is_sweep, _values
+from secateur.runs.paths import CONF, SWEEPS
+from secateur.runs.validate import validate
 
 ROOT = Path(__file__).resolve().parents[2]
 CARDS = sorted((ROOT / "docs" / "cards").glob("*.yaml"))

@@ -9,7 +9,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from secateur.cli.main import main
-from secateur.pipeline.paths import CONF
+from secateur.runs.paths import CONF
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
 NODES = ("trainer", "scoring", "optim", "data", "mapping", "fidelity", "paths")

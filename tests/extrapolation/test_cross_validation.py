@@ -19,9 +19,9 @@ from secateur.extrapolation.constant import Constant
 from secateur.extrapolation.cross_validation import CrossValidated
 from secateur.extrapolation.folds import assign_folds, hide, observed_only
 from secateur.extrapolation.knn import KNN
-from secateur.pipeline.config import build
-from secateur.pipeline.paths import CONF
-from secateur.pipeline.validate import check_node
+from secateur.runs.config import build
+from secateur.runs.paths import CONF
+from secateur.runs.validate import check_node
 
 
 class Nearest:

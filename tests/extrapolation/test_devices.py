@@ -17,7 +17,7 @@ from secateur.extrapolation.class_mean import ClassMean
 from secateur.extrapolation.constant import Constant
 from secateur.extrapolation.cross_validation import CrossValidated
 from secateur.extrapolation.fidelity import per_query_diagnostics
-from secateur.extrapolation.gnn import GNN
+from secateur.extrapolation.gnn.settings import GNN
 from secateur.extrapolation.knn import KNN
 from secateur.extrapolation.merging import merge
 from secateur.extrapolation.mlp import MLP

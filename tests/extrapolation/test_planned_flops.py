@@ -9,7 +9,7 @@ from secateur.extrapolation.base import ExtrapolationInputs
 from secateur.extrapolation.class_mean import ClassMean
 from secateur.extrapolation.constant import Constant
 from secateur.extrapolation.cross_validation import CrossValidated
-from secateur.extrapolation.gnn import GNN
+from secateur.extrapolation.gnn.settings import GNN
 from secateur.extrapolation.knn import KNN
 from secateur.extrapolation.mlp import MLP
 from secateur.extrapolation.proxy_direct import ProxyDirect

@@ -188,7 +188,7 @@ class Lab:
             os.environ["TMPDIR"], tempfile.tempdir = str(self.temporary), None
             from rich.console import Console
 
-            from secateur.pipeline.run import execute_resolved
+            from secateur.runs.run import execute_resolved
 
             config = {**self.config, "name": name, "paths": {**self.config["paths"], "output_dir": str(folder)}}
             before()

@@ -7,10 +7,10 @@ import random
 import pytest
 
 from secateur.core.record import new_record, save_record
-from secateur.report.cells import make_cells
-from secateur.report.fidelity import make_fidelity_rows
-from secateur.report.load import load_runs
-from secateur.report.summary import make_rows
+from secateur.report.data.cells import make_cells
+from secateur.report.data.fidelity_rows import make_fidelity_rows
+from secateur.report.data.load import load_runs
+from secateur.report.data.rows import make_rows
 
 CONTROLS = ("constant", "class_mean", "uniform", "proxy_direct", "subset_only")  # as their classes say
 METHODS = {

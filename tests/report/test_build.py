@@ -10,8 +10,8 @@ import pytest
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.record import save_record
 from secateur.report.build import build_report
-from secateur.report.export import to_csv, to_latex, to_markdown
-from secateur.report.ranks import with_ranks
+from secateur.report.data.league import with_ranks
+from secateur.report.tables.files import to_csv, to_latex, to_markdown
 
 
 class Checker(HTMLParser):

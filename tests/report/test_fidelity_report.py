@@ -11,9 +11,9 @@ from secateur.cli.report import report
 from secateur.cli.summary import draw_figures, outcome_line, print_summary
 from secateur.core.errors import DataError
 from secateur.core.tables import ScoreTable
-from secateur.pipeline.run import Outcome
 from secateur.report.build import build_report
-from secateur.report.load import load_runs
+from secateur.report.data.load import load_runs
+from secateur.runs.run import Outcome
 
 
 def test_a_mask_only_run_is_no_error_and_its_fidelity_counts(write, predicted, record):

@@ -47,7 +47,7 @@ def test_every_run_is_shown_and_not_the_first_ten(spec):
 
 
 def test_it_reads_only_what_runs_log(spec):
-    """The keys of this test are those of tests/cli/test_loggers.py, read back from runs."""
+    """The keys of this test are those of tests/end_to_end/test_loggers.py, read back from runs."""
     read = set(re.findall(r'"(?:summary:|summary_metrics\.)([^"]+)"', json.dumps(spec)))
     metrics = {"test_accuracy", "worst_class_accuracy"}
     ledger = {"ledger/cost_vs_full", "ledger/cost_vs_full_amortized", "ledger/total_seconds"}

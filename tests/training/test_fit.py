@@ -22,11 +22,11 @@ from secateur.scores.dynamic_uncertainty import DynamicUncertainty
 from secateur.scores.entropy import Entropy
 from secateur.scores.tdds import TDDS
 from secateur.training import checkpoints
-from secateur.training.classifier import Classifier
+from secateur.training.callbacks.metrics import EpochMetrics
+from secateur.training.callbacks.recorder import ScoreRecorder
 from secateur.training.fit import TrainerSettings, cpu_threads, finish_folder, fit
-from secateur.training.metrics import EpochMetrics
+from secateur.training.modules.classifier import Classifier
 from secateur.training.recipe import Recipe
-from secateur.training.recorder import ScoreRecorder
 from secateur.training.sampling import Sampling
 
 EPOCHS = 6

@@ -14,17 +14,17 @@ from rich.console import Console
 from rich.table import Table
 
 from secateur.cli.console import make_console
-from secateur.cli.errors import BAD_INPUT, message
-from secateur.cli.preflight import NO_PARAMS, compose_jobs, known_keys, parse, preflight
+from secateur.cli.terminal import BAD_INPUT, message
 from secateur.core.errors import ConfigError
 from secateur.core.hashing import canonical_json
-from secateur.pipeline.break_even import equal_cost, share, verdict
+from secateur.runs.break_even import equal_cost, share, verdict
+from secateur.runs.compose import NO_PARAMS, compose_jobs, known_keys, parse, preflight
 
 if TYPE_CHECKING:
     from secateur.data.prepared import PreparedData
-    from secateur.pipeline.context import Context
-    from secateur.pipeline.forecast import Forecast
-    from secateur.pipeline.memory import Held
+    from secateur.runs.context import Context
+    from secateur.runs.forecast import Forecast
+    from secateur.runs.memory import Held
 
 HELP = """\
 usage: secateur cost [OVERRIDES]
@@ -62,9 +62,9 @@ def cost(arguments: Sequence[str]) -> int:
 
 def _plan(parsed: Namespace, console: Console) -> None:
     """Compose, check and plan; then print."""
-    from secateur.cli.user_code import make_importable
-    from secateur.pipeline.forecast import forecast
-    from secateur.pipeline.memory import memory_plan
+    from secateur.runs.forecast import forecast
+    from secateur.runs.memory import memory_plan
+    from secateur.runs.user_code import make_importable
 
     make_importable(parsed.config_dir)
     overrides = preflight(parsed)
@@ -90,9 +90,9 @@ def _plan(parsed: Namespace, console: Console) -> None:
 def _context(cfg: DictConfig, choices: Mapping[str, str]) -> "tuple[Context, str]":
     """Return a run that has not started, whose messages go nowhere, and its key."""
     from secateur.core.store import Store
-    from secateur.pipeline.config import canonical, resolve, run_key, without_idle_variant
-    from secateur.pipeline.context import Context
-    from secateur.pipeline.paths import store_folder
+    from secateur.runs.config import canonical, resolve, run_key, without_idle_variant
+    from secateur.runs.context import Context
+    from secateur.runs.paths import store_folder
 
     config = without_idle_variant(canonical(resolve(cfg)), choices)
     silent = Console(quiet=True)
@@ -108,7 +108,7 @@ def _context(cfg: DictConfig, choices: Mapping[str, str]) -> "tuple[Context, str
 def _prepared(node: str) -> "PreparedData":
     """Open a data set; the jobs of a sweep share it."""
     from secateur.data.prepare import prepare
-    from secateur.pipeline.config import build
+    from secateur.runs.config import build
 
     return prepare(build(json.loads(node)))
 
@@ -116,15 +116,15 @@ def _prepared(node: str) -> "PreparedData":
 @lru_cache(maxsize=2)
 def _downstream(node: str, source: "PreparedData") -> "PreparedData":
     """Open a downstream set for a source; the jobs of a sweep share it."""
-    from secateur.pipeline.config import build
-    from secateur.pipeline.downstream import prepare_downstream
+    from secateur.runs.config import build
+    from secateur.runs.downstream import prepare_downstream
 
     return prepare_downstream(build(json.loads(node)), source)
 
 
 def _title(context: "Context") -> str:
     """Return the data set and what is chosen by; a score's name says that the method is one."""
-    from secateur.pipeline.facts import choice
+    from secateur.runs.facts import choice
 
     nodes = [node for node in ("method", "score", "extrapolation") if context.config[node]]
     names = [str(choice(context.config, node, context.choices)) for node in nodes]

@@ -8,11 +8,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from secateur.cli.preflight import Job
-from secateur.pipeline.break_even import share
-from secateur.pipeline.context import Context
-from secateur.pipeline.forecast import Forecast, forecast
-from secateur.pipeline.plan_sweep import SharedStages
+from secateur.runs.break_even import share
+from secateur.runs.compose import Job
+from secateur.runs.context import Context
+from secateur.runs.forecast import Forecast, forecast
+from secateur.runs.plan_sweep import SharedStages
 
 HEADERS = ("what", "runs", "choosing", "training", "cost_vs_full")
 SEEDS = ("seed=", "score_seed=")

@@ -218,7 +218,7 @@ def find_data(root: Path) -> Iterator[str]:
     """Yield the data options that can be used with ``data.root`` at or below a folder."""
     from omegaconf import OmegaConf
 
-    from secateur.pipeline.paths import CONF
+    from secateur.runs.paths import CONF
 
     for path in (CONF / "data").glob("*.yaml"):
         node: Any = OmegaConf.to_container(OmegaConf.load(path))
@@ -233,7 +233,7 @@ def find_data(root: Path) -> Iterator[str]:
 
 def _loggers() -> Iterator[Check]:
     """Check every option of ``logger=``."""
-    from secateur.pipeline.paths import CONF
+    from secateur.runs.paths import CONF
 
     for path in sorted((CONF / "logger").glob("*.yaml")):
         yield _guarded(f"logger={path.stem}", partial(_logger, path))
@@ -243,7 +243,7 @@ def _logger(path: Path) -> Check:
     from omegaconf import OmegaConf
 
     from secateur.core.errors import ConfigError
-    from secateur.pipeline.config import build
+    from secateur.runs.config import build
 
     node: Any = OmegaConf.to_container(OmegaConf.load(path))
     name, tracker = f"logger={path.stem}", build(node)

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from secateur.cli.console import make_console
-from secateur.cli.errors import BAD_INPUT, message
+from secateur.cli.terminal import BAD_INPUT, message
 
 DESCRIPTION = """\
 Write what a run kept, or its scores, in the form that another project reads. secateur import reads all of it again."""
@@ -24,8 +24,8 @@ FORMATS = ("adapruner", "dp4tl", "dyn-unc", "extrapolation", "tdds")
 def export(arguments: list[str]) -> int:
     """Write a run's files; 0, or 2 after one line of error."""
     parsed = _parser().parse_args(arguments)
-    from secateur.cli.user_code import make_importable
-    from secateur.pipeline.exporting import export_run
+    from secateur.runs.exporting import export_run
+    from secateur.runs.user_code import make_importable
 
     own_code = parsed.config_dir is not None
     if own_code:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from secateur.cli.console import make_console
-from secateur.cli.errors import BAD_INPUT, message
+from secateur.cli.terminal import BAD_INPUT, message
 
 if TYPE_CHECKING:
     from secateur.core.mask import Mask
     from secateur.core.tables import ScoreTable
     from secateur.data.prepared import PreparedData
+    from secateur.interop.align import Imported
     from secateur.interop.foreign import ForeignMask, ForeignRows, ForeignScores
-    from secateur.pipeline.importing import Imported
 
     Foreign = ForeignMask | ForeignRows | ForeignScores
 
@@ -117,7 +117,7 @@ def _check(parsed: argparse.Namespace) -> None:
 def _readers(parsed: argparse.Namespace, data: "PreparedData") -> dict[str, Callable[[], "Foreign"]]:
     """Return a reader for every format."""
     from secateur.interop import adapruner, ccs, dp4tl, dyn_unc, extrapolation_json, tdds
-    from secateur.pipeline.exporting import file_list, listed_files
+    from secateur.runs.exporting import file_list, listed_files
 
     def every() -> dyn_unc.FileList:
         return listed_files(parsed.file_list, data) if parsed.file_list else file_list(data)
@@ -138,8 +138,8 @@ def _prepare(data: str, overrides: list[str]) -> "PreparedData":
     from hydra.core.global_hydra import GlobalHydra
 
     from secateur.data.prepare import prepare
-    from secateur.pipeline.config import build, resolve
-    from secateur.pipeline.paths import CONF
+    from secateur.runs.config import build, resolve
+    from secateur.runs.paths import CONF
 
     GlobalHydra.instance().clear()
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
@@ -152,7 +152,7 @@ def _prepare(data: str, overrides: list[str]) -> "PreparedData":
 def _import_mask(
     foreign: "ForeignMask | ForeignRows", data: "PreparedData", parsed: argparse.Namespace, console: Console
 ) -> None:
-    from secateur.pipeline.importing import adopt
+    from secateur.interop.align import adopt
 
     imported = adopt(
         *(foreign, data, parsed.format), higher_is_kept=parsed.higher_is_kept, pruning_ratio=parsed.pruning_ratio
@@ -164,7 +164,7 @@ def _import_mask(
 def _import_scores(
     foreign: "ForeignScores", data: "PreparedData", parsed: argparse.Namespace, console: Console
 ) -> None:
-    from secateur.pipeline.importing import adopt_scores
+    from secateur.interop.align import adopt_scores
 
     imported = adopt_scores(foreign, data, parsed.format, higher_is_kept=parsed.higher_is_kept)
     path = _save(imported.table, parsed.output or Path("scores.parquet"))

@@ -67,7 +67,7 @@ def _dispatch(command: str, *rest: str) -> int:
         sys.stdout.write(f"secateur {__version__}\n")
         return 0
     if command not in COMMANDS:
-        from secateur.cli.errors import suggestion
+        from secateur.cli.terminal import suggestion
 
         sys.stderr.write(f"secateur: error: no command {command!r}{suggestion(command, COMMANDS)}\n")
         return 2

@@ -13,11 +13,11 @@ from rich.text import Text
 from secateur.cli.console import make_console
 from secateur.core.errors import SecateurError
 from secateur.core.record import one_line
-from secateur.report.markup import encodable
+from secateur.report.tables.markup import encodable
 
 if TYPE_CHECKING:
     from secateur.report.build import Report
-    from secateur.report.load import LeftOut
+    from secateur.report.data.load import LeftOut
 
 FIGURES, PAGE = "figures/", "report.html"
 SHOWN = 10  # longer lists are cut on the terminal; report.html has all of them
@@ -84,9 +84,9 @@ def _listed(text: str) -> tuple[str, ...]:
 
 
 def _show(result: "Report", output_dir: Path, console: Console) -> None:
-    from secateur.report.fidelity_table import fidelity_table
-    from secateur.report.load import MASK_ONLY
-    from secateur.report.table import comparison_table
+    from secateur.report.data.load import MASK_ONLY
+    from secateur.report.tables.fidelity import fidelity_table
+    from secateur.report.tables.terminal import comparison_table
 
     if result.rows:
         console.print("Did it pay?", style="bold")

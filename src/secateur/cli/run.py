@@ -15,20 +15,20 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from secateur.cli.console import make_console
-from secateur.cli.errors import BAD_INPUT, message
-from secateur.cli.preflight import known_keys, parse, preflight, sweep_node
-from secateur.cli.ranks import check_sweep, is_follower, start_processes, together
 from secateur.cli.summary import draw_figures, outcome_line, print_summary
-from secateur.cli.sweep_cell import SingleRun, job_of_sweep
-from secateur.cli.sweep_launch import launch, new_sweep
-from secateur.cli.user_code import code_folders, make_importable
+from secateur.cli.terminal import BAD_INPUT, message
 from secateur.core.errors import ConfigError, SecateurError
 from secateur.core.manifest import Cell, load_manifest
 from secateur.core.record import one_line
-from secateur.pipeline.config import Config, resolve
-from secateur.pipeline.paths import CONF
-from secateur.pipeline.run import execute
-from secateur.pipeline.validate import validate
+from secateur.launch.job import SingleRun, job_of_sweep
+from secateur.launch.launcher import launch, new_sweep
+from secateur.launch.ranks import check_sweep, is_follower, start_processes, together
+from secateur.runs.compose import known_keys, parse, preflight, sweep_node
+from secateur.runs.config import Config, resolve
+from secateur.runs.paths import CONF
+from secateur.runs.run import execute
+from secateur.runs.user_code import code_folders, make_importable
+from secateur.runs.validate import validate
 
 _ARGV: list[str] | None = None  # the command as typed; None in a process that a launcher started
 _FULL_ERROR: str | None = None
@@ -101,7 +101,7 @@ def launch_sweep(
 
     Args:
         parsed: the command.
-        cfg: what :func:`secateur.cli.preflight.sweep_node` returned.
+        cfg: what :func:`secateur.runs.compose.sweep_node` returned.
         overrides: what pre-flight returned.
         configs: what pre-flight checked.
         wait: follow jobs at Slurm until they end.

@@ -7,15 +7,15 @@ from typing import Any
 from rich.console import Console
 
 from secateur.core.record import load_record
-from secateur.pipeline.run import Outcome
 from secateur.report.answers import did_it_pay
-from secateur.report.cells import make_cells
-from secateur.report.fidelity import make_fidelity_rows
+from secateur.report.data.cells import make_cells
+from secateur.report.data.fidelity_rows import make_fidelity_rows
+from secateur.report.data.load import MASK_ONLY, load_runs
+from secateur.report.data.rows import make_rows
 from secateur.report.fidelity_answers import is_it_better
-from secateur.report.fidelity_table import fidelity_table
-from secateur.report.load import MASK_ONLY, load_runs
-from secateur.report.summary import make_rows
-from secateur.report.table import comparison_table, percent
+from secateur.report.tables.fidelity import fidelity_table
+from secateur.report.tables.terminal import comparison_table, percent
+from secateur.runs.run import Outcome
 
 
 def outcome_line(outcome: Outcome) -> str:
@@ -50,11 +50,11 @@ def draw_figures(outcome: Outcome) -> None:
     figures = outcome.run_dir / "figures"
     diagnostics = outcome.run_dir / "diagnostics.json"
     if diagnostics.is_file() and not outcome.reused:
-        from secateur.report.joint_figure import save_joint_figure
+        from secateur.report.figures.joint import save_joint_figure
 
         save_joint_figure(diagnostics, figures)
     if load_record(outcome.run_dir)["extrapolation"] and (not outcome.reused or _compared_since(outcome.run_dir)):
-        from secateur.report.predicted_figure import save_predicted_figure
+        from secateur.report.figures.predicted import save_predicted_figure
 
         save_predicted_figure(outcome.run_dir, figures)
 

@@ -8,14 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from secateur.cli.console import make_console
-from secateur.cli.errors import suggestion
-from secateur.cli.slurm import is_slurm, queue
-from secateur.cli.sweep_state import find_sweep, refresh
-from secateur.cli.sweep_table import print_status
+from secateur.cli.terminal import suggestion
 from secateur.core.code import check_code, current, package_sha256
 from secateur.core.errors import ConfigError, SecateurError
 from secateur.core.manifest import TO_RESUME, Manifest, editing, load_manifest
 from secateur.core.record import one_line
+from secateur.launch.overview import print_status
+from secateur.launch.slurm import is_slurm, queue
+from secateur.launch.status import find_sweep, refresh
 
 HELP = """\
 usage: secateur sweep status DIR [--all] [--json]
@@ -76,8 +76,8 @@ def _resume(arguments: list[str]) -> None:
 
 
 def _submit(arguments: list[str]) -> None:
-    from secateur.cli.preflight import parse
-    from secateur.cli.user_code import make_importable
+    from secateur.runs.compose import parse
+    from secateur.runs.user_code import make_importable
 
     if arguments and Path(arguments[0]).is_dir():
         folder = find_sweep(Path(arguments[0]))
@@ -99,9 +99,9 @@ def _to_slurm(overrides: list[str]) -> list[str]:
 
 
 def _launch_new(parsed: Namespace) -> Path:
-    from secateur.cli.preflight import preflight, sweep_node
     from secateur.cli.run import launch_sweep, only_shows
-    from secateur.pipeline.config import Config
+    from secateur.runs.compose import preflight, sweep_node
+    from secateur.runs.config import Config
 
     if only_shows(parsed):
         raise ConfigError("secateur sweep submit launches; to look at a configuration: secateur run --cfg job ...")

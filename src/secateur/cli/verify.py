@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from secateur.cli.console import make_console
-from secateur.cli.errors import BAD_INPUT, message
+from secateur.cli.terminal import BAD_INPUT, message
 
 if TYPE_CHECKING:
-    from secateur.pipeline.verification.verdict import Verification
-    from secateur.pipeline.verification.verify import Options
+    from secateur.verify.repeat import Options
+    from secateur.verify.verdict import Verification
 
 DESCRIPTION = """\
 Check a finished run. First, in seconds, whether its folder agrees with itself: run.json, config.yaml, the run_key that
@@ -81,10 +81,10 @@ def _sort_out(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
 
 
 def _options(parsed: argparse.Namespace, moved: Sequence[str]) -> "Options":
-    from secateur.cli.user_code import make_importable
-    from secateur.pipeline.verification.repeat import check_moved
-    from secateur.pipeline.verification.verdict import Tolerances
-    from secateur.pipeline.verification.verify import Options
+    from secateur.runs.user_code import make_importable
+    from secateur.verify.configuration import check_moved
+    from secateur.verify.repeat import Options
+    from secateur.verify.verdict import Tolerances
 
     make_importable(parsed.config_dir)
     roots = [f"data.root={parsed.data_root}"] if parsed.data_root else []
@@ -100,7 +100,7 @@ def _options(parsed: argparse.Namespace, moved: Sequence[str]) -> "Options":
 
 
 def _verify_one(run_dir: Path, options: "Options", console: Console) -> int:
-    from secateur.pipeline.verification.verify import verify
+    from secateur.verify.repeat import verify
 
     started = time.monotonic()
     try:
@@ -117,8 +117,8 @@ def _defaults() -> dict[str, object]:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    from secateur.pipeline.config import resolve
-    from secateur.pipeline.paths import CONF
+    from secateur.runs.config import resolve
+    from secateur.runs.paths import CONF
 
     GlobalHydra.instance().clear()
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):

@@ -21,6 +21,8 @@ from secateur.data.recipe import DataRecipe, Split
 from secateur.data.resident import Decoder, ResidentImages
 from secateur.data.streaming import StreamingLoader
 
+EVALUATION_BATCH = 512  # samples in a batch of a pass without training
+
 
 @dataclass(eq=False, kw_only=True)
 class PreparedData:

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from itertools import groupby
 
-from secateur.report.summary import Row
-from secateur.report.table import difference_text, percent, shown
+from secateur.report.data.rows import Row
+from secateur.report.tables.terminal import difference_text, percent, shown
 
 ONE_MASK = "one mask for all seeds, of which verdicts hold for this mask only"
 
@@ -19,7 +19,7 @@ def did_it_pay(rows: Sequence[Row]) -> list[str]:
     selected on the test set, one mask for all seeds, a yardstick of another size.
 
     Args:
-        rows: sorted as :func:`secateur.report.summary.make_rows` returns them.
+        rows: sorted as :func:`secateur.report.data.rows.make_rows` returns them.
     """
     pruned = [row for row in rows if not row.is_full and not row.selected_on_test and not row.is_yardstick]
     several = len({(row.data, row.model) for row in rows}) > 1

@@ -8,26 +8,26 @@ from typing import Any
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.files import write_text
 from secateur.report.answers import did_it_pay, notes
-from secateur.report.cells import Cell, is_method, make_cells
-from secateur.report.export import to_csv, to_latex, to_markdown
-from secateur.report.fidelity import FidelityRow, make_fidelity_rows
+from secateur.report.data.cells import Cell, is_method, make_cells
+from secateur.report.data.equality import Margin
+from secateur.report.data.fidelity_rows import FidelityRow, make_fidelity_rows
+from secateur.report.data.league import with_ranks
+from secateur.report.data.load import MASK_ONLY, LeftOut, Loaded, load_runs
+from secateur.report.data.planned import describe, missing
+from secateur.report.data.rows import Row, make_rows, several_baselines
+from secateur.report.data.run import FULL
+from secateur.report.data.stale import stale
 from secateur.report.fidelity_answers import fidelity_notes, is_it_better
-from secateur.report.fidelity_figure import save_fidelity_figures
-from secateur.report.fidelity_table import LEGEND, fidelity_csv, fidelity_markdown, fidelity_parts
-from secateur.report.figures import FOLDER, Drawn, save_figures
-from secateur.report.gallery_process import begin_gallery
-from secateur.report.load import MASK_ONLY, LeftOut, Loaded, load_runs
-from secateur.report.margin import Margin
-from secateur.report.markup import encodable
-from secateur.report.page import to_html
-from secateur.report.payload import make_payload
-from secateur.report.payload_types import FigureEntry
-from secateur.report.planned import describe, missing
-from secateur.report.ranks import with_ranks
-from secateur.report.run import FULL
-from secateur.report.stale import stale
-from secateur.report.style import FORMATS as FIGURE_FORMATS
-from secateur.report.summary import Row, make_rows, several_baselines
+from secateur.report.figures.all import FOLDER, Drawn, save_figures
+from secateur.report.figures.fidelity import save_fidelity_figures
+from secateur.report.figures.style import FORMATS as FIGURE_FORMATS
+from secateur.report.page.gallery_process import begin_gallery
+from secateur.report.page.payload import make_payload
+from secateur.report.page.payload_types import FigureEntry
+from secateur.report.page.view import to_html
+from secateur.report.tables.fidelity import LEGEND, fidelity_csv, fidelity_markdown, fidelity_parts
+from secateur.report.tables.files import to_csv, to_latex, to_markdown
+from secateur.report.tables.markup import encodable
 
 FORMATS = ("html", "csv", "latex", "markdown")
 
@@ -78,7 +78,7 @@ def build_report(
         baseline: label of the method that the others are compared with at equal ratio.
         formats: of ``html``, ``csv``, ``latex`` and ``markdown``.
         figure_formats: of ``svg``, ``pdf`` and ``png``.
-        margin: results count as equal within so many points; None: see :class:`~secateur.report.margin.Margin`.
+        margin: results count as equal within so many points; None: see :class:`~secateur.report.data.equality.Margin`.
 
     Raises:
         DataError: a path does not exist, or there is nothing below it to tell of.

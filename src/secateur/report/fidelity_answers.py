@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 from itertools import groupby
 
-from secateur.report.chance import BETTER, NO_BETTER, NOT_SHOWN
-from secateur.report.fidelity import FidelityRow
-from secateur.report.fidelity_run import FidelityRun
-from secateur.report.statistics import Estimate
-from secateur.report.table import percent
+from secateur.report.data.chance import BETTER, NO_BETTER, NOT_SHOWN
+from secateur.report.data.fidelity_rows import FidelityRow
+from secateur.report.data.fidelity_run import FidelityRun
+from secateur.report.data.statistics import Estimate
+from secateur.report.tables.terminal import percent
 
 
 def is_it_better(rows: Sequence[FidelityRow]) -> list[str]:
     """Return per subset the best extrapolator and its cost, then one line for each that is not above the best control.
 
     Args:
-        rows: sorted as :func:`secateur.report.fidelity.make_fidelity_rows` returns them.
+        rows: sorted as :func:`secateur.report.data.fidelity_rows.make_fidelity_rows` returns them.
     """
     several = len({row.study for row in rows}) > 1
     lines = []

@@ -16,7 +16,7 @@ from secateur.core.group import Group, current
 from secateur.core.predictions import Predictions
 from secateur.data.batch import Batch
 from secateur.models.backbone import Backbone
-from secateur.training.sharded import whole
+from secateur.training.distributed.sharded import whole
 
 # (normalized images [B, C, H, W], labels [B], number of the batch) -> images of the same shape to predict instead
 InputAttack = Callable[[Tensor, Tensor, int], Tensor]

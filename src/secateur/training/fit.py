@@ -23,10 +23,10 @@ from secateur.core.group import current, is_rank_zero
 from secateur.core.record import one_line
 from secateur.core.stage_files import CHECKPOINTS
 from secateur.data.batch import Batch
-from secateur.training import together
+from secateur.training.callbacks.metrics import EpochMetrics
 from secateur.training.checkpoints import LAST, Checkpoints
-from secateur.training.metrics import EpochMetrics
-from secateur.training.sharded import Whole
+from secateur.training.distributed import together
+from secateur.training.distributed.sharded import Whole
 
 PREDICTIONS = "predictions.parquet"
 RESUME = "resume.ckpt"  # in a finished stage: where a longer training of the same kind goes on from

@@ -1,0 +1,1 @@
+"""Floor 5: many experiments: sweeps, Slurm, the processes of one run."""

@@ -1,1 +1,0 @@
-"""Floor 4: stages, and the methods that string them together."""

@@ -1,0 +1,1 @@
+"""Records as rows: runs, cells, intervals, verdicts."""

@@ -1,0 +1,1 @@
+"""Floor 4: one experiment, from its configuration to run.json."""

@@ -1,0 +1,81 @@
+"""The LightningModules that a configuration's ``paradigm`` and ``final_paradigm`` name."""
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from secateur.models.backbone import Backbone
+from secateur.runs.config import Config, build
+from secateur.training.modules.classifier import ONE_PASS, Passes
+from secateur.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from secateur.runs.context import Context
+
+FORWARD_ONLY = Passes(forward=1, backward=0)
+
+
+def make_module(context: "Context", node: Config, model: Backbone, recipe: Recipe, **settings: Any) -> Any:
+    """Build the LightningModule of a paradigm.
+
+    Args:
+        context: the run.
+        node: a ``paradigm:`` node.
+        model: the network it trains.
+        recipe: how.
+        **settings: what else it is called with: ``num_epochs``, ``seed`` and, where it has to, ``sampling``.
+
+    Returns:
+        The module; the data's ``normalization`` is passed to those that have such an argument.
+    """
+    factory = build(node)
+    if "normalization" in inspect.signature(factory).parameters:
+        settings["normalization"] = context.data.normalization
+    return factory(model, recipe, **settings)
+
+
+def is_trainable(node: Config) -> bool:
+    """Whether a ``paradigm:`` node can train a network (and not only measure, as the unsupervised one)."""
+    return callable(build(node))
+
+
+def classifies(paradigm: Any) -> bool:
+    """Whether a module, or its node, trains a head on the classes, so that there are accuracies and logits."""
+    factory = build(paradigm) if isinstance(paradigm, dict) else paradigm
+    return bool(getattr(getattr(factory, "func", factory), "classifies", True))
+
+
+def makes_views(module: Any) -> bool:
+    """Whether a module augments by itself, so that its loader must not."""
+    return bool(getattr(module, "makes_views", False))
+
+
+def passes_of(paradigm: Any) -> Passes:
+    """Return how often a training step passes each of its samples.
+
+    Args:
+        paradigm: a module, or the ``paradigm:`` node it will be made from. Who says nothing passes them once: a
+            module says it by ``passes``, its class for a node by ``planned_passes(**settings)``.
+
+    Raises:
+        ConfigError: a setting of the node cannot work.
+    """
+    return _said(paradigm, "passes", ONE_PASS)
+
+
+def recording_passes_of(paradigm: Any) -> Passes:
+    """Return how often a pass that only records passes each of its samples, likewise: forward once, if nothing else.
+
+    Args:
+        paradigm: a module, which may have ``recording_passes``, or its node, whose class may have
+            ``planned_recording_passes(**settings)``.
+    """
+    return _said(paradigm, "recording_passes", FORWARD_ONLY)
+
+
+def _said(paradigm: Any, name: str, otherwise: Passes) -> Passes:
+    if isinstance(paradigm, dict):
+        factory = build(paradigm)
+        planned = getattr(getattr(factory, "func", None), f"planned_{name}", None)
+        return otherwise if planned is None else planned(**factory.keywords)
+    passes: Passes = getattr(paradigm, name, otherwise)
+    return passes

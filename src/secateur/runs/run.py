@@ -1,0 +1,309 @@
+"""One experiment from configuration to run.json: prune, train, compare, record."""
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.markup import escape
+
+from secateur.core.errors import ConfigError, DataError, SecateurError
+from secateur.core.group import current, failing_together, is_rank_zero
+from secateur.core.hashing import canonical_json
+from secateur.core.names import named
+from secateur.core.record import (
+    FILE_NAME,
+    forget_record,
+    is_finished,
+    keep_record,
+    label_of,
+    load_record,
+    new_record,
+    now,
+    one_line,
+    put_back_record,
+    save_record,
+)
+from secateur.core.store import Store, locked_by_zero
+from secateur.core.tables import ScoreTable
+from secateur.data.prepared import PreparedData
+from secateur.runs.baselines import compare, wanted
+from secateur.runs.check_on_data import check_on_data
+from secateur.runs.choosing import final_training, prune
+from secateur.runs.config import Config, build, canonical, resolve, run_key, without_idle_variant
+from secateur.runs.context import Context
+from secateur.runs.downstream import shared_cost, transfer_facts
+from secateur.runs.facts import data_facts, model_names, pruning_facts
+from secateur.runs.history import following, mirror
+from secateur.runs.option_names import exact_choices
+from secateur.runs.overrides import check_ratio, idle_settings, is_sweep, typed_overrides
+from secateur.runs.paths import runs_folder, store_folder
+from secateur.runs.pools import forget_pools, pools
+from secateur.runs.restoring import restored
+from secateur.runs.results import CONFIG, FIDELITY, list_artifacts, write_artifacts, write_config
+from secateur.runs.stages import embeddings, encoder, extrapolation, mapping, scoring, surrogate, training, warmup
+from secateur.runs.stages import finetune as transfer
+from secateur.runs.stages import joint_pruning as joint
+from secateur.runs.stages.fidelity import assess, missing
+from secateur.tracking.provenance import provenance
+from secateur.training.fit import TrainerSettings, cpu_threads
+
+STAGES = {
+    "scoring": scoring,
+    "encoder": encoder,
+    "embeddings": embeddings,
+    "extrapolation": extrapolation,
+    "training": training,
+    "warmup": warmup,
+    "surrogate": surrogate,
+    "mapping": mapping,
+    "finetune": transfer,
+    "joint_pruning": joint,
+}
+VERSIONS = {name: stage.VERSION for name, stage in STAGES.items()}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one call of :func:`execute` left: the run's folder, and whether it had been there already."""
+
+    run_dir: Path
+    reused: bool
+
+
+def execute(
+    cfg: DictConfig,
+    console: Console,
+    choices: Mapping[str, str] | None = None,
+    announce: Callable[[Path], None] = lambda run_dir: None,
+) -> Outcome:
+    """Run one composed configuration, or find it finished; all processes of a group together.
+
+    Args:
+        cfg: a configuration as Hydra composes it.
+        console: where progress and messages go.
+        choices: the option each group was set to, for names in the record.
+        announce: called with the run's folder once it is known, before anything is trained.
+
+    Raises:
+        ConfigError: the configuration cannot work on this data; nothing has been written.
+        SecateurError: the run failed; a record with status ``failed`` and the reason has been written.
+    """
+    asked, names = resolve(cfg), choices or {}
+    config, overrides = without_idle_variant(canonical(asked), names), typed_overrides(names)
+    check_ratio(asked, overrides)
+    ignored = () if is_sweep() else idle_settings(asked, config, names, overrides)
+    if is_rank_zero():
+        for line in ignored:
+            console.print(f"[yellow]warning:[/] {escape(line)}", highlight=False)
+    return execute_resolved(config, console, exact_choices(config, names), announce, ignored)
+
+
+def execute_resolved(
+    config: Config,
+    console: Console,
+    choices: Mapping[str, str],
+    announce: Callable[[Path], None] = lambda run_dir: None,
+    ignored: Sequence[str] = (),
+) -> Outcome:
+    """Run one canonical configuration, as a record holds it; see :func:`execute`.
+
+    Args:
+        config: the configuration.
+        console: where progress and messages go.
+        choices: the option each group was set to, for names in the record.
+        announce: called with the run's folder once it is known, before anything is trained.
+        ignored: what the command said and the configuration does not hold, for the record.
+    """
+    folder = runs_folder(config["paths"]["output_dir"], config["name"])
+    log = (choices, console.print)  # what a logger is told beside the configuration
+    with _failing_into(folder, config, *log):
+        data, downstream = pools(config)
+        for part in filter(None, (data, downstream)):
+            _ = part.image_shape  # a first image that cannot be read is the data's fault, not the configuration's
+    say = partial(console.print, markup=False, soft_wrap=True)
+    store = Store(store_folder(config["paths"]["output_dir"]), say)
+    with failing_together():  # what only the data can tell of the configuration, before anything is written
+        context = Context(config, data, store, console, choices, downstream)
+        check_on_data(context)
+    parts = [data, *([downstream] if downstream else [])]
+    fingerprints = [part.fingerprint for part in parts] + [part.evaluation_fingerprint for part in parts]
+    run_dir = folder / run_key(config, "+".join(fingerprints), VERSIONS)
+    announce(run_dir)
+    settings = TrainerSettings(**config["trainer"])
+    lock = locked_by_zero(run_dir / "run.lock", f"run {run_dir.name}", console.print)
+    with lock, cpu_threads(settings.num_threads):
+        if not config["force"] and _is_there(context, run_dir):
+            _add_comparisons(context, run_dir)
+            mirror(config, run_dir, *log, data)
+            return Outcome(run_dir, reused=True)
+        recording = _recording(run_dir, config, data, lambda: bool(context.ledger.stages), context.say)
+        with following(config, run_dir, *log, data) as history, recording as record:
+            record["ignored"] = list(ignored)
+            record["transfer"] = transfer_facts(config, data, downstream)
+            context.history = history
+            _run(context, run_dir, record)
+    return Outcome(run_dir, reused=False)
+
+
+def _is_there(context: Context, run_dir: Path) -> bool:
+    """Whether the run is finished, all its files are as recorded or could be brought back, and it is of this input."""
+    if not current().from_zero(lambda: is_finished(run_dir)):
+        return False
+    return restored(context, run_dir) and current().from_zero(lambda: _is_of_this(context, run_dir))
+
+
+def _is_of_this(context: Context, run_dir: Path) -> bool:
+    """Whether a finished run had what its method reads now: the key has the path of a file, not what is in it."""
+    method = build(context.config["method"])
+    if not hasattr(method, "made") or method.made(context, run_dir):
+        return True
+    context.console.print(f"{method.path} is not what the finished run had: it runs again", markup=False)
+    return False
+
+
+def _run(context: Context, run_dir: Path, record: dict[str, Any]) -> None:
+    """Prune, train, and fill the record."""
+    record["warnings"] = context.warnings
+    record["models"] = model_names(context.config, context.choices)
+    pruned = prune(context)
+    record["pruning"].update(pruning_facts(context, pruned))
+    record["label"] = label_of(record)
+    record["extrapolation"] = dict(pruned.extrapolation)
+    final = final_training(context, pruned)
+    record["ledger"] = context.ledger.to_json()
+    record["transfer"].update(shared_cost(context.ledger))
+    if final is None:  # the mask alone: there is no result yet whose cost could be told
+        record["ledger"].update(cost_vs_full=None, cost_vs_full_amortized=None)
+    else:
+        record["metrics"].update(final.metrics)
+        names = wanted(context.config, record, context.choices)
+        record["comparison"] = compare(context, record["pruning"], names)
+    if is_rank_zero():
+        forget_record(run_dir)
+    list_artifacts(record, run_dir, write_artifacts(run_dir, pruned, final))
+    _add_fidelity(context, run_dir, record)
+
+
+def _add_comparisons(context: Context, run_dir: Path) -> None:
+    """Add to a finished run's record what it was not compared with yet: baselines, full scorings."""
+    record = current().from_zero(lambda: load_record(run_dir))
+    before = canonical_json(record)
+    if names := wanted(context.config, record, context.choices):
+        record["comparison"].update(compare(context, record["pruning"], names))
+    _add_fidelity(context, run_dir, record)
+    if canonical_json(record) != before and is_rank_zero():
+        save_record(run_dir, record)
+
+
+def _add_fidelity(context: Context, run_dir: Path, record: dict[str, Any]) -> None:
+    """Compare predicted scores with full scorings, if asked for and not done."""
+    if missing(context, record["extrapolation"]):
+        table = current().from_zero(lambda: ScoreTable.load(run_dir / "scores.parquet", context.data.fingerprint))
+        before = [entry["score_seed"] for entry in record["extrapolation"].get("fidelity") or []]
+        block, full = assess(context, table, before)
+        record["extrapolation"].update(block)
+        if is_rank_zero():
+            list_artifacts(record, run_dir, [full.save(run_dir / FIDELITY)])
+
+
+@contextmanager
+def _recording(
+    run_dir: Path, config: Config, data: PreparedData, has_begun: Callable[[], bool], say: Callable[[str], None]
+) -> Iterator[dict[str, Any]]:
+    """Keep run.json: ``running`` while the block runs, then ``finished``, ``failed`` or ``interrupted``.
+
+    A finished record of before is put back where the block fails before it replaces the files of that record.
+
+    A configuration that turns out to be wrong before any stage is there leaves no record: another command mends it. Of
+    several processes the first keeps the record; the others fill one that is not saved.
+
+    Args:
+        run_dir: the run's folder.
+        config: the canonical configuration.
+        data: the prepared data set.
+        has_begun: whether a stage has been computed or found.
+        say: called with a line of text when a finished record of before is put back.
+    """
+    record = _begin(run_dir.name, config)
+    record["data"].update(data_facts(data))
+    if not is_rank_zero():
+        with failing_together():
+            yield record
+        return
+    keep_record(run_dir)
+    write_config(run_dir, config)
+    save_record(run_dir, record)
+    try:
+        with failing_together():
+            yield record
+    except BaseException as error:
+        forget_pools()  # the data may be mended before the next try
+        if (before := _put_back(run_dir)) is not None:
+            say(f"{run_dir} keeps the result that was finished at {before['finished']}: making it again failed.")
+            raise
+        if isinstance(error, ConfigError) and not has_begun():
+            for name in (FILE_NAME, CONFIG):
+                (run_dir / name).unlink(missing_ok=True)
+            raise
+        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        with suppress(OSError):  # a full disk, which the error says already
+            save_record(run_dir, {**record, "status": status, "error": one_line(error), "finished": now()})
+        raise
+    save_record(run_dir, {**record, "status": "finished", "finished": now()})
+
+
+def _put_back(run_dir: Path) -> dict[str, Any] | None:
+    """Put back the finished record that was kept, and its config.yaml; return it, or None where there is none."""
+    with suppress(OSError, DataError):  # a full disk, which the run's own error says already
+        if (before := put_back_record(run_dir)) is not None:
+            write_config(run_dir, before["config"])
+            return before
+    return None
+
+
+@contextmanager
+def _failing_into(
+    folder: Path, config: Config, choices: Mapping[str, str], say: Callable[[str], None]
+) -> Iterator[None]:
+    """Record data that cannot be used, before the pool and with it the run's key is known; bad input leaves nothing."""
+    try:
+        with failing_together():
+            yield
+    except ConfigError:
+        forget_pools()
+        raise
+    except SecateurError as error:
+        if not is_rank_zero():
+            raise
+        key = run_key(config, "unreadable", VERSIONS)
+        record = _begin(key, config)
+        save_record(folder / key, {**record, "status": "failed", "error": one_line(error), "finished": now()})
+        mirror(config, folder / key, choices, say)
+        raise
+
+
+def _command() -> str:
+    program = Path(sys.argv[0]).name
+    return shlex.join(
+        ["python", "-m", "secateur", *sys.argv[1:]] if program == "__main__.py" else [program, *sys.argv[1:]]
+    )
+
+
+def _begin(key: str, config: Config) -> dict[str, Any]:
+    return new_record(
+        run_key=key,
+        name=config["name"],
+        command=_command(),
+        seed=config["seed"],
+        score_seed=config["score_seed"],
+        select_on=config["method"].get("select_on", "last"),
+        config=named(config),
+        provenance={**provenance(TrainerSettings(**config["trainer"]).device), "stage_versions": dict(VERSIONS)},
+    )
