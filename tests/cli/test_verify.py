@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from secateur.cli.main import main
 from secateur.core.errors import ConfigError
+from secateur.core.names import targeted
 
 pytestmark = pytest.mark.slow
 
@@ -42,6 +43,12 @@ def edit(path, change):
     content = json.loads(path.read_text())
     change(content)
     path.write_text(json.dumps(content))
+
+
+def load_targeted(run_dir):
+    """Return the record with import paths in place of names, as every check of it gets it."""
+    record = json.loads((run_dir / "run.json").read_text())
+    return {**record, "config": targeted(record["config"])}
 
 
 def fingerprints(record):
@@ -232,7 +239,7 @@ def test_a_network_of_several_with_one_class_is_told_by_its_settings(run_dir):
     from secateur.runs.paths import CONF
     from secateur.verify.names import name_problems, names_from_config
 
-    record = json.loads((run_dir / "run.json").read_text())
+    record = load_targeted(run_dir)
     node = OmegaConf.to_container(OmegaConf.load(CONF / "model" / "resnet20.yaml"))
     record["config"].update(model=node, retrain_model=node)
     for name, problems in (("resnet20", 0), ("resnet18", 2)):
@@ -249,7 +256,7 @@ def test_an_extrapolation_of_several_with_one_class_is_told_by_its_settings(run_
     from secateur.runs.paths import CONF
     from secateur.verify.names import names_from_config
 
-    record = json.loads((run_dir / "run.json").read_text())
+    record = load_targeted(run_dir)
     GlobalHydra.instance().clear()
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
         node = OmegaConf.to_container(compose("extrapolation/knn_same_class_cv"))["extrapolation"]
@@ -330,7 +337,7 @@ def test_a_stage_of_another_version_is_said(run_dir, verify):
     def older(record):
         versions = record["provenance"]["stage_versions"]
         versions["training"] = 1
-        record["run_key"] = run_key(record["config"], fingerprints(record), versions)
+        record["run_key"] = run_key(targeted(record["config"]), fingerprints(record), versions)
 
     edit(run_dir / "run.json", older)
     code, out, _ = verify(run_dir)
@@ -344,10 +351,10 @@ def test_keys_that_came_later_take_their_default(run_dir, verify):
     def older(record):
         for key in ("relabel", "budget"):
             del record["config"][key]
-        config = record["config"]
         from secateur.runs.config import run_key
 
-        record["run_key"] = run_key(config, fingerprints(record), record["provenance"]["stage_versions"])
+        versions = record["provenance"]["stage_versions"]
+        record["run_key"] = run_key(targeted(record["config"]), fingerprints(record), versions)
 
     edit(run_dir / "run.json", older)
     OmegaConf.save(OmegaConf.create(json.loads((run_dir / "run.json").read_text())["config"]), run_dir / "config.yaml")

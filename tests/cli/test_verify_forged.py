@@ -219,7 +219,7 @@ BROKEN = {
     "nan": (set_nan, "config.optim.lr is nan"),
     "model": (put(None, "config", "retrain_model"), "config.retrain_model is null, not a mapping"),
     "data": (put(None, "config", "data"), "config.data is null, not a mapping"),
-    "target": (drop("config", "model", "_target_"), "config.model has no _target_"),
+    "target": (drop("config", "model", "_class_"), "config.model has no _class_"),
     "hash": (put(None, "artifacts", "mask.parquet"), "artifacts: mask.parquet is null, not a text"),
     "artifacts": (put([], "artifacts"), "artifacts is [], not a mapping"),
     "seed": (put("0", "seed"), "seed is '0', not a whole number"),

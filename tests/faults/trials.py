@@ -154,12 +154,13 @@ class Lab:
     def warm_up(self) -> None:
         """Run once in this process, so that the children forked from it have everything imported and configured."""
         from secateur.cli.main import main
+        from secateur.core.names import targeted
 
         folder = self.outputs / "warm-up"
         with (self.outputs / "warm-up.log").open("w") as log, contextlib.redirect_stdout(log):
             assert main(["run", *RUN, f"paths.output_dir={folder}"]) == 0
         (path,) = folder.glob("runs/*/*/run.json")
-        self.config = json.loads(path.read_text())["config"]
+        self.config = targeted(json.loads(path.read_text())["config"])
         shutil.rmtree(folder)
 
     def folder(self) -> Path:

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from secateur.core.names import CLASS, TARGET
+
 NULL = type(None)
 # Keys that every record has had since the first version, and what a finished run's may hold; others came later.
 TYPES: dict[str, tuple[type, ...]] = {
@@ -89,8 +91,8 @@ def _config_problems(config: Mapping[str, Any]) -> Iterator[str]:
         node = config.get(key)
         if not isinstance(node, dict):
             yield f"config.{key} is {_shown(node)}, not a mapping"
-        elif key in MADE and not isinstance(node.get("_target_"), str):
-            yield f"config.{key} has no _target_"
+        elif key in MADE and not isinstance(node.get(TARGET), str):
+            yield f"config.{key} has no {CLASS}"
 
 
 def _not_finite(value: Any, path: str) -> Iterator[tuple[str, float]]:
