@@ -4,7 +4,7 @@ import torch
 
 from secateur.data.images import ArrayImages
 from secateur.data.parquet import ParquetData
-from secateur.data.prepare import PreparedData, prepare
+from secateur.data.prepared import PreparedData, prepare
 from secateur.data.recipe import DataRecipe
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)

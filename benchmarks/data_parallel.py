@@ -28,7 +28,7 @@ from secateur.core.group import Group, alone, current
 from secateur.data.order import Shuffled
 from secateur.data.prepared import PreparedData
 from secateur.models.resnet import CIFARResNet
-from secateur.tracking.processor import processor
+from secateur.tracking.provenance import processor
 from secateur.training.distributed.processes import joined
 from secateur.training.distributed.strategy import DataParallel
 from secateur.training.fit import TrainerSettings, fit

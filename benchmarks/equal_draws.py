@@ -24,7 +24,7 @@ from secateur.runs.context import Context
 from secateur.runs.paths import CONF
 from secateur.runs.pools import pools
 from secateur.runs.stages.training import train_on_mask
-from secateur.tracking.processor import processor
+from secateur.tracking.provenance import processor
 
 SEEDS = 3
 RATIO = 0.8

@@ -31,9 +31,8 @@ from secateur.extrapolation.gnn.fit import FitSettings, fit
 from secateur.extrapolation.gnn.graph import Graph, neighbor_graph
 from secateur.extrapolation.gnn.inference import predict_layerwise
 from secateur.extrapolation.gnn.network import GraphNetwork
-from secateur.extrapolation.gnn.settings import GNN
-from secateur.extrapolation.gnn.views import GraphView
-from secateur.tracking.processor import processor
+from secateur.extrapolation.gnn.settings import GNN, GraphView
+from secateur.tracking.provenance import processor
 
 WIDTH, NUM_CLASSES, K, LIMIT_GIB = 512, 10, 10, 16
 NUM_NODES = {"training": (50_000, 2_000), "inference": (1_280_000, 20_000)}  # and with --quick

@@ -28,7 +28,7 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 
 from secateur.core.neighbors import search
-from secateur.tracking.processor import processor
+from secateur.tracking.provenance import processor
 
 CHUNK = 800
 

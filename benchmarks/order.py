@@ -26,12 +26,12 @@ from omegaconf import OmegaConf
 from secateur.data.digits import DigitsData
 from secateur.data.order import Shuffled, positions
 from secateur.data.parquet import ParquetData
-from secateur.data.prepare import PreparedData, prepare
+from secateur.data.prepared import PreparedData, prepare
 from secateur.runs.config import build
 from secateur.runs.paths import conf_folder
 from secateur.scores.base import Score
 from secateur.scores.order import mean_ranks, order_r2
-from secateur.tracking.processor import processor
+from secateur.tracking.provenance import processor
 from secateur.training.callbacks.recorder import ScoreRecorder
 from secateur.training.fit import TrainerSettings, fit
 from secateur.training.modules.classifier import Classifier

@@ -28,11 +28,11 @@ import torch
 from common import prepared
 
 from secateur.data.order import Shuffled
-from secateur.data.prepare import PreparedData
+from secateur.data.prepared import PreparedData
 from secateur.models.resnet import CIFARResNet
 from secateur.runs.config import build
 from secateur.runs.stages.scoring import standard_scores
-from secateur.tracking.processor import processor
+from secateur.tracking.provenance import processor
 from secateur.training.callbacks.recorder import ScoreRecorder
 from secateur.training.fit import TrainerSettings, fit
 from secateur.training.modules.classifier import Classifier

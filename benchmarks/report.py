@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from secateur.core.record import new_record, save_record
-from secateur.tracking.processor import processor
+from secateur.tracking.provenance import processor
 
 METHODS = {"random": None, "el2n": 0.2, "tdds": 1.0, "aum": 1.0, "dual": 0.3, "dynamic_uncertainty": 1.0}
 RATIOS = tuple(round(0.1 * step, 1) for step in range(1, 10))

@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from secateur.data.order import Shuffled
-from secateur.tracking.processor import processor
+from secateur.tracking.provenance import processor
 
 
 class PilImages(Dataset):

@@ -18,7 +18,7 @@ torch.set_num_threads(1)  # small networks are many times slower when threads wa
 def digits():
     """The digits with a pool of 200 samples, whose ids have gaps (the validation split is taken out of them)."""
     from secateur.data.digits import DigitsData
-    from secateur.data.prepare import prepare
+    from secateur.data.prepared import prepare
 
     data = prepare(DigitsData(name="digits", validation_fraction=0.1))
     small = dataclasses.replace(data, pool=data.pool[:200], flipped=data.flipped[:200])

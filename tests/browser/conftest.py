@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from secateur.core.fingerprint import fingerprint
+from secateur.core.hashing import fingerprint
 from secateur.core.mask import Mask, keep_count
 from secateur.core.record import new_record, save_record
 from secateur.core.tables import ScoreTable

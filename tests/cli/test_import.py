@@ -176,7 +176,7 @@ def test_a_file_list_is_matched_by_name_and_label(tmp_path, capsys):
 def measured():
     """Difficulty of every training digit, by its distance to the class means: a stand-in for a published score."""
     from secateur.data.digits import DigitsData
-    from secateur.interop.direction import difficulty
+    from secateur.interop.align import difficulty
 
     images = DigitsData(name="digits", root=".").load("train")
     return difficulty(lambda: [(images.pixels.float(), images.labels)], 10).double()

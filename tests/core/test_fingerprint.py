@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secateur.core import fingerprint as module
+from secateur.core import hashing as module
 from secateur.core.errors import DataError
-from secateur.core.fingerprint import fingerprint
+from secateur.core.hashing import fingerprint
 
 SAMPLES = st.lists(
     st.tuples(st.integers(0, 2**40), st.binary(max_size=12), st.integers(0, 999)), max_size=8, unique_by=lambda s: s[0]

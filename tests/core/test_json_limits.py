@@ -5,12 +5,12 @@ import json
 
 import pytest
 
-from secateur.core import json_limits
-from secateur.core.json_limits import MAX_DEPTH, flaw_of
+from secateur.core import files
+from secateur.core.files import MAX_DEPTH, flaw_of
 
 
 def test_examples():
-    assert doctest.testmod(json_limits).failed == 0
+    assert doctest.testmod(files).failed == 0
 
 
 def test_the_limits_themselves_are_allowed():

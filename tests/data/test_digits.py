@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits
 
 from secateur.data import digits
 from secateur.data.digits import DigitsData
-from secateur.data.prepare import prepare
+from secateur.data.prepared import prepare
 
 
 def test_split_is_stratified_fixed_and_exhaustive():

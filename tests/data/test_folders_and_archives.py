@@ -7,7 +7,7 @@ import torch
 from secateur.core.errors import DataError
 from secateur.data.image_folder import ImageFolderData
 from secateur.data.npz import NpzData
-from secateur.data.prepare import prepare
+from secateur.data.prepared import prepare
 from secateur.data.waterbirds import WaterbirdsData
 
 

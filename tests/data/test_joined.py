@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from secateur.core.errors import ConfigError, DataError
-from secateur.data.prepare import prepare
+from secateur.data.prepared import prepare
 
 
 def write_extra(path, count=5, side=8, num_classes=3):

@@ -11,7 +11,7 @@ from secateur.core.seeds import permutation
 from secateur.data.batch import Batch
 from secateur.data.loaders import ResidentLoader
 from secateur.data.order import EpochOrder, InOrder, Shuffled
-from secateur.data.prepare import prepare
+from secateur.data.prepared import prepare
 from secateur.data.streaming import StreamingLoader
 
 STATISTICS = {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.25, 0.3]}

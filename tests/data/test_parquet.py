@@ -7,7 +7,7 @@ import torch
 
 from secateur.core.errors import DataError
 from secateur.data.parquet import ParquetData
-from secateur.data.prepare import prepare
+from secateur.data.prepared import prepare
 
 
 def test_reads_images_labels_and_names(build, parquet_root):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from secateur.core.errors import ConfigError, DataError
 from secateur.data.images import ArrayImages
-from secateur.data.prepare import prepare
+from secateur.data.prepared import prepare
 
 
 @given(st.floats(0, 0.9), st.integers(0, 3), st.floats(0, 0.9))

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from secateur.core.errors import ConfigError, DataError
-from secateur.data.prepare import prepare
+from secateur.data.prepared import prepare
 from secateur.data.split_file import SplitFileData
 
 

@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from torchvision import datasets
 
 from secateur.core.errors import ConfigError, DataError
-from secateur.data.prepare import prepare
+from secateur.data.prepared import prepare
 from secateur.data.torchvision_sets import TorchvisionData
 
 CONF = Path(__file__).parents[2] / "conf" / "data"

@@ -18,7 +18,7 @@ from secateur.core.seeds import stream_seed
 from secateur.data.augment import Normalization
 from secateur.data.digits import DigitsData
 from secateur.data.order import Shuffled
-from secateur.data.prepare import prepare
+from secateur.data.prepared import prepare
 from secateur.dynamic.infobatch import InfoBatch
 from secateur.grouping.means import GroupMeans
 from secateur.mapping.feature_mapping import FeatureVotes

@@ -11,8 +11,8 @@ from PIL import Image
 
 from secateur.core.mask import Mask
 from secateur.core.tables import ScoreTable
+from secateur.report.data.cells import at_realized_ratio
 from secateur.report.data.load import load_runs
-from secateur.report.data.realized import at_realized_ratio
 from secateur.training.modules.joint_pruning import JointPruning
 
 pytestmark = pytest.mark.slow

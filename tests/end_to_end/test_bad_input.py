@@ -10,7 +10,7 @@ import torch
 
 from secateur.core.mask import Mask
 from secateur.core.tables import ScoreTable
-from secateur.runs.group_values import check_groups
+from secateur.runs.compose import check_groups
 
 BEFORE_ANYTHING_STARTS = {
     "pruning_ratio=30": "Did you mean 0.3?",

@@ -14,10 +14,8 @@ from sklearn.neighbors import KNeighborsRegressor
 
 from secateur.core.errors import ConfigError, DataError, NumericalError
 from secateur.extrapolation.base import ExtrapolationInputs, Needs
-from secateur.extrapolation.candidates import expand
 from secateur.extrapolation.constant import Constant
-from secateur.extrapolation.cross_validation import CrossValidated
-from secateur.extrapolation.folds import assign_folds, hide, observed_only
+from secateur.extrapolation.cross_validation import CrossValidated, assign_folds, expand, hide, observed_only
 from secateur.extrapolation.knn import KNN
 from secateur.runs.config import build
 from secateur.runs.paths import CONF

@@ -191,7 +191,7 @@ def machine() -> dict[str, str]:
     import sklearn
     import torch
 
-    from secateur.tracking.processor import processor
+    from secateur.tracking.provenance import processor
 
     return {
         "processor": f"{processor()}, {torch.backends.cpu.get_cpu_capability()}",

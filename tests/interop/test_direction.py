@@ -3,7 +3,7 @@
 import torch
 
 from secateur.extrapolation.correlation import spearman
-from secateur.interop.direction import difficulty
+from secateur.interop.align import difficulty
 
 
 def batches(x, y, size):

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from secateur.launch.rank_starter import launch
+from secateur.launch.ranks import launch
 
 SHOW = "import os; open(os.environ['RANK'], 'w').write(' '.join(os.environ[k] for k in {keys!r}))"
 KEYS = ("LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -21,7 +21,7 @@ def python(code):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("secateur.launch.rank_starter.NOTICE_SECONDS", 0.3)
+    monkeypatch.setattr("secateur.launch.ranks.NOTICE_SECONDS", 0.3)
     return tmp_path
 
 
@@ -54,7 +54,7 @@ def test_one_that_fails_ends_all_and_its_code_is_the_answer(folder, what, code):
 
 
 def test_one_that_ignores_sigterm_is_killed(folder, monkeypatch):
-    monkeypatch.setattr("secateur.launch.rank_starter.KILL_SECONDS", 0.3)
+    monkeypatch.setattr("secateur.launch.ranks.KILL_SECONDS", 0.3)
     code = "import os, signal, time; signal.signal(15, signal.SIG_IGN); os.environ['RANK'] == '0' and exit(3); "
     started = time.monotonic()
     assert launch(python(code + "time.sleep(60)"), 2) == 3
@@ -62,7 +62,7 @@ def test_one_that_ignores_sigterm_is_killed(folder, monkeypatch):
 
 
 def test_the_others_may_notice_by_themselves_and_end_well(folder, monkeypatch):
-    monkeypatch.setattr("secateur.launch.rank_starter.NOTICE_SECONDS", 30.0)
+    monkeypatch.setattr("secateur.launch.ranks.NOTICE_SECONDS", 30.0)
     code = "import os, time; os.environ['RANK'] == '0' and exit(2); time.sleep(0.5); open('noticed', 'w')"
     assert launch(python(code), 2) == 2
     assert (folder / "noticed").exists()
@@ -70,11 +70,11 @@ def test_the_others_may_notice_by_themselves_and_end_well(folder, monkeypatch):
 
 LAUNCHER = """
 import sys
-from secateur.launch import rank_starter as launch
+from secateur.launch import ranks as launch
 launch.NOTICE_SECONDS = 0.3
 code = '''
 import os, signal, sys, time
-from secateur.launch.rank_starter import die_with_launcher
+from secateur.launch.ranks import die_with_launcher
 die_with_launcher()
 def end(number, frame):
     open("got" + os.environ["RANK"], "w").write(str(number))

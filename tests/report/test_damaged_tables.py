@@ -12,8 +12,7 @@ from secateur.core.parquet import METADATA_KEY, read_table
 from secateur.core.tables import ScoreTable
 from secateur.report.build import build_report
 from secateur.report.data.arrays import read_mask, read_scores
-from secateur.report.page.gallery import read_ranked
-from secateur.report.page.gallery_view import gallery_data
+from secateur.report.page.gallery import gallery_data, read_ranked
 
 NUM = 40
 IDS = torch.arange(2, 2 + NUM)
@@ -153,8 +152,8 @@ def test_a_mask_of_fewer_rows_never_meets_the_labels_of_the_whole_pool(tmp_path,
             raise DataError("holds other data.")
         return Opened()
 
-    monkeypatch.setattr("secateur.report.page.gallery_view.open_pool", open_pool)
-    monkeypatch.setattr("secateur.report.page.gallery_view.Thumbnails.number", lambda *args: None)
+    monkeypatch.setattr("secateur.report.page.gallery.open_pool", open_pool)
+    monkeypatch.setattr("secateur.report.page.gallery.Thumbnails.number", lambda *args: None)
     known = gallery_data(payload_of([run_of(folder, i, num_total=NUM) for i, folder in enumerate(folders)]))
     assert [mask["cell"] for mask in known["masks"]] == ["r1"]
     assert [note.split(": ")[0] for note in known["notes"]] == ["r0, 50 % pruned", "r2, 50 % pruned"]
@@ -171,7 +170,7 @@ def test_whatever_a_data_set_raises_is_a_note(folder, monkeypatch):
     def open_pool(settings, fingerprint, sample_id, labels):
         raise TypeError("unsupported operand")
 
-    monkeypatch.setattr("secateur.report.page.gallery_view.open_pool", open_pool)
+    monkeypatch.setattr("secateur.report.page.gallery.open_pool", open_pool)
     found = gallery_data(payload_of([run_of(folder, 0)]))
     assert found["notes"] == ["Images of unknown data are not shown: TypeError: unsupported operand"]
     assert len(found["masks"]) == 1

@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 
 from secateur.cli.report import report
-from secateur.cli.summary import draw_figures, outcome_line, print_summary
+from secateur.cli.run import draw_figures, outcome_line, print_summary
 from secateur.core.errors import DataError
 from secateur.core.tables import ScoreTable
 from secateur.report.build import build_report

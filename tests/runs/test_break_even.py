@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secateur.runs import break_even
-from secateur.runs.break_even import equal_cost, runs_to_pay, share, verdict
+from secateur.runs import forecast
+from secateur.runs.forecast import equal_cost, runs_to_pay, share, verdict
 
 
 def test_examples():
-    assert doctest.testmod(break_even).failed == 0
+    assert doctest.testmod(forecast).failed == 0
 
 
 def smallest_by_trial(choosing, training):

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from secateur.core.mask import Mask
 from secateur.runs.facts import class_warnings
 from secateur.runs.methods.base import drawn_by
+from secateur.runs.methods.dynamic import InfoBatchMethod
 from secateur.runs.methods.groups import RandomGroups
-from secateur.runs.methods.infobatch import InfoBatchMethod
 from secateur.runs.methods.mask import MaskFile
 from secateur.runs.methods.random import RandomSubset
 from secateur.runs.methods.random_clusters import RandomClusters

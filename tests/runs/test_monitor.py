@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from secateur.runs import monitor as module
-from secateur.runs.monitor import feature_monitor
+from secateur.runs.modules import feature_monitor
 
 
 class Data:

@@ -9,14 +9,14 @@ from rich.console import Console
 
 from secateur.core.record import load_record
 from secateur.core.store import Store
-from secateur.data.prepare import prepare
+from secateur.data.prepared import prepare
 from secateur.models.small_cnn import SmallCNN
 from secateur.runs.config import build, canonical, resolve
 from secateur.runs.context import Context
-from secateur.runs.downstream import prepare_downstream
 from secateur.runs.forecast import forecast
 from secateur.runs.memory import memory_plan, network_bytes, scorer_bytes
 from secateur.runs.paths import CONF
+from secateur.runs.pools import prepare_downstream
 from secateur.runs.run import execute
 from secateur.scores.el2n import EL2N
 from secateur.scores.moderate import Moderate

@@ -7,7 +7,7 @@ from hydra.core.global_hydra import GlobalHydra
 from secateur.core.errors import ConfigError
 from secateur.runs.config import canonical, resolve, run_key, stage_reads
 from secateur.runs.paths import CONF
-from secateur.runs.strategy_checks import check_strategy
+from secateur.runs.validate import check_strategy
 
 STRATEGIES = ("single", "ddp", "ddp_cpu", "fsdp")
 

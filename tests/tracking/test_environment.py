@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from secateur.tracking.environment import environment
+from secateur.tracking.base import environment
 
 
 def test_what_was_there_is_put_back_also_after_an_error(monkeypatch):

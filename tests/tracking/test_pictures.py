@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from secateur.core.mask import Mask
 from secateur.core.tables import ScoreTable
-from secateur.tracking.pictures import THUMBNAIL, ends, pictures
+from secateur.tracking.wandb import THUMBNAIL, ends, pictures
 
 
 @given(st.lists(st.integers(0, 5), min_size=0, max_size=12), st.integers(0, 5))

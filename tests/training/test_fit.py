@@ -13,7 +13,7 @@ from secateur.core.errors import ConfigError, NumericalError
 from secateur.core.store import Store
 from secateur.data.digits import DigitsData
 from secateur.data.order import Shuffled
-from secateur.data.prepare import prepare
+from secateur.data.prepared import prepare
 from secateur.dynamic.infobatch import InfoBatch
 from secateur.dynamic.rs2 import RS2
 from secateur.models.backbone import Backbone

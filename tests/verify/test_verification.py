@@ -15,8 +15,7 @@ from safetensors.torch import save_file
 
 from secateur.core.errors import ConfigError
 from secateur.core.predictions import Predictions
-from secateur.verify.compare import compare_files
-from secateur.verify.values import first_difference
+from secateur.verify.compare import compare_files, first_difference
 from secateur.verify.verdict import Compared, Tolerances, Verification
 
 JSON = st.recursive(

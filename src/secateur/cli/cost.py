@@ -4,7 +4,8 @@ import json
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -13,18 +14,80 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from secateur.cli.console import make_console
-from secateur.cli.terminal import BAD_INPUT, message
+from secateur.cli.terminal import BAD_INPUT, make_console, message
 from secateur.core.errors import ConfigError
 from secateur.core.hashing import canonical_json
-from secateur.runs.break_even import equal_cost, share, verdict
-from secateur.runs.compose import NO_PARAMS, compose_jobs, known_keys, parse, preflight
+from secateur.runs.compose import NO_PARAMS, Job, compose_jobs, known_keys, parse, preflight
+from secateur.runs.context import Context
+from secateur.runs.forecast import Forecast, SharedStages, equal_cost, forecast, share, verdict
 
 if TYPE_CHECKING:
     from secateur.data.prepared import PreparedData
     from secateur.runs.context import Context
     from secateur.runs.forecast import Forecast
     from secateur.runs.memory import Held
+
+SWEEP_HEADERS = ("what", "runs", "choosing", "training", "cost_vs_full")
+SEEDS = ("seed=", "score_seed=")
+NOTE = (
+    "a run's cost counts all it needs; together, what several runs share is counted once. A mask that only its run can "
+    "tell counts as its own, and compare_with comes beside"
+)
+
+
+@dataclass
+class Row:
+    """Runs that differ by their seeds only: their plan, and how many they are."""
+
+    planned: Forecast
+    runs: set[str] = field(default_factory=set)
+
+
+def plan_sweep(
+    jobs: Iterable[Job], context_of: Callable[[DictConfig, Mapping[str, str]], tuple[Context, str]], console: Console
+) -> None:
+    """Plan every job of a sweep and print the table.
+
+    Args:
+        jobs: the sweep's jobs.
+        context_of: makes a job's configuration and choices a run that has not started, and its key.
+        console: where the table goes.
+    """
+    rows: dict[str, Row] = {}
+    runs: dict[str, float] = {}
+    shared, units, num_jobs = SharedStages(), set(), 0
+    for job in jobs:
+        num_jobs += 1
+        context, run = context_of(job.cfg, job.choices)
+        if run in runs:
+            continue
+        planned = forecast(context)
+        shared.add(context, run, planned.ledger)
+        runs[run] = planned.ledger.cost_vs_full
+        units.add(planned.ledger.full_flops)
+        name = " ".join(text for text in job.overrides if not text.startswith(SEEDS)) or "all"
+        rows.setdefault(name, Row(planned)).runs.add(run)
+    console.print(f"{num_jobs} jobs, {len(runs)} distinct runs")
+    console.print(_table(rows))
+    stages = ", ".join(f"{name} {share(value)}" for name, value in shared.by_stage.items())
+    console.print(f"one by one: {share(sum(runs.values()))} full trainings", markup=False)
+    console.print(f"together: {share(sum(shared.by_stage.values()))} full trainings ({stages})", markup=False)
+    if len(units) > 1:
+        console.print("note: the runs' full trainings differ in cost; every run counts in its own.", markup=False)
+    console.print(f"note: {NOTE}", markup=False)
+
+
+def _table(rows: Mapping[str, Row]) -> Table:
+    """Return one row for each configuration, its seeds counted."""
+    table = Table(box=box.SIMPLE_HEAD, padding=0)
+    for number, header in enumerate(SWEEP_HEADERS):
+        table.add_column(header, justify="right" if number else "left", no_wrap=bool(number), overflow="fold")
+    for name, row in rows.items():
+        ledger, training = row.planned.ledger, row.planned.training
+        costs = (row.planned.choosing, training or 0.0, ledger.cost_vs_full)
+        table.add_row(name, str(len(row.runs)), *map(share, costs))
+    return table
+
 
 HELP = """\
 usage: secateur cost [OVERRIDES]
@@ -70,8 +133,6 @@ def _plan(parsed: Namespace, console: Console) -> None:
     overrides = preflight(parsed)
     jobs = compose_jobs(parsed, overrides)
     if NO_PARAMS in overrides:
-        from secateur.cli.cost_sweep import plan_sweep
-
         plan_sweep(jobs, _context, console)
         return
     (job,) = jobs
@@ -107,7 +168,7 @@ def _context(cfg: DictConfig, choices: Mapping[str, str]) -> "tuple[Context, str
 @lru_cache(maxsize=2)
 def _prepared(node: str) -> "PreparedData":
     """Open a data set; the jobs of a sweep share it."""
-    from secateur.data.prepare import prepare
+    from secateur.data.prepared import prepare
     from secateur.runs.config import build
 
     return prepare(build(json.loads(node)))
@@ -117,14 +178,14 @@ def _prepared(node: str) -> "PreparedData":
 def _downstream(node: str, source: "PreparedData") -> "PreparedData":
     """Open a downstream set for a source; the jobs of a sweep share it."""
     from secateur.runs.config import build
-    from secateur.runs.downstream import prepare_downstream
+    from secateur.runs.pools import prepare_downstream
 
     return prepare_downstream(build(json.loads(node)), source)
 
 
 def _title(context: "Context") -> str:
     """Return the data set and what is chosen by; a score's name says that the method is one."""
-    from secateur.runs.facts import choice
+    from secateur.runs.naming import choice
 
     nodes = [node for node in ("method", "score", "extrapolation") if context.config[node]]
     names = [str(choice(context.config, node, context.choices)) for node in nodes]

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from secateur.cli.console import make_console
-from secateur.cli.terminal import BAD_INPUT, message
+from secateur.cli.terminal import BAD_INPUT, make_console, message
 
 if TYPE_CHECKING:
     from secateur.core.mask import Mask
@@ -137,7 +136,7 @@ def _prepare(data: str, overrides: list[str]) -> "PreparedData":
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    from secateur.data.prepare import prepare
+    from secateur.data.prepared import prepare
     from secateur.runs.config import build, resolve
     from secateur.runs.paths import CONF
 

@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from secateur.cli.console import make_console
-from secateur.cli.terminal import suggestion
+from secateur.cli.terminal import make_console, suggestion
 from secateur.core.code import check_code, current, package_sha256
 from secateur.core.errors import ConfigError, SecateurError
 from secateur.core.manifest import TO_RESUME, Manifest, editing, load_manifest
 from secateur.core.record import one_line
-from secateur.launch.overview import print_status
 from secateur.launch.slurm import is_slurm, queue
 from secateur.launch.status import find_sweep, refresh
+from secateur.launch.watch import print_status
 
 HELP = """\
 usage: secateur sweep status DIR [--all] [--json]

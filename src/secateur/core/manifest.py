@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from secateur.core.errors import DataError
-from secateur.core.files import read_document, write_json
-from secateur.core.json_limits import flaw_of
+from secateur.core.files import flaw_of, read_document, write_json
 from secateur.core.store import locked
 
 SCHEMA = 1

@@ -7,7 +7,7 @@ from secateur.core.mask import Mask
 from secateur.core.parquet import check_fingerprint
 from secateur.data.loaders import ImageLoader
 from secateur.data.order import Shuffled
-from secateur.data.prepare import PreparedData, prepare
+from secateur.data.prepared import PreparedData, prepare
 from secateur.data.recipe import DataRecipe
 
 

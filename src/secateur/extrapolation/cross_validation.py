@@ -12,16 +12,20 @@ Source: score extrapolation (arXiv 2506.09010). Deviation: its release chooses k
 a full scoring, which whoever extrapolates does not have; here no such score is read.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import fmean, stdev
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor
 
 from secateur.core.errors import ConfigError, NumericalError
 from secateur.core.mask import check_pruning_ratio
+from secateur.core.seeds import permutation
 from secateur.extrapolation.base import (
     ExtrapolationInputs,
     Extrapolator,
@@ -30,10 +34,8 @@ from secateur.extrapolation.base import (
     is_control,
     search_flops,
 )
-from secateur.extrapolation.candidates import expand
 from secateur.extrapolation.correlation import pearson, spearman
 from secateur.extrapolation.fidelity import recall
-from secateur.extrapolation.folds import assign_folds, hide, observed_only
 
 Criterion = Literal["spearman", "pearson", "recall"]
 CRITERIA = ("spearman", "pearson", "recall")
@@ -302,3 +304,112 @@ def _fold_flops(candidates: Sequence[Any], num_samples: int, num_references: int
             flops -= search_flops(num_samples - num_references, num_references, widths[0])
         searched.add(search)
     return flops
+
+
+def observed_only(inputs: ExtrapolationInputs) -> ExtrapolationInputs:
+    """Return the inputs as if the scored samples were the whole pool, ordered by row: N becomes M."""
+    order = inputs.sample_ids.argsort()
+    rows = inputs.sample_ids[order]
+    return ExtrapolationInputs(
+        embeddings=None if inputs.embeddings is None else inputs.embeddings[rows],
+        sample_ids=torch.arange(len(rows), device=rows.device),
+        scores=inputs.scores[order],
+        labels=None if inputs.labels is None else inputs.labels[rows],
+        proxy_logits=None if inputs.proxy_logits is None else inputs.proxy_logits[rows],
+        num_samples=len(rows),
+        num_classes=inputs.num_classes,
+        seed=inputs.seed,
+    )
+
+
+def hide(subset: ExtrapolationInputs, held_out: Tensor, largest_k: int = 1) -> ExtrapolationInputs:
+    """Return fully scored inputs without the scores of the rows in ``held_out``, bool ``[M]``."""
+    rows = (~held_out).nonzero().flatten().to(subset.sample_ids.device)
+    return ExtrapolationInputs(
+        embeddings=subset.embeddings,
+        sample_ids=rows,
+        scores=subset.scores[rows],
+        labels=subset.labels,
+        proxy_logits=subset.proxy_logits,
+        num_samples=subset.num_samples,
+        num_classes=subset.num_classes,
+        seed=subset.seed,
+        largest_k=largest_k,
+    )
+
+
+def assign_folds(num_samples: int, num_folds: int, seed: int, labels: Tensor | None = None) -> Tensor:
+    """Return the fold of every sample, int64 ``[M]`` in ``[0, num_folds)``.
+
+    Sizes of folds differ by at most one, and so do the counts of each class among them where labels are known.
+
+    Args:
+        num_samples: M.
+        num_folds: number of folds.
+        seed: user-facing seed; the folds have a stream of their own.
+        labels: class of every sample, int64 ``[M]``, or None.
+
+    Example:
+        >>> assign_folds(6, 3, seed=0).bincount().tolist()
+        [2, 2, 2]
+    """
+    order = permutation(num_samples, seed, "cross_validation")
+    if labels is not None:
+        order = order[labels.cpu()[order].argsort(stable=True)]
+    return torch.empty_like(order).scatter_(0, order, torch.arange(num_samples) % num_folds)
+
+
+def expand(candidates: Mapping[str, Any], grids: Mapping[str, Mapping[str, Sequence[Any]]]) -> dict[str, Extrapolator]:
+    """Return name -> extrapolator with every grid replaced by its combinations, in order.
+
+    Args:
+        candidates: name -> extrapolator, or ``functools.partial`` of one for a name in ``grids``.
+        grids: name -> setting -> values.
+
+    Raises:
+        ConfigError: a grid has no partial candidate or no values, a setting is unknown, or a candidate is none.
+
+    Example:
+        >>> from secateur.extrapolation.constant import Constant
+        >>> list(expand({"mean": Constant()}, {}))
+        ['mean']
+    """
+    if not candidates:
+        raise ConfigError("CrossValidated: there are no candidates; give at least one.")
+    for name in grids:
+        if name not in candidates:
+            raise ConfigError(f"CrossValidated: grid {name} has no candidate; there are {', '.join(candidates)}.")
+    expanded: dict[str, Extrapolator] = {}
+    for name, candidate in candidates.items():
+        expanded |= combinations(name, candidate, grids[name]) if name in grids else {name: candidate}
+    for name, extrapolator in expanded.items():
+        if not (hasattr(extrapolator, "predict") and hasattr(extrapolator, "needs")):
+            hint = " Give it a grid, or drop _partial_." if isinstance(extrapolator, partial) else ""
+            raise ConfigError(f"CrossValidated: candidate {name} is no extrapolator: {extrapolator!r}.{hint}")
+    return expanded
+
+
+def combinations(name: str, candidate: Any, grid: Mapping[str, Sequence[Any]]) -> dict[str, Extrapolator]:
+    """Return the product of a grid as ``"name key=value ..."`` -> extrapolator, the last key varying fastest."""
+    if not isinstance(candidate, partial):
+        raise ConfigError(f"CrossValidated: candidate {name} has a grid, so it must be a partial: add _partial_: true.")
+    empty = [key for key, values in grid.items() if not isinstance(values, list | tuple) or not values]
+    if empty or not grid:
+        raise ConfigError(
+            f"CrossValidated: grids.{'.'.join([name, *empty[:1]])} must be a list of values, at least one."
+        )
+    found: dict[str, Extrapolator] = {}
+    for values in itertools.product(*grid.values()):
+        settings = dict(zip(grid, values, strict=True))
+        try:
+            found[" ".join([name, *(f"{key}={show(value)}" for key, value in settings.items())])] = candidate(
+                **settings
+            )
+        except TypeError as error:
+            raise ConfigError(f"CrossValidated: candidate {name} cannot be built with {settings}: {error}.") from error
+    return found
+
+
+def show(value: Any) -> str:
+    """Return a setting's value as it is written in YAML."""
+    return str(value).lower() if isinstance(value, bool) or value is None else str(value)

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from secateur.core.errors import DataError
 from secateur.interop.foreign import ForeignScores
-from secateur.interop.safe_pickle import load_pickle
-from secateur.interop.tensors import dense_vector
+from secateur.interop.tensors import dense_vector, load_pickle
 
 TARGETS = "targets"
 # Whether a higher value is a harder sample: harder is kept first. Anything else is taken as the user says.

@@ -7,17 +7,14 @@ from typing import Any
 
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.files import write_text
-from secateur.report.answers import did_it_pay, notes
+from secateur.report.answers import did_it_pay, fidelity_notes, is_it_better, notes
 from secateur.report.data.cells import Cell, is_method, make_cells
 from secateur.report.data.equality import Margin
 from secateur.report.data.fidelity_rows import FidelityRow, make_fidelity_rows
 from secateur.report.data.league import with_ranks
 from secateur.report.data.load import MASK_ONLY, LeftOut, Loaded, load_runs
-from secateur.report.data.planned import describe, missing
 from secateur.report.data.rows import Row, make_rows, several_baselines
 from secateur.report.data.run import FULL
-from secateur.report.data.stale import stale
-from secateur.report.fidelity_answers import fidelity_notes, is_it_better
 from secateur.report.figures.all import FOLDER, Drawn, save_figures
 from secateur.report.figures.fidelity import save_fidelity_figures
 from secateur.report.figures.style import FORMATS as FIGURE_FORMATS
@@ -25,6 +22,7 @@ from secateur.report.page.gallery_process import begin_gallery
 from secateur.report.page.payload import make_payload
 from secateur.report.page.payload_types import FigureEntry
 from secateur.report.page.view import to_html
+from secateur.report.problems import describe, missing, stale
 from secateur.report.tables.fidelity import LEGEND, fidelity_csv, fidelity_markdown, fidelity_parts
 from secateur.report.tables.files import to_csv, to_latex, to_markdown
 from secateur.report.tables.markup import encodable

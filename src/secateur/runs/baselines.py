@@ -7,11 +7,11 @@ from secateur.core.errors import ConfigError
 from secateur.core.mask import keep_count
 from secateur.runs.config import Config
 from secateur.runs.context import Context
-from secateur.runs.facts import Choices, choice
 from secateur.runs.final import finish
 from secateur.runs.methods.base import drawn_by
 from secateur.runs.methods.full import full_mask
 from secateur.runs.methods.random import RandomSubset, random_mask
+from secateur.runs.naming import Choices, choice
 from secateur.runs.stages.training import train_on_mask
 
 BASELINES = ("full", "random")

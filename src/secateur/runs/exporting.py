@@ -15,8 +15,7 @@ from secateur.core.names import targeted
 from secateur.core.record import load_record
 from secateur.core.tables import ScoreTable
 from secateur.data.encoded import FileImages
-from secateur.data.prepare import prepare
-from secateur.data.prepared import PreparedData
+from secateur.data.prepared import PreparedData, prepare
 from secateur.interop.adapruner import write_adapruner
 from secateur.interop.dp4tl import write_dp4tl
 from secateur.interop.dyn_unc import FileList, read_file_list, relative_names, write_dyn_unc

@@ -1,40 +1,19 @@
-"""The blocks of run.json that describe the data, the models and what was pruned."""
+"""The blocks ``data`` and ``pruning`` of run.json."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from secateur.core.mask import Mask
-from secateur.core.names import name_of, short_name
 from secateur.data.prepared import PreparedData
-from secateur.runs.config import Config, method_class
+from secateur.runs.config import method_class
 from secateur.runs.context import Context
 from secateur.runs.methods.base import Pruned, drawn_by, is_given
+from secateur.runs.naming import choice
 
-Choices = Mapping[str, str]
 STARVED = 0.5  # a class that keeps less than this part of its proportional share gets a warning
 MAX_LISTED = 5  # classes in one warning
-
-
-def choice(config: Config, node: str, choices: Choices) -> str | None:
-    """Return the option a group was set to (without Hydra: its ``_target_``'s module), or None when unused."""
-    if (value := config.get(node)) is None:
-        return None
-    return choices.get(node) or short_name(name_of(value["_target_"]))
-
-
-def model_names(config: Config, choices: Choices) -> dict[str, str | None]:
-    """Return the ``models`` block: the measuring network (None when nothing is measured) and the final one."""
-    measuring = _model_name(config["model"], choices.get("model"))
-    same = config["retrain_model"] == config["model"]
-    final = measuring if same else _model_name(config["retrain_model"], choices.get("model@retrain_model"))
-    measures = config["scoring"] is not None or "optim" in config["method"]  # a score, or joint pruning
-    return {"scoring": measuring if measures else None, "final": final}
-
-
-def _model_name(node: Config, option: str | None) -> str:
-    return str(node.get("architecture") or option or short_name(name_of(node["_target_"])))
 
 
 def data_facts(data: PreparedData) -> dict[str, Any]:

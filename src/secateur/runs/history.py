@@ -14,7 +14,7 @@ from secateur.core.names import named
 from secateur.core.record import FILE_NAME, label_of, load_record, one_line
 from secateur.data.prepared import PreparedData
 from secateur.runs.config import Config, build
-from secateur.runs.facts import Choices, choice
+from secateur.runs.naming import Choices, choice
 from secateur.tracking.base import HISTORIES, Job, Result, Row, Session, Status, Tracker
 from secateur.tracking.csv import FilesOnly
 

@@ -7,7 +7,7 @@ from hydra.types import RunMode
 
 from secateur.core.errors import ConfigError
 from secateur.runs.config import OF_EXTRAPOLATION, OPTIONAL, Config, build, method_class
-from secateur.runs.facts import choice
+from secateur.runs.naming import choice
 
 SAYS_NOTHING = ("none", "null", "reference", "[]")
 RATIO_KEYS = ("ratio", "pruning_ratio")

@@ -1,36 +1,11 @@
-"""The LightningModules that a configuration's ``paradigm`` and ``final_paradigm`` name."""
+"""What a ``paradigm:`` node says of the LightningModule that it makes: passes per step, classes, views."""
 
-import inspect
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from secateur.models.backbone import Backbone
 from secateur.runs.config import Config, build
 from secateur.training.modules.classifier import ONE_PASS, Passes
-from secateur.training.recipe import Recipe
-
-if TYPE_CHECKING:
-    from secateur.runs.context import Context
 
 FORWARD_ONLY = Passes(forward=1, backward=0)
-
-
-def make_module(context: "Context", node: Config, model: Backbone, recipe: Recipe, **settings: Any) -> Any:
-    """Build the LightningModule of a paradigm.
-
-    Args:
-        context: the run.
-        node: a ``paradigm:`` node.
-        model: the network it trains.
-        recipe: how.
-        **settings: what else it is called with: ``num_epochs``, ``seed`` and, where it has to, ``sampling``.
-
-    Returns:
-        The module; the data's ``normalization`` is passed to those that have such an argument.
-    """
-    factory = build(node)
-    if "normalization" in inspect.signature(factory).parameters:
-        settings["normalization"] = context.data.normalization
-    return factory(model, recipe, **settings)
 
 
 def is_trainable(node: Config) -> bool:

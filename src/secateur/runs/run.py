@@ -1,10 +1,11 @@
 """One experiment from configuration to run.json: prune, train, compare, record."""
 
 import shlex
+import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,22 +36,22 @@ from secateur.core.tables import ScoreTable
 from secateur.data.prepared import PreparedData
 from secateur.runs.baselines import compare, wanted
 from secateur.runs.check_on_data import check_on_data
-from secateur.runs.choosing import final_training, prune
 from secateur.runs.config import Config, build, canonical, resolve, run_key, without_idle_variant
 from secateur.runs.context import Context
-from secateur.runs.downstream import shared_cost, transfer_facts
-from secateur.runs.facts import data_facts, model_names, pruning_facts
+from secateur.runs.facts import data_facts, pruning_facts
+from secateur.runs.final import Final, finish
 from secateur.runs.history import following, mirror
-from secateur.runs.option_names import exact_choices
+from secateur.runs.methods.base import Pruned
+from secateur.runs.naming import exact_choices, model_names
 from secateur.runs.overrides import check_ratio, idle_settings, is_sweep, typed_overrides
 from secateur.runs.paths import runs_folder, store_folder
-from secateur.runs.pools import forget_pools, pools
-from secateur.runs.restoring import restored
-from secateur.runs.results import CONFIG, FIDELITY, list_artifacts, write_artifacts, write_config
+from secateur.runs.pools import forget_pools, pools, shared_cost, transfer_facts
+from secateur.runs.results import CONFIG, FIDELITY, flaws, list_artifacts, replace_files, write_artifacts, write_config
 from secateur.runs.stages import embeddings, encoder, extrapolation, mapping, scoring, surrogate, training, warmup
 from secateur.runs.stages import finetune as transfer
 from secateur.runs.stages import joint_pruning as joint
 from secateur.runs.stages.fidelity import assess, missing
+from secateur.runs.stages.training import train_on_mask
 from secateur.tracking.provenance import provenance
 from secateur.training.fit import TrainerSettings, cpu_threads
 
@@ -307,3 +308,90 @@ def _begin(key: str, config: Config) -> dict[str, Any]:
         config=named(config),
         provenance={**provenance(TrainerSettings(**config["trainer"]).device), "stage_versions": dict(VERSIONS)},
     )
+
+
+RESTORING = "restoring.partial"  # folder in a finished run's, while files of it are made anew
+
+
+def restored(context: Context, run_dir: Path) -> bool:
+    """Bring back missing and damaged files of a finished run; return whether all are as recorded now.
+
+    They come from the stages in the store, which are computed again where they are not there. Files that are as
+    recorded are not touched, and a file takes its place only if it is the one that was recorded. Where one comes out
+    differently the record is of another result: the run then has to be made again.
+    """
+    record = current().from_zero(lambda: load_record(run_dir))
+    found = current().from_zero(lambda: flaws(run_dir, record, check=context.config["check"]))
+    if not found:
+        return True
+    found = current().from_zero(lambda: flaws(run_dir, record, check=True))  # all of them, before anything is replaced
+    again = replace(context, history=None, warnings=[])  # a ledger of its own: nothing is booked twice
+    if CONFIG in found and is_rank_zero():
+        write_config(run_dir, record["config"])
+    if found.keys() - {CONFIG}:
+        with failing_together():
+            _make_files(again, run_dir, record, found)
+    left = current().from_zero(lambda: flaws(run_dir, record, check=True))
+    computed = [cost.stage for cost in again.ledger.stages if not cost.reused]
+    how = f"restored, with {', '.join(computed)} computed again" if computed else "restored"
+    for name, flaw in {**left, **found}.items():
+        context.say(f"{name} {flaw}: {'it comes out differently now' if name in left else how}.")
+    if left:
+        context.say(f"{run_dir} cannot be restored as it was recorded: it is made again.")
+    return not left
+
+
+def _make_files(context: Context, run_dir: Path, record: dict[str, Any], names: Collection[str]) -> None:
+    """Make some files of a finished run anew, from the stages in the store; its record is left alone.
+
+    All files are made in a folder beside them; of these the named ones that are as recorded take their places.
+    """
+    pruned = prune(context)
+    final = final_training(context, pruned)
+    made = run_dir / RESTORING
+    if is_rank_zero():
+        shutil.rmtree(made, ignore_errors=True)  # of a process that was killed here
+    try:
+        write_artifacts(made, pruned, final)
+        _make_fidelity(context, run_dir if "scores.parquet" not in names else made, made, record, names)
+        if is_rank_zero():
+            replace_files(run_dir, made, record, names)
+    finally:
+        if is_rank_zero():
+            shutil.rmtree(made, ignore_errors=True)
+
+
+def _make_fidelity(
+    context: Context, scores: Path, target: Path, record: dict[str, Any], names: Collection[str]
+) -> None:
+    """Make the full scores of a comparison anew, if they are named, with the scores in one folder, in another."""
+    if FIDELITY in names:
+        entries = record["extrapolation"]["fidelity"]
+        seeds = [entry["score_seed"] for entry in entries]
+        wanted = {**context.config["fidelity"], "against": seeds}
+        table = current().from_zero(lambda: ScoreTable.load(scores / "scores.parquet", context.data.fingerprint))
+        _, full = assess(replace(context, config={**context.config, "fidelity": wanted}), table)
+        if is_rank_zero():
+            full.save(target / FIDELITY)
+
+
+def prune(context: Context) -> Pruned:
+    """Let the method choose; its mask is told how many rows the training split has."""
+    pruned: Pruned = build(context.config["method"]).prune(context)
+    if pruned.mask is None:
+        return pruned
+    return replace(pruned, mask=replace(pruned.mask, num_rows=len(context.data.labels)))
+
+
+def final_training(context: Context, pruned: Pruned) -> Final | None:
+    """Train on the mask, unless the method already has or only the mask is wanted; books the cost."""
+    trained = pruned.trained
+    if trained is None:
+        if not context.config["train_final"]:
+            return None
+        assert pruned.mask is not None, "a method without a mask trains the final network itself"
+        trained = train_on_mask(context, pruned.mask)
+    final = finish(context, trained)
+    for cost in final.costs:
+        context.ledger.add(cost)
+    return final

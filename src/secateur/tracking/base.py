@@ -5,9 +5,10 @@ tells the whole history again, so that a resumed run is complete wherever the ea
 go on with what they have leave out what is already there.
 """
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -122,3 +123,23 @@ class Tracker(ABC):
     @abstractmethod
     def open(self, job: Job) -> Session | None:
         """Begin to log a job."""
+
+
+@contextmanager
+def environment(values: Mapping[str, str], also_restored: tuple[str, ...] = ()) -> Iterator[None]:
+    """Set environment variables inside the block and put back afterwards what was there.
+
+    Args:
+        values: variables to set.
+        also_restored: variables that something in the block may set.
+    """
+    before = {name: os.environ.get(name) for name in (*values, *also_restored)}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -4,8 +4,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from secateur.tracking.base import HISTORIES, Job, Result, Session, Tracker
-from secateur.tracking.environment import environment
+from secateur.tracking.base import HISTORIES, Job, Result, Session, Tracker, environment
 from secateur.tracking.facts import filterable, summary
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ import torch
 
 from secateur.core.code import package_sha256
 from secateur.core.group import current
-from secateur.tracking.processor import processor
 
 PACKAGES = (
     *(
@@ -78,3 +77,14 @@ def _git() -> dict[str, Any] | None:
 def _run(*command: str, cwd: Path) -> str:
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=True, timeout=10)
     return done.stdout.strip()
+
+
+@cache
+def processor() -> str:
+    """Return the processor's name as the operating system gives it, or its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return (names[0] if names else "") or platform.processor() or platform.machine()

@@ -18,9 +18,8 @@ from secateur.core.record import load_record, one_line
 from secateur.core.tables import ScoreTable
 from secateur.runs.config import Config, foreign_code, run_key
 from secateur.training.fit import PREDICTIONS
-from secateur.verify.compare import UNREADABLE
+from secateur.verify.compare import UNREADABLE, first_difference
 from secateur.verify.read import form_problem, missing_keys
-from secateur.verify.values import first_difference
 
 Record = Mapping[str, Any]
 # Where the record says again what its configuration says.

@@ -3,7 +3,8 @@
 import csv
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,82 @@ from safetensors.torch import load_file
 from secateur.core.files import read_json
 from secateur.core.parquet import METADATA_KEY
 from secateur.training.fit import PREDICTIONS
-from secateur.verify.values import first_difference
 from secateur.verify.verdict import Compared, Kind
+
+ABSENT = "nothing"
+SHOWN = 60  # longer values are cut in messages
+Where = tuple[str | int, ...]  # keys and positions that lead to a value
+
+
+@dataclass(frozen=True)
+class ValueDifference:
+    """The first of several differences.
+
+    Attributes:
+        path: keys and positions that lead to it.
+        before: the recorded value there.
+        after: the repeated one.
+        size: the largest difference between two numbers anywhere; infinite if something else than numbers differs.
+    """
+
+    path: Where
+    before: Any
+    after: Any
+    size: float
+
+    def __str__(self) -> str:
+        where = ".".join(map(str, self.path))
+        return f"{where}: {_short(self.before)} recorded, {_short(self.after)} now"
+
+
+def first_difference(before: Any, after: Any, *, new_keys: bool = False) -> ValueDifference | None:
+    """Return the first difference of two JSON values, or None when they are equal.
+
+    Args:
+        before: the recorded value.
+        after: the repeated one.
+        new_keys: whether mappings of ``after`` may have keys that ``before`` has not; an empty one has lost them.
+
+    Example:
+        >>> str(first_difference({"a": [1.0, 2.0]}, {"a": [1.0, 2.5]}))
+        'a.1: 2.0 recorded, 2.5 now'
+    """
+    found = list(_differences(before, after, (), new_keys))
+    if not found:
+        return None
+    path, old, new = found[0]
+    return ValueDifference(path, old, new, max(_relative_size(a, b) for _, a, b in found))
+
+
+def _differences(before: Any, after: Any, path: Where, new_keys: bool) -> Iterator[tuple[Where, Any, Any]]:
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        missing = [key for key in after if key not in before]
+        extra = missing if not new_keys else [] if before else [key for key in missing if after[key] is not None]
+        for key in (*before, *extra):
+            yield from _differences(before.get(key, ABSENT), after.get(key, ABSENT), (*path, key), new_keys)
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for place, (old, new) in enumerate(zip(before, after, strict=True)):
+            yield from _differences(old, new, (*path, place), new_keys)
+    elif not _equal(before, after):
+        yield path, before, after
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
+def _equal(before: Any, after: Any) -> bool:
+    if isinstance(before, float) and isinstance(after, float) and math.isnan(before) and math.isnan(after):
+        return True
+    return isinstance(before, bool) == isinstance(after, bool) and bool(before == after)
+
+
+def _relative_size(before: Any, after: Any) -> float:
+    numbers = [value for value in (before, after) if isinstance(value, int | float) and not isinstance(value, bool)]
+    size = abs(before - after) if len(numbers) == 2 else math.inf
+    return size if math.isfinite(size) else math.inf
+
 
 Reader = Callable[[str, Path, Path, bool], tuple[float, str]]
 MASKS = ("mask.parquet", "static_mask.parquet")
@@ -197,3 +272,99 @@ _READERS: dict[str, Reader] = {
     ".json": _compare_json,
     ".safetensors": _compare_weights,
 }
+
+
+Record = Mapping[str, Any]
+# Made of full scorings, and so a comparison.
+OF_FIDELITY = ("fidelity", "seed_level")
+# What was asked for must be there, no less and no more; other blocks may have keys that came with later code than the
+# record's own.
+WHOLE = ("comparison", "fidelity")
+
+
+def compare_blocks(record: Record, repeated: Record, comparison: bool) -> Iterator[Compared]:
+    """Yield every block beside its repetition; seconds and what was reused are no result.
+
+    Args:
+        record: the record.
+        repeated: the repetition's.
+        comparison: whether to compare what the run was compared with: baselines, full scorings.
+    """
+    before, after = _blocks(record, comparison), _blocks(repeated, comparison)
+    other_code = not same_code(record, repeated)
+    for name, there in before.items():
+        now = after[name]
+        if not (_says_something(there) or _says_something(now)):
+            continue
+        found = first_difference(there, now, new_keys=other_code and (name not in WHOLE or there.keys() == now.keys()))
+        size, first = (found.size, str(found)) if found else (0.0, "")
+        yield Compared(f"run.json {name}", "metrics", size, first)
+    names = first_difference(_names(record, repeated), _names(repeated, record))
+    yield Compared("run.json names", "metrics", math.inf if names else 0.0, str(names or ""))
+    if same_code(record, repeated):
+        warnings = first_difference(_warnings(record, repeated), _warnings(repeated, record))
+        yield Compared("run.json warnings", "metrics", math.inf if warnings else 0.0, str(warnings or ""))
+
+
+def warning_remarks(record: Record, repeated: Record) -> Iterator[str]:
+    """Yield the warnings that only one of two runs of different code gave: a warning's wording may change."""
+    if not same_code(record, repeated):
+        then, now = set(record["warnings"]), set(repeated["warnings"])
+        yield from (f"a warning that is not given any more: {message}" for message in sorted(then - now))
+        yield from (f"a warning that was not given then: {message}" for message in sorted(now - then))
+
+
+def same_code(record: Record, repeated: Record) -> bool:
+    """Whether two records were made by the same code of Secateur's."""
+    return bool(record["provenance"].get("code") == repeated["provenance"].get("code"))
+
+
+def _warnings(one: Record, other: Record) -> dict[str, str]:
+    """Return every warning of two records, and whether the first one has it."""
+    every = dict.fromkeys([*one["warnings"], *other["warnings"]])
+    return {message: "a warning" if message in one["warnings"] else "none" for message in every}
+
+
+def _names(one: Record, other: Record) -> dict[str, Any]:
+    """Return the names that follow from the configuration.
+
+    A data set without a name in the configuration is called by its folder, which may lie elsewhere now.
+    """
+    names = {"label": one["label"], "select_on": one["select_on"], "models": one["models"]}
+    for key, node, name in (
+        ("data.name", "data", one["data"]["name"]),
+        ("transfer.source", "data", (one["transfer"] or {}).get("source")),
+        ("transfer.downstream", "downstream", (one["transfer"] or {}).get("downstream")),
+    ):
+        own, others = (record["config"].get(node) or {} for record in (one, other))
+        if own.get("name") or own.get("root") == others.get("root"):
+            names[key] = name
+    return names
+
+
+def _blocks(record: Record, comparison: bool) -> dict[str, Any]:
+    ledger = record["ledger"]
+    counted = ("stage", "samples_forward", "samples_backward", "flops")
+    blocks: dict[str, dict[str, Any]] = {
+        "metrics": record["metrics"],
+        "pruning": record["pruning"],
+        "extrapolation": _without(record["extrapolation"], *OF_FIDELITY),
+        "transfer": _without(record["transfer"], "source", "downstream"),
+        "data": _without(record["data"], "name"),  # a folder's name is the data set's where it has no other
+        "ledger": {
+            **{key: ledger[key] for key in ("cost_vs_full", "cost_vs_full_amortized")},
+            "stages": [{key: stage.get(key) for key in counted} for stage in ledger["stages"]],
+        },
+    }
+    if comparison:
+        blocks["comparison"] = {name: _without(metrics, "reused") for name, metrics in record["comparison"].items()}
+        blocks["fidelity"] = {key: record["extrapolation"].get(key) for key in OF_FIDELITY}
+    return blocks
+
+
+def _says_something(block: Mapping[str, Any]) -> bool:
+    return any(value is not None for value in block.values())
+
+
+def _without(block: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in block.items() if key not in keys}

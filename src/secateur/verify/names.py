@@ -7,8 +7,7 @@ from typing import Any
 from secateur.core.names import name_of, short_name
 from secateur.core.record import label_of
 from secateur.runs.config import Config
-from secateur.runs.facts import choice, model_names
-from secateur.runs.option_names import PARTS, compose_node, exact_options, is_shipped, options_of
+from secateur.runs.naming import PARTS, choice, compose_node, exact_options, is_shipped, model_names, options_of
 from secateur.runs.paths import CONF
 
 Record = Mapping[str, Any]

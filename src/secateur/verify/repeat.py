@@ -18,7 +18,6 @@ from secateur.core.record import load_record, one_line
 from secateur.runs.config import Config
 from secateur.runs.recorded import check_targets
 from secateur.runs.run import VERSIONS, execute_resolved
-from secateur.verify.blocks import compare_blocks, same_code, warning_remarks
 from secateur.verify.check import (
     FILES,
     OlderRecordError,
@@ -27,7 +26,7 @@ from secateur.verify.check import (
     finished_record,
     key_problem,
 )
-from secateur.verify.compare import compare_files
+from secateur.verify.compare import compare_blocks, compare_files, same_code, warning_remarks
 from secateur.verify.configuration import check_pools, circumstances, repeatable
 from secateur.verify.names import name_problems, names_from_config
 from secateur.verify.verdict import Compared, Tolerances, Verification

@@ -13,7 +13,7 @@ import torch
 
 from secateur.extrapolation.base import ExtrapolationInputs
 from secateur.extrapolation.gnn import inference as gnn_inference
-from secateur.extrapolation.gnn import views as gnn_views
+from secateur.extrapolation.gnn import settings as gnn_settings
 from secateur.extrapolation.gnn.fit import split
 from secateur.extrapolation.gnn.settings import GNN
 
@@ -113,7 +113,7 @@ def fitted(gnn, inputs):
     ids=str,
 )
 def test_exact_prediction_is_the_dense_product(inputs, monkeypatch, options, chunk):
-    monkeypatch.setattr(gnn_views, "predict_layerwise", partial(gnn_inference.predict_layerwise, chunk=chunk))
+    monkeypatch.setattr(gnn_settings, "predict_layerwise", partial(gnn_inference.predict_layerwise, chunk=chunk))
     gnn = GNN(**SHORT, **options, validation_fraction=0.0)
     result = fitted(gnn, inputs)
     embeddings, labels = inputs.embeddings.double().numpy(), inputs.labels.numpy()

@@ -6,8 +6,8 @@ import io
 import pytest
 from scipy import stats
 
+from secateur.report.answers import fidelity_notes, gap_text, is_it_better
 from secateur.report.data.load import load_runs
-from secateur.report.fidelity_answers import fidelity_notes, gap_text, is_it_better
 from secateur.report.tables.fidelity import fidelity_csv, fidelity_markdown, fidelity_parts
 
 

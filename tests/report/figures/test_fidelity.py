@@ -10,10 +10,7 @@ from scipy.stats import spearmanr
 
 from secateur.core.errors import DataError, FingerprintError
 from secateur.core.tables import ScoreTable
-from secateur.report.figures.fidelity import save_fidelity_figures
-from secateur.report.figures.fidelity_by_cost import cost_figure
-from secateur.report.figures.fidelity_by_fraction import fraction_figure
-from secateur.report.figures.fidelity_drawing import spread, to_draw
+from secateur.report.figures.fidelity import cost_figure, fraction_figure, save_fidelity_figures, spread, to_draw
 from secateur.report.figures.predicted import predicted_figure, save_predicted_figure
 
 

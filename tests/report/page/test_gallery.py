@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from secateur.core.errors import ConfigError, DataError, SecateurError
-from secateur.core.fingerprint import fingerprint
+from secateur.core.hashing import fingerprint
 from secateur.core.mask import Mask
 from secateur.core.tables import ScoreTable
 from secateur.data.npz import NpzData
@@ -18,12 +18,12 @@ from secateur.report.page.gallery import (
     Ranked,
     chosen_runs,
     class_rows,
+    gallery_data,
     read_ranked,
     shown_classes,
     spread_evenly,
     strips,
 )
-from secateur.report.page.gallery_view import gallery_data
 from secateur.report.page.images import SIDE, Pool, Thumbnails, data_uri, open_pool
 
 NUM = 40

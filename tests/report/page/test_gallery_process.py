@@ -7,10 +7,10 @@ import torch
 
 from secateur.core.mask import Mask
 from secateur.data.digits import DigitsData
-from secateur.data.prepare import prepare
+from secateur.data.prepared import prepare
 from secateur.report.page import gallery_process
+from secateur.report.page.gallery import gallery_data
 from secateur.report.page.gallery_process import _in_a_process, begin_gallery
-from secateur.report.page.gallery_view import gallery_data
 
 
 def digits_payload(folder):

@@ -10,11 +10,10 @@ from secateur.report.answers import did_it_pay
 from secateur.report.data.cells import make_cells
 from secateur.report.data.league import with_ranks
 from secateur.report.data.load import load_runs
-from secateur.report.data.planned import missing
 from secateur.report.data.rows import make_rows
-from secateur.report.page.payload import make_payload
-from secateur.report.page.payload_run import finite
+from secateur.report.page.payload import finite, make_payload
 from secateur.report.page.payload_types import CellEntry, Payload, ProblemEntry
+from secateur.report.problems import missing
 
 
 @pytest.fixture

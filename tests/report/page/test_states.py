@@ -6,9 +6,7 @@ from PIL import Image
 from secateur.report.data.cells import make_cells
 from secateur.report.data.league import with_ranks
 from secateur.report.data.load import load_runs
-from secateur.report.data.planned import missing
 from secateur.report.data.rows import make_rows
-from secateur.report.data.stale import stale
 from secateur.report.page.data import script_data
 from secateur.report.page.figures import pictures
 from secateur.report.page.payload import make_payload
@@ -16,6 +14,7 @@ from secateur.report.page.summary import answers, blocks, count_sentence, what_w
 from secateur.report.page.table import columns, lines
 from secateur.report.page.text import breakable, estimate_text, interval
 from secateur.report.page.view import to_html
+from secateur.report.problems import missing, stale
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 
 from secateur.core.store import StageResult, Store
-from secateur.data.prepare import prepare
+from secateur.data.prepared import prepare
 from secateur.mapping.feature_mapping import FeatureVotes
 from secateur.mapping.keep import Keep, group_mask
 from secateur.mapping.label_mapping import LabelVotes
 from secateur.runs.config import build, canonical, resolve
 from secateur.runs.context import Context
-from secateur.runs.downstream import prepare_downstream
 from secateur.runs.paths import CONF
+from secateur.runs.pools import prepare_downstream
 from secateur.runs.stages import embeddings, mapping
 from secateur.runs.stages.embeddings import embed
 from secateur.runs.stages.mapping import Voting, class_groups, cluster_groups, downstream_ranking, group_means

@@ -16,7 +16,8 @@ from secateur.data.order import Shuffled
 from secateur.dynamic.infobatch import InfoBatch
 from secateur.models.small_cnn import SmallCNN
 from secateur.runs.cost import recording_cost, training_cost
-from secateur.runs.paradigms import make_module, passes_of, recording_passes_of
+from secateur.runs.modules import make_module
+from secateur.runs.paradigms import passes_of, recording_passes_of
 from secateur.runs.paths import CONF
 from secateur.scores.dynamic_uncertainty import DynamicUncertainty, dynamic_uncertainty
 from secateur.scores.entropy import Entropy

@@ -10,7 +10,7 @@ from secateur.core.errors import ConfigError, NumericalError
 from secateur.data.batch import Batch
 from secateur.data.digits import DigitsData
 from secateur.data.order import Shuffled
-from secateur.data.prepare import prepare
+from secateur.data.prepared import prepare
 from secateur.dynamic.adapruner_schedule import AdaPrunerConstants, ScaleController
 from secateur.models.small_cnn import SmallCNN
 from secateur.training.callbacks.mask_tracker import MaskTracker, PoolFacts

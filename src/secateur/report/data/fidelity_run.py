@@ -6,20 +6,22 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from secateur.report.data.fields import (
+from secateur.report.data.run import (
     as_object,
     at,
     block,
     cost,
+    data_name,
+    flat_settings,
     integer,
     number,
     number_in,
     objects,
     optional,
     optional_integer,
+    pruning_ratio,
     text,
 )
-from secateur.report.data.run import data_name, flat_settings, pruning_ratio
 
 FIDELITY = ("spearman", "pearson", "tail_recall", "tail_chance", "ks", "wasserstein")
 BY_RATIO = ("recall", "chance", "jaccard", "jaccard_chance", "observed_share")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from secateur.core.errors import DataError
-from secateur.core.json_limits import flaw_of
+from secateur.core.files import flaw_of
 from secateur.core.manifest import Cell
 from secateur.core.record import FILE_NAME, load_record, one_line
 from secateur.core.store import is_held

@@ -10,10 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
-from secateur.report.data.fields import cost
 from secateur.report.data.kept import chosen_ratios, heading, without_per_epoch
 from secateur.report.data.rows import Row
-from secateur.report.data.run import Run
+from secateur.report.data.run import Run, cost
 from secateur.report.figures.style import (
     CHARACTER,
     LINE,

@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from secateur.report.page.gallery import chosen_runs
-from secateur.report.page.gallery_view import gallery_data
+from secateur.report.page.gallery import chosen_runs, gallery_data
 
 COMMAND = (sys.executable, "-P", "-m", "secateur.report.page.gallery_process")
 Gallery = dict[str, Any]

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, features
 
 from secateur.core.errors import ConfigError, DataError, SecateurError
-from secateur.core.fingerprint import fingerprint as content_fingerprint
+from secateur.core.hashing import fingerprint as content_fingerprint
 from secateur.core.names import TARGET, targeted
 from secateur.core.record import one_line
 from secateur.report.data.arrays import Rows

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from secateur.report.data.fields import LARGEST
+from secateur.report.data.run import LARGEST
 from secateur.report.page.text import listed, name_and_settings
 from secateur.report.tables.terminal import percent, ratio_text
 

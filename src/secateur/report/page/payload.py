@@ -1,20 +1,24 @@
 """Everything that a report's page shows, as one plain structure that JSON can hold; docs/report.md explains it."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
+from secateur.core.hashing import content_key
 from secateur.report.data.cells import is_method
 from secateur.report.data.equality import Margin
+from secateur.report.data.league import mean_ranks
 from secateur.report.data.load import LeftOut
+from secateur.report.data.pareto import pareto_front
 from secateur.report.data.rows import Row
-from secateur.report.data.run import FULL
+from secateur.report.data.run import FULL, Run
 from secateur.report.data.spread import Spread
 from secateur.report.data.statistics import CONFIDENCE, Comparison, Estimate
-from secateur.report.figures.all import table_id
-from secateur.report.figures.class_balance import class_counts
+from secateur.report.figures.all import class_names_of, table_id
+from secateur.report.figures.class_balance import class_counts, class_totals, counts_of
 from secateur.report.figures.style import Look, looks_of
-from secateur.report.page.payload_run import Shared, finite, run_entry
-from secateur.report.page.payload_tables import curves, tables
 from secateur.report.page.payload_types import (
     CellEntry,
     ComparisonEntry,
@@ -23,7 +27,7 @@ from secateur.report.page.payload_types import (
     Payload,
     ProblemEntry,
 )
-from secateur.report.tables.terminal import legend
+from secateur.report.tables.terminal import legend, table_notes
 
 
 def make_payload(
@@ -175,3 +179,169 @@ def _problem(one: LeftOut) -> ProblemEntry:
         "score_seed": one.score_seed,
         "table": one.table or None,
     }
+
+
+OWN = ("seed", "score_seed", "name")  # keys of a configuration that are the run's own; the rest is shared
+STAGE = (
+    *("stage", "reused", "seconds", "device_seconds", "samples_forward", "samples_backward"),
+    *("flops", "peak_memory_bytes", "pruning"),
+)
+
+
+@dataclass
+class Shared:
+    """Configurations and provenances that runs have in common, each once."""
+
+    configs: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+def run_entry(run: Run, shared: Shared) -> dict[str, Any]:
+    """Return a run as the page needs it, and add what it shares with others to ``shared``."""
+    record = run.record
+    pruning, ledger = _mapping(record, "pruning"), _mapping(record, "ledger")
+    config = {key: value for key, value in _mapping(record, "config").items() if key not in OWN}
+    counts, artifacts = counts_of(run), record.get("artifacts")
+    own = not run.is_comparison
+    return {
+        "id": run.run_key,
+        "path": str(run.path),
+        "name": run.name,
+        "run_key": run.run_key.split("/")[0],
+        "is_comparison": run.is_comparison,
+        "seed": run.seed,
+        "score_seed": run.score_seed,
+        "started": record.get("started"),
+        "finished": run.finished,
+        "command": record.get("command"),
+        "label": run.label,
+        "method": pruning.get("method") if own else run.label,
+        "score": pruning.get("score") if own else None,
+        "select_on": record.get("select_on") if own else None,
+        "accuracy": run.accuracy,
+        "worst_class_accuracy": run.worst_class_accuracy,
+        "robust_accuracy": run.robust_accuracy,
+        "num_total": pruning.get("num_total"),
+        "num_kept": pruning.get("num_kept") if own else None,
+        "class_counts": None if counts is None else counts.tolist(),
+        "fingerprint": run.fingerprint,
+        "mask_sha256": run.mask,
+        "visited_share": run.visited_share,
+        "num_seen": run.num_seen,
+        "config": _keep(shared.configs, config),
+        "provenance": _keep(shared.provenance, _mapping(record, "provenance")),
+        "warnings": _texts(record.get("warnings")),
+        "artifacts": sorted(artifacts) if own and isinstance(artifacts, Mapping) else [],
+        "ledger": {
+            "total_seconds": ledger.get("total_seconds") if own else None,
+            "cost_vs_full": run.cost_vs_full,
+            "cost_vs_full_amortized": run.cost_vs_full_amortized,
+            "stages": _stages(ledger.get("stages")) if own else [],
+        },
+    }
+
+
+def _stages(stages: Any) -> list[dict[str, Any]]:
+    known = [stage for stage in stages if isinstance(stage, Mapping)] if isinstance(stages, list) else []
+    return [{key: stage.get(key) for key in STAGE} for stage in known]
+
+
+def _texts(values: Any) -> list[str]:
+    return [str(value) for value in values] if isinstance(values, list) else []
+
+
+def _mapping(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = record.get(key)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _keep(store: dict[str, Any], value: Mapping[str, Any]) -> str:
+    value = finite(value)
+    key = content_key(value, 12)
+    store.setdefault(key, value)
+    return key
+
+
+def finite(value: Any) -> Any:
+    """Return a JSON value with null where it has a number that JSON has not: NaN, infinity.
+
+    Example:
+        >>> finite({"a": [1.0, float("nan")]})
+        {'a': [1.0, None]}
+    """
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
+
+
+METRICS = ("accuracy", "worst_class_accuracy", "robust_accuracy")
+
+
+def tables(rows: Sequence[Row], cells: list[CellEntry], margin: Margin) -> list[dict[str, Any]]:
+    """Return an entry per data set and model; gives the cells the sizes of their pool's classes.
+
+    Args:
+        rows: sorted by table.
+        cells: their entries, in the same order.
+        margin: how the margin of equality was set.
+    """
+    entries = []
+    for name, group in groupby(zip(rows, cells, strict=True), key=lambda pair: pair[1]["table"]):
+        pairs = list(group)
+        members, own = [row for row, _ in pairs], [cell for _, cell in pairs]
+        totals = class_totals(members)
+        for cell in own:
+            cell["class_totals"] = None if totals is None else totals.tolist()
+        ranks = [
+            {
+                "method": rank.method,
+                "mean_rank": rank.mean_rank,
+                "num_ratios": len(rank.by_ratio),
+                "by_ratio": {f"{ratio:g}": value for ratio, value in sorted(rank.by_ratio.items())},
+            }
+            for rank in mean_ranks(members)
+        ]
+        entries.append(
+            {
+                "id": name,
+                "data": members[0].data,
+                "model": members[0].model,
+                "ratios": sorted({row.pruning_ratio for row in members if not row.is_full}),
+                "class_names": class_names_of(members),
+                "ranks": ranks,
+                "notes": table_notes(members, margin),
+                "cells": [cell["id"] for cell in own],
+            }
+        )
+    return entries
+
+
+def curves(rows: Sequence[Row], cells: Sequence[CellEntry]) -> list[dict[str, Any]]:
+    """Return, per table, measure and method, its points by rising ratio.
+
+    Args:
+        rows: sorted by table.
+        cells: their entries, in the same order.
+    """
+    names = {id(row): cell["id"] for row, cell in zip(rows, cells, strict=True)}
+    found: list[dict[str, Any]] = []
+    for table, group in groupby(rows, key=table_id):
+        members = list(group)
+        front = {id(row) for row in pareto_front(members)}
+        for metric in METRICS:
+            by_method: dict[str, list[dict[str, Any]]] = {}
+            for row in sorted(members, key=lambda row: row.pruning_ratio):
+                value: Estimate | None = getattr(row, metric)
+                if value is not None:
+                    point = {"mean": value.mean, "low": value.low, "high": value.high, "n": value.n}
+                    place = {"pruning_ratio": row.pruning_ratio, "cost": row.cost_vs_full, "pareto": id(row) in front}
+                    by_method.setdefault(row.label, []).append({"cell": names[id(row)], **place, **point})
+            found += [
+                {"table": table, "metric": metric, "method": method, "points": points}
+                for method, points in by_method.items()
+            ]
+    return found

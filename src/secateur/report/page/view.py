@@ -10,7 +10,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from secateur.report.page import summary as page_summary
 from secateur.report.page.data import metrics_of, script_data
 from secateur.report.page.figures import files_of, pictures
-from secateur.report.page.gallery_view import gallery_data
+from secateur.report.page.gallery import gallery_data
 from secateur.report.page.ledger_view import ledger_bars, stage_colors
 from secateur.report.page.table import columns, lines
 from secateur.report.page.text import RelativePaths, breakable, script_json, security_policy
@@ -38,7 +38,7 @@ def to_html(payload: Mapping[str, Any], output_dir: Path, gallery: Mapping[str, 
     Args:
         payload: of the report, see :mod:`secateur.report.page.payload`.
         output_dir: folder that the figures' files are relative to.
-        gallery: what :func:`secateur.report.page.gallery_view.gallery_data` returned; None: it is made here.
+        gallery: what :func:`secateur.report.page.gallery.gallery_data` returned; None: it is made here.
     """
     style, script = _asset("css", STYLES), _asset("js", SCRIPTS)
     environment = Environment(

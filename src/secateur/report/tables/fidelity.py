@@ -11,10 +11,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from secateur.report.answers import gap_text
 from secateur.report.data.fidelity_rows import FidelityRow, RatioFidelity
 from secateur.report.data.fidelity_run import mean_of_all
 from secateur.report.data.statistics import Estimate, short
-from secateur.report.fidelity_answers import gap_text
 from secateur.report.tables.markup import markdown
 from secateur.report.tables.terminal import STYLES, percent, ratio_text
 

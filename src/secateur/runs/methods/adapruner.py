@@ -8,84 +8,41 @@ from secateur.core.errors import ConfigError
 from secateur.core.ledger import StageCost
 from secateur.core.mask import Mask, check_pruning_ratio, keep_count
 from secateur.core.tables import ScoreTable
-from secateur.dynamic.adapruner_schedule import AdaPrunerConstants, ScaleController
 from secateur.runs.config import Config, build
 from secateur.runs.context import Context
 from secateur.runs.methods.base import Pruned
 from secateur.runs.paradigms import passes_of
 from secateur.runs.plan import final_plan, if_trained, training_plan
-from secateur.runs.stages.joint_pruning import check_pool, joint_prune
+from secateur.runs.stages.joint_pruning import JointSettings, check_pool, joint_prune
 from secateur.runs.stages.training import train_on_mask
-from secateur.training.callbacks.mask_tracker import SelectOn
 from secateur.training.modules.classifier import ONE_PASS
-from secateur.training.modules.joint_pruning import Index
-from secateur.training.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdaPruner(AdaPrunerConstants):
+class AdaPruner(JointSettings):
     """Warm-up on all data, joint pruning and fine-tuning, then the final training on what is kept.
 
-    The constants of :class:`~secateur.dynamic.adapruner_schedule.AdaPrunerConstants` are keys of this node too.
+    The settings of :class:`~secateur.runs.stages.joint_pruning.JointSettings` and the constants of
+    :class:`~secateur.dynamic.adapruner_schedule.AdaPrunerConstants` are keys of this node too.
 
     Args:
-        optim: recipe of the joint training (``optim@method.optim=``).
-        warmup_epochs: epochs on all data before; 0 starts from a fresh network.
-        joint_epochs: epochs of the joint training.
         joint_ratio: ratio the joint objective is driven to; null: ``pruning_ratio``. With a fixed one, a single
             joint run serves all nearby ratios through its mask values.
-        index: ``sample``, or ``position`` as the released script does.
-        select_on: split on which the epoch of the mask is chosen, or ``last``; ``test`` is for parity only.
-        ratio_tolerance: an epoch can be chosen when its raw kept fraction is nearer than this to the asked one.
         exact_ratio: keep exactly ``round(N * (1 - ratio))`` samples by ``selection=``; false: those with m > 0, and
             an error when these miss the ratio by ``ratio_tolerance`` or more.
         finetune: start the final training from the joint weights instead of from scratch.
-        mask_lr: learning rate of the mask; null: the network's.
-        mask_momentum: momentum of the mask; null: the network's.
-        mask_weight_decay: weight decay of the mask; null: the network's.
     """
 
     NAME: ClassVar[str] = "method/adapruner"
     reads: ClassVar[frozenset[str]] = frozenset({"pruning_ratio", "score_seed", "selection", "variant"})
-    optim: Recipe
-    warmup_epochs: int
-    joint_epochs: int
     joint_ratio: float | None = None
-    index: Index = "sample"
-    select_on: SelectOn = "last"
-    ratio_tolerance: float = 0.02
     exact_ratio: bool = True
     finetune: bool = False
-    mask_lr: float | None = None
-    mask_momentum: float | None = None
-    mask_weight_decay: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.joint_epochs < 1 or self.warmup_epochs < 0:
-            raise ConfigError(
-                f"method.joint_epochs must be at least 1 and method.warmup_epochs at least 0, got {self.joint_epochs} "
-                f"and {self.warmup_epochs}."
-            )
         if self.joint_ratio is not None:
             check_pruning_ratio(self.joint_ratio)
-        ScaleController(self, 1.0, self.joint_epochs, 1)  # refuses a cold start without end, before anything trains
-        self._check_optim()
-
-    def _check_optim(self) -> None:
-        if self.optim.label_smoothing:
-            raise ConfigError("method.optim.label_smoothing is not read by AdaPruner's objective; set it to 0.")
-        if self.optim.optimizer != "sgd" and self.mask_momentum is not None:
-            raise ConfigError(f"method.mask_momentum is not read by {self.optim.optimizer}; set it to null.")
-        for key in ("mask_lr", "mask_momentum", "mask_weight_decay"):
-            if (value := getattr(self, key)) is not None and value < 0:
-                raise ConfigError(f"method.{key} must not be negative, got {value}.")
-
-    @property
-    def mask_optim(self) -> dict[str, float]:
-        """What differs in the mask's parameter group."""
-        given = {"lr": self.mask_lr, "momentum": self.mask_momentum, "weight_decay": self.mask_weight_decay}
-        return {key: value for key, value in given.items() if value is not None}
 
     def prune(self, context: Context) -> Pruned:
         """Learn the mask, and with ``finetune`` go on from the joint weights."""

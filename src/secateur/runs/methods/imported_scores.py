@@ -12,8 +12,8 @@ from secateur.core.mask import Mask, keep_count
 from secateur.core.tables import BASE_COLUMNS, ScoreTable
 from secateur.runs.config import build
 from secateur.runs.context import Context
-from secateur.runs.facts import choice
 from secateur.runs.methods.base import Pruned
+from secateur.runs.naming import choice
 from secateur.runs.plan import final_plan, if_trained
 
 SELECTION_DEFAULT = "top"

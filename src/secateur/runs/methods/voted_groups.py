@@ -18,10 +18,10 @@ from secateur.mapping.feature_mapping import FeatureVotes
 from secateur.mapping.label_mapping import LabelVotes
 from secateur.mapping.ranking import TieBreak
 from secateur.runs.context import Context
-from secateur.runs.downstream import prepare_downstream
 from secateur.runs.methods.base import Pruned
 from secateur.runs.methods.groups import check_keep, keep_groups, plan_groups
 from secateur.runs.plan import embeddings_plan, forward_plan, surrogate_plan
+from secateur.runs.pools import prepare_downstream
 from secateur.runs.stages.finetune import downstream_of
 from secateur.runs.stages.mapping import (
     Voting,

@@ -19,7 +19,7 @@ from secateur.models.backbone import Backbone
 from secateur.runs.config import build, data_key, foreign_code, numerics_key
 from secateur.runs.context import Context
 from secateur.runs.flops import flops_per_forward
-from secateur.runs.paradigms import make_module
+from secateur.runs.modules import make_module
 from secateur.training.callbacks.metrics import EpochMetrics
 from secateur.training.callbacks.progress import ProgressBar
 from secateur.training.clocks import Clocks

@@ -1,7 +1,8 @@
 """Stage ``joint_pruning``: AdaPruner's network and mask, trained together."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from secateur.core.store import StageResult, stage_key
 from secateur.core.tables import ScoreTable
 from secateur.data.order import Shuffled
 from secateur.data.prepared import PreparedData
-from secateur.dynamic.adapruner_schedule import ScaleController
+from secateur.dynamic.adapruner_schedule import AdaPrunerConstants, ScaleController
 from secateur.runs.config import stage_reads
 from secateur.runs.context import Context
 from secateur.runs.cost import training_cost
@@ -24,15 +25,65 @@ from secateur.training.callbacks.metrics import EpochMetrics
 from secateur.training.callbacks.progress import ProgressBar
 from secateur.training.clocks import Clocks
 from secateur.training.fit import finish_folder, fit
-from secateur.training.modules.joint_pruning import JointPruning
-
-if TYPE_CHECKING:
-    from secateur.runs.methods.adapruner import AdaPruner
+from secateur.training.modules.joint_pruning import Index, JointPruning
+from secateur.training.recipe import Recipe
 
 VERSION = 1
 
 
-def joint_prune(context: Context, method: "AdaPruner", pruning_ratio: float) -> StageResult:
+@dataclass(frozen=True, kw_only=True)
+class JointSettings(AdaPrunerConstants):
+    """Settings of the warm-up and of the joint training.
+
+    Args:
+        optim: recipe of the joint training (``optim@method.optim=``).
+        warmup_epochs: epochs on all data before; 0 starts from a fresh network.
+        joint_epochs: epochs of the joint training.
+        index: ``sample``, or ``position`` as the released script does.
+        select_on: split on which the epoch of the mask is chosen, or ``last``; ``test`` is for parity only.
+        ratio_tolerance: an epoch can be chosen when its raw kept fraction is nearer than this to the asked one.
+        mask_lr: learning rate of the mask; null: the network's.
+        mask_momentum: momentum of the mask; null: the network's.
+        mask_weight_decay: weight decay of the mask; null: the network's.
+    """
+
+    optim: Recipe
+    warmup_epochs: int
+    joint_epochs: int
+    index: Index = "sample"
+    select_on: SelectOn = "last"
+    ratio_tolerance: float = 0.02
+    mask_lr: float | None = None
+    mask_momentum: float | None = None
+    mask_weight_decay: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.joint_epochs < 1 or self.warmup_epochs < 0:
+            raise ConfigError(
+                f"method.joint_epochs must be at least 1 and method.warmup_epochs at least 0, got {self.joint_epochs} "
+                f"and {self.warmup_epochs}."
+            )
+        ScaleController(self, 1.0, self.joint_epochs, 1)  # refuses a cold start without end, before anything trains
+        self._check_optim()
+
+    def _check_optim(self) -> None:
+        if self.optim.label_smoothing:
+            raise ConfigError("method.optim.label_smoothing is not read by AdaPruner's objective; set it to 0.")
+        if self.optim.optimizer != "sgd" and self.mask_momentum is not None:
+            raise ConfigError(f"method.mask_momentum is not read by {self.optim.optimizer}; set it to null.")
+        for key in ("mask_lr", "mask_momentum", "mask_weight_decay"):
+            if (value := getattr(self, key)) is not None and value < 0:
+                raise ConfigError(f"method.{key} must not be negative, got {value}.")
+
+    @property
+    def mask_optim(self) -> dict[str, float]:
+        """What differs in the mask's parameter group."""
+        given = {"lr": self.mask_lr, "momentum": self.mask_momentum, "weight_decay": self.mask_weight_decay}
+        return {key: value for key, value in given.items() if value is not None}
+
+
+def joint_prune(context: Context, method: JointSettings, pruning_ratio: float) -> StageResult:
     """Run (or find) the warm-up and the joint training; books the cost of both.
 
     Args:
@@ -57,7 +108,7 @@ def joint_prune(context: Context, method: "AdaPruner", pruning_ratio: float) -> 
 
 
 def _train(
-    context: Context, folder: Path, method: "AdaPruner", pruning_ratio: float, start: Path | None
+    context: Context, folder: Path, method: JointSettings, pruning_ratio: float, start: Path | None
 ) -> dict[str, Any]:
     """Train in ``folder`` (resuming what lies there); write mask values, diagnostics and weights."""
     data, score_seed, clocks = context.data, context.config["score_seed"], Clocks(context.trainer.device)

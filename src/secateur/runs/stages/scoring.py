@@ -31,7 +31,7 @@ from secateur.data.order import Shuffled, positions
 from secateur.data.prepared import EVALUATION_BATCH
 from secateur.runs.config import Config, build, stage_reads
 from secateur.runs.context import Context
-from secateur.runs.paradigms import make_module
+from secateur.runs.modules import make_module
 from secateur.runs.paths import conf_folder
 from secateur.runs.plan import scoring_costs
 from secateur.runs.stages.pseudo_labels import find_and_score

@@ -17,8 +17,8 @@ from secateur.data.order import Shuffled
 from secateur.runs.config import stage_reads
 from secateur.runs.context import Context
 from secateur.runs.cost import training_cost
-from secateur.runs.monitor import feature_monitor
-from secateur.runs.paradigms import classifies, make_module, makes_views, passes_of
+from secateur.runs.modules import feature_monitor, make_module
+from secateur.runs.paradigms import classifies, makes_views, passes_of
 from secateur.training.callbacks.metrics import EpochMetrics
 from secateur.training.callbacks.progress import ProgressBar
 from secateur.training.clocks import Clocks

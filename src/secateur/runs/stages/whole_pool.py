@@ -8,8 +8,8 @@ from secateur.data.order import Shuffled
 from secateur.runs.config import Config
 from secateur.runs.context import Context
 from secateur.runs.cost import training_cost
-from secateur.runs.monitor import feature_monitor
-from secateur.runs.paradigms import make_module, makes_views, passes_of
+from secateur.runs.modules import feature_monitor, make_module
+from secateur.runs.paradigms import makes_views, passes_of
 from secateur.training.callbacks.metrics import EpochMetrics
 from secateur.training.callbacks.progress import ProgressBar
 from secateur.training.clocks import Clocks

@@ -5,7 +5,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from secateur.runs import option_names
-from secateur.runs.option_names import compose_node, composed, exact_choices
+from secateur.runs.naming import compose_node, composed, exact_choices
 from secateur.runs.paths import CONF
 
 

@@ -1,16 +1,39 @@
-"""Which samples the monitor of a training without classes reads."""
+"""Build the LightningModule of a ``paradigm:`` node, and the monitor of one that trains without classes."""
 
+import inspect
 from typing import Any
 
 from torch import Tensor
 
 from secateur.core.seeds import permutation
 from secateur.data.prepared import EVALUATION_BATCH
+from secateur.models.backbone import Backbone
+from secateur.runs.config import Config, build
 from secateur.runs.context import Context
 from secateur.runs.paradigms import classifies
 from secateur.training.monitor import FeatureMonitor
+from secateur.training.recipe import Recipe
 
 MOST_QUERIES, MOST_VOTERS = 5_000, 20_000
+
+
+def make_module(context: Context, node: Config, model: Backbone, recipe: Recipe, **settings: Any) -> Any:
+    """Build the LightningModule of a paradigm.
+
+    Args:
+        context: the run.
+        node: a ``paradigm:`` node.
+        model: the network it trains.
+        recipe: how.
+        **settings: what else it is called with: ``num_epochs``, ``seed`` and, where it has to, ``sampling``.
+
+    Returns:
+        The module; the data's ``normalization`` is passed to those that have such an argument.
+    """
+    factory = build(node)
+    if "normalization" in inspect.signature(factory).parameters:
+        settings["normalization"] = context.data.normalization
+    return factory(model, recipe, **settings)
 
 
 def feature_monitor(context: Context, module: Any) -> FeatureMonitor | None:

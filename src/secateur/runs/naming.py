@@ -1,4 +1,4 @@
-"""Which shipped option a node of the configuration is: the name of a run's part follows from what it is made of."""
+"""Names of a run's parts: the shipped option that each node of the configuration is."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,9 +13,11 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from secateur.core.names import name_of, short_name
 from secateur.runs.config import Config
 from secateur.runs.paths import conf_folder
 
+Choices = Mapping[str, str]  # the option that each group was set to
 PARTS = ("method", "score", "extrapolation", "selection")
 # The option that was chosen, beside the group it is of and the node it made.
 NAMED = {
@@ -23,6 +25,26 @@ NAMED = {
     "model": ("model", "model"),
     "model@retrain_model": ("model", "retrain_model"),
 }
+
+
+def choice(config: Config, node: str, choices: Choices) -> str | None:
+    """Return the option a group was set to (without Hydra: its ``_target_``'s module), or None when unused."""
+    if (value := config.get(node)) is None:
+        return None
+    return choices.get(node) or short_name(name_of(value["_target_"]))
+
+
+def model_names(config: Config, choices: Choices) -> dict[str, str | None]:
+    """Return the ``models`` block: the measuring network (None when nothing is measured) and the final one."""
+    measuring = _model_name(config["model"], choices.get("model"))
+    same = config["retrain_model"] == config["model"]
+    final = measuring if same else _model_name(config["retrain_model"], choices.get("model@retrain_model"))
+    measures = config["scoring"] is not None or "optim" in config["method"]  # a score, or joint pruning
+    return {"scoring": measuring if measures else None, "final": final}
+
+
+def _model_name(node: Config, option: str | None) -> str:
+    return str(node.get("architecture") or option or short_name(name_of(node["_target_"])))
 
 
 def exact_choices(config: Config, choices: Mapping[str, str]) -> dict[str, str]:
