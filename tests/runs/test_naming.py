@@ -4,7 +4,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from secateur.runs import option_names
+from secateur.runs import naming
 from secateur.runs.naming import compose_node, composed, exact_choices
 from secateur.runs.paths import CONF
 
@@ -32,7 +32,7 @@ def test_networks_too():
 
 @pytest.mark.parametrize("name", ["knn", "knn_average", "knn_same_class_cv", "gnn_same_class", "gat"])
 def test_what_was_typed_as_it_is_costs_no_look_at_the_others(name, monkeypatch):
-    monkeypatch.setattr(option_names, "exact_options", None)
+    monkeypatch.setattr(naming, "exact_options", None)
     choices = {"extrapolation": name}
     assert exact_choices(config_of(extrapolation=composed("extrapolation", name, None)), choices) == choices
 
@@ -53,7 +53,7 @@ def test_a_preset_is_a_part_of_its_option():
 
 
 def test_the_hydra_that_runs_the_job_stays():
-    option_names._composed.cache_clear()
+    naming._composed.cache_clear()
     GlobalHydra.instance().clear()
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
         running = GlobalHydra.instance().hydra

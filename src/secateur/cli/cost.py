@@ -14,7 +14,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from secateur.cli.terminal import BAD_INPUT, make_console, message
+from secateur.cli.console import make_console
+from secateur.cli.terminal import BAD_INPUT, message
 from secateur.core.errors import ConfigError
 from secateur.core.hashing import canonical_json
 from secateur.runs.compose import NO_PARAMS, Job, compose_jobs, known_keys, parse, preflight

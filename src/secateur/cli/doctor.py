@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from secateur.cli.terminal import make_console
+from secateur.cli.console import make_console
 
 PYTHONS = ((3, 11), (3, 14))  # from, and below
 GIB = 2**30

@@ -4,7 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from secateur.cli.terminal import BAD_INPUT, make_console, message
+from secateur.cli.console import make_console
+from secateur.cli.terminal import BAD_INPUT, message
 
 DESCRIPTION = """\
 Write what a run kept, or its scores, in the form that another project reads. secateur import reads all of it again."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from secateur.cli.terminal import BAD_INPUT, make_console, message
+from secateur.cli.console import make_console
+from secateur.cli.terminal import BAD_INPUT, message
 
 if TYPE_CHECKING:
     from secateur.core.mask import Mask

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from secateur.cli.terminal import make_console
+from secateur.cli.console import make_console
 from secateur.core.errors import SecateurError
 from secateur.core.record import one_line
 from secateur.report.tables.markup import encodable

@@ -16,7 +16,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
 
-from secateur.cli.terminal import BAD_INPUT, make_console, message
+from secateur.cli.console import make_console
+from secateur.cli.terminal import BAD_INPUT, message
 from secateur.core.errors import ConfigError, SecateurError
 from secateur.core.manifest import Cell, load_manifest
 from secateur.core.record import load_record, one_line

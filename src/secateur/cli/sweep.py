@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from secateur.cli.terminal import make_console, suggestion
+from secateur.cli.console import make_console
+from secateur.cli.terminal import suggestion
 from secateur.core.code import check_code, current, package_sha256
 from secateur.core.errors import ConfigError, SecateurError
 from secateur.core.manifest import TO_RESUME, Manifest, editing, load_manifest

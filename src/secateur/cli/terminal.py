@@ -1,14 +1,12 @@
-"""The console of every command, and errors as one line with the closest match for what was misspelt."""
+"""Errors as one line, with the closest match for what was misspelt."""
 
 import difflib
 import re
-import sys
 from argparse import ArgumentError
 from collections.abc import Callable, Iterable
 
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
 
 from secateur.core.errors import SecateurError
 from secateur.core.record import one_line
@@ -103,17 +101,3 @@ def message(error: BaseException, known_keys: Callable[[], Iterable[str]] = list
     if first.startswith("Error parsing override"):
         return f"{first}: overrides are key=value"
     return first
-
-
-WIDTH_OF_FILES = 120
-
-
-def make_console(*, quiet: bool = False) -> Console:
-    """Return a console on standard output that neither highlights numbers nor wraps what goes to a file.
-
-    Args:
-        quiet: print nothing, in a process that does not speak for all.
-    """
-    terminal = sys.stdout.isatty()
-    width = None if terminal else WIDTH_OF_FILES
-    return Console(highlight=False, soft_wrap=not terminal, width=width, quiet=quiet)

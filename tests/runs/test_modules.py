@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from secateur.runs import monitor as module
+from secateur.runs import modules as module
 from secateur.runs.modules import feature_monitor
 
 
