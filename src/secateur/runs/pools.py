@@ -1,4 +1,4 @@
-"""The data sets of a configuration, prepared once for the jobs of a process; the downstream set as the network takes it."""
+"""The data sets of a configuration, prepared once for the jobs of a process; also the downstream set of transfer."""
 
 import json
 from dataclasses import replace
