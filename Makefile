@@ -40,9 +40,10 @@ bench: $(READY)  ## ratios measured in one run each; minutes
 	$(BIN)/python benchmarks/gnn_extrapolation.py --quick
 	$(BIN)/python benchmarks/report.py
 
-docs: $(READY)  ## the pages that are made of other files: docs/sweeps.md and docs/cards
+docs: $(READY)  ## the pages that are made of other files: docs/sweeps.md, docs/cards and docs/reference
 	$(BIN)/python -m secateur.launch.sweep_files > docs/sweeps.md
 	$(BIN)/python docs/cards/make.py
+	$(BIN)/python docs/reference/make.py
 
 clean:
 	rm -rf $(VENV) outputs/runs outputs/store outputs/reports outputs/hydra outputs/sweeps

@@ -19,8 +19,9 @@ from rich.console import Console
 from secateur.core.mask import Mask, keep_count
 from secateur.core.seeds import permutation
 from secateur.core.store import Store
-from secateur.runs.config import canonical, resolve
+from secateur.runs.compose import resolve
 from secateur.runs.context import Context
+from secateur.runs.keys import canonical
 from secateur.runs.paths import CONF
 from secateur.runs.pools import pools
 from secateur.runs.stages.training import train_on_mask
@@ -46,7 +47,7 @@ def main():
     for pair in range(arguments.pairs):
         arms = [[], []]
         for seed in range(SEEDS * pair, SEEDS * (pair + 1)):
-            context = Context({**config, "seed": seed, "score_seed": seed}, data, store, quiet)
+            context = Context(config.changed(seed=seed, score_seed=seed), data, store, quiet)
             for arm, found in enumerate(arms):
                 found.append(train_on_mask(context, draw(context, seed, arm)).metrics["test_accuracy"])
         accuracies.append(arms)

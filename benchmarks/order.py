@@ -27,7 +27,7 @@ from secateur.data.digits import DigitsData
 from secateur.data.order import Shuffled, positions
 from secateur.data.parquet import ParquetData
 from secateur.data.prepared import PreparedData, prepare
-from secateur.runs.config import build
+from secateur.runs.nodes import build
 from secateur.runs.paths import conf_folder
 from secateur.scores.base import Score
 from secateur.scores.order import mean_ranks, order_r2

@@ -30,7 +30,7 @@ from common import prepared
 from secateur.data.order import Shuffled
 from secateur.data.prepared import PreparedData
 from secateur.models.resnet import CIFARResNet
-from secateur.runs.config import build
+from secateur.runs.nodes import build
 from secateur.runs.stages.scoring import standard_scores
 from secateur.tracking.provenance import processor
 from secateur.training.callbacks.recorder import ScoreRecorder

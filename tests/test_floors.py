@@ -14,8 +14,8 @@ FLOORS = {
     **dict.fromkeys(("scores", "extrapolation", "selection", "grouping", "mapping", "dynamic"), 1),
     **dict.fromkeys(("data", "models"), 2),
     **dict.fromkeys(("training", "tracking", "interop"), 3),
-    **dict.fromkeys(("runs", "report"), 4),
-    **dict.fromkeys(("verify", "launch"), 5),
+    "runs": 4,
+    **dict.fromkeys(("report", "verify", "launch"), 5),
     "cli": 6,
 }
 HEAVY = {"pytorch_lightning", "lightning", "lightning_fabric", "hydra", "omegaconf", "wandb"}  # not on floors 0 and 1

@@ -211,8 +211,8 @@ def test_the_manifest_is_there_while_the_jobs_run_and_says_where_each_is(program
     seen = []
     execute = run.execute
 
-    def spy(cfg, console, choices, announce):
-        outcome = execute(cfg, console, choices, announce)
+    def spy(config, *arguments, **named):
+        outcome = execute(config, *arguments, **named)
         seen.append([(cell.status, cell.run is not None) for cell in load_manifest(folder()).cells])
         return outcome
 

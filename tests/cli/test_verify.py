@@ -51,6 +51,13 @@ def load_targeted(run_dir):
     return {**record, "config": targeted(record["config"])}
 
 
+def config_of(record):
+    """Return a record's configuration as an experiment."""
+    from secateur.runs.config import Experiment
+
+    return Experiment.of(targeted(record["config"]), recorded=True)
+
+
 def fingerprints(record):
     """Return what a key of a run without a downstream set has of its data: the pool, and what it is judged on."""
     return f"{record['data']['fingerprint']}+{record['data']['evaluation_fingerprint']}"
@@ -244,9 +251,12 @@ def test_a_network_of_several_with_one_class_is_told_by_its_settings(run_dir):
     record["config"].update(model=node, retrain_model=node)
     for name, problems in (("resnet20", 0), ("resnet18", 2)):
         record["models"] = {"scoring": name, "final": name}
-        assert len(list(name_problems(record, names_from_config(record)))) == problems
+        assert (
+            len(list(name_problems(record, config_of(record), names_from_config(record, config_of(record)))))
+            == problems
+        )
     node["widths"] = [8, 8, 8]
-    assert not list(name_problems(record, names_from_config(record)))
+    assert not list(name_problems(record, config_of(record), names_from_config(record, config_of(record))))
 
 
 @pytest.mark.parametrize("said", ["knn_cv", "knn_same_class_cv", "knn"])
@@ -262,7 +272,7 @@ def test_an_extrapolation_of_several_with_one_class_is_told_by_its_settings(run_
         node = OmegaConf.to_container(compose("extrapolation/knn_same_class_cv"))["extrapolation"]
     record["config"]["extrapolation"] = node
     record["pruning"]["extrapolation"] = said
-    assert names_from_config(record)["extrapolation"] == "knn_same_class_cv"
+    assert names_from_config(record, config_of(record))["extrapolation"] == "knn_same_class_cv"
 
 
 def test_a_score_option_of_the_users_own_is_known_with_its_folder(program, verify, tmp_path):
@@ -327,17 +337,18 @@ def test_slices_that_normalized_themselves_are_not_repeated_by_one_process(run_d
         "sync_batchnorm": False,
     }
     record["config"]["strategy"] = strategy
+    config = config_of(record)
     with pytest.raises(ConfigError, match="each of 2 slices of a batch by itself"):
-        repeatable(record, record["config"], run_dir, [], comparison=False)
+        repeatable(record, config, config, run_dir, [], comparison=False)
 
 
 def test_a_stage_of_another_version_is_said(run_dir, verify):
-    from secateur.runs.config import run_key
+    from secateur.runs.keys import run_key
 
     def older(record):
         versions = record["provenance"]["stage_versions"]
         versions["training"] = 1
-        record["run_key"] = run_key(targeted(record["config"]), fingerprints(record), versions)
+        record["run_key"] = run_key(config_of(record), fingerprints(record), versions)
 
     edit(run_dir / "run.json", older)
     code, out, _ = verify(run_dir)
@@ -351,10 +362,10 @@ def test_keys_that_came_later_take_their_default(run_dir, verify):
     def older(record):
         for key in ("relabel", "budget"):
             del record["config"][key]
-        from secateur.runs.config import run_key
+        from secateur.runs.keys import run_key
 
         versions = record["provenance"]["stage_versions"]
-        record["run_key"] = run_key(targeted(record["config"]), fingerprints(record), versions)
+        record["run_key"] = run_key(config_of(record), fingerprints(record), versions)
 
     edit(run_dir / "run.json", older)
     OmegaConf.save(OmegaConf.create(json.loads((run_dir / "run.json").read_text())["config"]), run_dir / "config.yaml")

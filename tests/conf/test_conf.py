@@ -14,7 +14,8 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 from secateur.core.errors import ConfigError
-from secateur.runs.config import resolve, targets
+from secateur.runs.compose import resolve
+from secateur.runs.nodes import targets
 from secateur.runs.paths import CONF
 from secateur.runs.validate import check_node
 
@@ -109,7 +110,7 @@ def test_every_option_composes(path, composed):
         return check_hydra_node(cfg, group_of(path))
     for key in OmegaConf.missing_keys(cfg):
         OmegaConf.update(cfg, key, "given")
-    config = resolve(cfg)
+    config = resolve(cfg).to_json()
     if path in NONE:
         assert config[group_of(path)] is None
     elif group_of(path) == "downstream":
@@ -157,14 +158,14 @@ def test_the_root_comes_first_and_the_command_line_last(composed):
 
 
 def test_the_final_model_and_recipe_default_to_the_measuring_ones(composed):
-    config = resolve(composed("model=resnet8", "optim=sgd"))
+    config = resolve(composed("model=resnet8", "optim=sgd")).to_json()
     assert config["retrain_model"] == config["model"]
     assert config["scoring"]["optim"] == config["optim"]
     assert config["final_paradigm"] == config["paradigm"]
 
 
 def test_they_can_be_chosen_apart(composed):
-    config = resolve(composed("model=resnet8", "model@retrain_model=resnet20", "optim@scoring.optim=sgd"))
+    config = resolve(composed("model=resnet8", "model@retrain_model=resnet20", "optim@scoring.optim=sgd")).to_json()
     assert config["retrain_model"]["layers"] == [3, 3, 3]
     assert config["model"]["layers"] == [1, 1, 1]
     assert config["scoring"]["optim"]["batch_size"] != config["optim"]["batch_size"]
@@ -180,7 +181,7 @@ def test_a_misspelt_key_is_refused(override, composed):
 
 
 def test_a_key_added_by_force_fits_no_signature(composed):
-    config = resolve(composed("+score.windo=3"))
+    config = resolve(composed("+score.windo=3")).to_json()
     with pytest.raises(ConfigError, match=r"score\.windo is not an argument of secateur\.scores"):
         check_node("score", config["score"])
 
@@ -195,7 +196,7 @@ def test_a_key_added_by_force_fits_no_signature(composed):
     ],
 )
 def test_a_wrong_value_is_refused(override, complaint, composed):
-    node = resolve(composed(override))["score"]
+    node = resolve(composed(override)).score
     if complaint is None:  # what is left out takes the signature's default
         check_node("score", node)
     else:
@@ -204,7 +205,7 @@ def test_a_wrong_value_is_refused(override, complaint, composed):
 
 
 def test_a_missing_argument_is_refused_unless_the_pipeline_gives_it(composed):
-    node = resolve(composed())["model"]
+    node = resolve(composed()).model
     check_node("model", node)
     with pytest.raises(ConfigError, match="lacks width"):
         check_node("model", {key: value for key, value in node.items() if key != "width"})

@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from secateur.launch.sweep_files import FIELDS, SweepFile, page, sweep_files
-from secateur.runs.compose import parse
+from secateur.runs.compose import parse, resolve
 from secateur.runs.paths import CONF, SWEEPS
 from secateur.runs.validate import validate
 
@@ -102,7 +102,7 @@ def test_every_swept_value_composes_and_is_valid(file, composed, data_is_there):
         cfg = bases[options].copy()
         plain = [parser.parse_override(value) for key, value in values.items() if not is_group(key)]
         ConfigLoaderImpl._apply_overrides_to_config(plain, cfg)
-        validate(cfg)
+        validate(resolve(cfg))
         tried |= set(values.values())
     assert tried == {value for values in file.params.values() for value in values}
 

@@ -17,12 +17,13 @@ from secateur.core.names import name_of, named, path_of, shipped_classes, short_
 ROOT = Path(__file__).parents[2]
 KEYS = """
 from hydra import compose, initialize_config_dir
-from secateur.runs.config import canonical, resolve, run_key, stage_reads
+from secateur.runs.compose import resolve
+from secateur.runs.keys import canonical, run_key, stage_reads
 from secateur.runs.paths import CONF
 from secateur.core.store import stage_key
 with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
     config = canonical(resolve(compose("config", ["score=el2n", "extrapolation=knn_cv"])))
-print(run_key(config, "pool", {}), stage_key("scoring", 1, stage_reads(config, score=config["score"]), "pool"))
+print(run_key(config, "pool", {}), stage_key("scoring", 1, stage_reads(config, score=config.score), "pool"))
 """
 
 

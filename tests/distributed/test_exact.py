@@ -25,7 +25,7 @@ from secateur.mapping.feature_mapping import FeatureVotes
 from secateur.mapping.label_mapping import LabelVotes
 from secateur.models.backbone import Backbone
 from secateur.models.small_cnn import SmallCNN
-from secateur.runs.config import build
+from secateur.runs.nodes import build
 from secateur.runs.stages.scoring import standard_scores
 from secateur.scores.el2n import EL2N
 from secateur.selection.top import Top
@@ -36,11 +36,12 @@ from secateur.training.distributed.sharded import open_root, put_weights, whole_
 from secateur.training.distributed.strategy import DataParallel
 from secateur.training.distributed.together import EqualBuffers
 from secateur.training.evaluate import evaluate, forward_pass
-from secateur.training.fit import TrainerSettings, fit
+from secateur.training.fit import fit
 from secateur.training.modules.adversarial import AdversarialClassifier
 from secateur.training.modules.classifier import Classifier
 from secateur.training.recipe import Recipe
 from secateur.training.sampling import Sampling
+from secateur.training.settings import TrainerSettings
 
 pytestmark = pytest.mark.slow
 WORLD, NUM_SAMPLES, BATCH, EPOCHS = 2, 21, 4, 12

@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from secateur.cli.main import COMMANDS
-from secateur.runs.compose import _is_sweep, _values
+from secateur.runs.compose import is_sweep, resolve, values_of
 from secateur.runs.paths import CONF, SWEEPS
 from secateur.runs.validate import validate
 
@@ -44,7 +44,7 @@ def commands_in(path):
 
 def composed(overrides):
     """Compose a command, of a sweep the first value of every key."""
-    plain = [_values(text)[0] if _is_sweep(text) else text for text in overrides if text != "-m"]
+    plain = [values_of(text)[0] if is_sweep(text) else text for text in overrides if text != "-m"]
     return compose("config", [f"hydra.searchpath=[file://{SWEEPS.parent}]", *plain])
 
 
@@ -72,7 +72,7 @@ def test_what_reproduces_a_release_is_a_valid_run(hydra, path):
     runs = [entry["run"] for entry in yaml.safe_load(path.read_text())["differences"] if "run" in entry]
     assert runs
     for run in runs:
-        validate(composed([*shlex.split(run), "data=digits"]))
+        validate(resolve(composed([*shlex.split(run), "data=digits"])))
 
 
 @pytest.mark.parametrize("path", CARDS, ids=NAMES)

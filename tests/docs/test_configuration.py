@@ -1,6 +1,7 @@
 """docs/configuration.md and the help of ``secateur run`` name what can be set."""
 
 import re
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,11 @@ def test_the_help_of_a_run_names_what_is_no_group_of_the_configuration(capsys):
     for word in ("sweeps=demo/digits", "hydra/launcher", "docs/configuration.md", "submitit_local", "basic"):
         assert word in out
     assert all(path.stem in out for path in (CONF / "hydra" / "launcher").glob("*.yaml"))
+
+
+def test_the_roles_of_keys_are_those_of_the_schema():
+    folder = Path(__file__).resolve().parents[2] / "docs" / "reference"
+    spec = spec_from_file_location("make_reference", folder / "make.py")
+    make = module_from_spec(spec)
+    spec.loader.exec_module(make)
+    assert make.PAGE.read_text(encoding="utf-8") == make.page(), "run make docs"

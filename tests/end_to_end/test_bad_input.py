@@ -11,6 +11,7 @@ import torch
 from secateur.core.mask import Mask
 from secateur.core.tables import ScoreTable
 from secateur.runs.compose import check_groups
+from secateur.runs.paths import CONF
 
 BEFORE_ANYTHING_STARTS = {
     "pruning_ratio=30": "Did you mean 0.3?",
@@ -131,7 +132,7 @@ def test_what_a_run_refuses_its_plan_refuses_too(program):
 
 
 def test_several_options_of_a_group_that_nothing_is_named_after_are_hydra_s_to_merge():
-    check_groups(["logger=[csv,tensorboard]", "score='el2n'", "seed=null", "score=el2n,aum"], None)
+    check_groups(["logger=[csv,tensorboard]", "score='el2n'", "seed=null", "score=el2n,aum"], [CONF])
 
 
 def test_an_output_folder_that_cannot_be_used(program, tmp_path):

@@ -17,7 +17,7 @@ from secateur.extrapolation.base import ExtrapolationInputs, Needs
 from secateur.extrapolation.constant import Constant
 from secateur.extrapolation.cross_validation import CrossValidated, assign_folds, expand, hide, observed_only
 from secateur.extrapolation.knn import KNN
-from secateur.runs.config import build
+from secateur.runs.nodes import build
 from secateur.runs.paths import CONF
 from secateur.runs.validate import check_node
 

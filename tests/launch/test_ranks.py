@@ -2,7 +2,7 @@
 
 import os
 import sys
-from dataclasses import asdict
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from secateur.core.group import current
 from secateur.launch import ranks
 from secateur.launch.ranks import ONE, Ranks, check_sweep, given_ranks, is_follower, start_processes, together
 from secateur.training.distributed.strategy import DataParallel
-from secateur.training.fit import TrainerSettings
+from secateur.training.settings import TrainerSettings
 
 PLACE = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "node7", "MASTER_PORT": "1234"}
 SLURM = {
@@ -28,8 +28,8 @@ def ddp(**settings):
 
 
 def configs(*strategies):
-    trainer = asdict(TrainerSettings(max_epochs=1, accelerator="cpu"))
-    return [{"strategy": strategy, "trainer": trainer} for strategy in strategies]
+    trainer = TrainerSettings(max_epochs=1, accelerator="cpu")
+    return [SimpleNamespace(strategy=strategy, trainer=trainer) for strategy in strategies]
 
 
 @pytest.fixture(autouse=True)
@@ -182,14 +182,17 @@ def test_and_where_the_strategy_itself_is_swept(program):
 )
 def test_other_processes_than_asked_for_are_an_error(environment, strategy, asked):
     environment(PLACE)
-    with pytest.raises(ConfigError, match=f"{asked}, but 4 processes were started"), together({"strategy": strategy}):
+    with (
+        pytest.raises(ConfigError, match=f"{asked}, but 4 processes were started"),
+        together(SimpleNamespace(strategy=strategy)),
+    ):
         pass
 
 
 @pytest.mark.parametrize(("accelerator", "device"), [("cpu", torch.device("cpu")), ("auto", None)])
 def test_one_process_alone_computes_where_the_strategy_says(accelerator, device):
-    trainer = asdict(TrainerSettings(max_epochs=1))
-    with together({"strategy": ddp(devices=1, accelerator=accelerator), "trainer": trainer}):
+    strategy = ddp(devices=1, accelerator=accelerator)
+    with together(SimpleNamespace(strategy=strategy, trainer=TrainerSettings(max_epochs=1))):
         assert (current().size, current().device) == (1, device)
 
 

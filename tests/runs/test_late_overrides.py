@@ -5,7 +5,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from secateur.runs.compose import _for_jobs, parse, preflight
+from secateur.runs.compose import parse
+from secateur.runs.preflight import _for_jobs, preflight
 
 ARMS = "experiment=adapruner/digits,adapruner/digits_position"
 

@@ -5,12 +5,13 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from secateur.runs import naming
-from secateur.runs.naming import compose_node, composed, exact_choices
+from secateur.runs.compose import compose_node, default_experiment, option_node
+from secateur.runs.naming import composed, exact_choices
 from secateur.runs.paths import CONF
 
 
 def config_of(**nodes):
-    return {"variant": "reference", **nodes}
+    return default_experiment().changed(**{"score": None, **nodes})
 
 
 def test_a_node_that_is_another_option_is_called_by_its_name():
@@ -49,11 +50,11 @@ def test_a_preset_is_a_part_of_its_option():
     node = composed("extrapolation", "knn", "released")
     assert node != composed("extrapolation", "knn", "reference")
     choices = {"extrapolation": "knn"}
-    assert exact_choices({"variant": "released", "extrapolation": node}, choices) == choices
+    assert exact_choices(config_of(variant="released", extrapolation=node), choices) == choices
 
 
 def test_the_hydra_that_runs_the_job_stays():
-    naming._composed.cache_clear()
+    option_node.cache_clear()
     GlobalHydra.instance().clear()
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
         running = GlobalHydra.instance().hydra

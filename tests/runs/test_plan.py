@@ -11,10 +11,12 @@ from secateur.core.record import load_record
 from secateur.core.store import Store
 from secateur.data.prepared import prepare
 from secateur.models.small_cnn import SmallCNN
-from secateur.runs.config import build, canonical, resolve
+from secateur.runs.compose import resolve
 from secateur.runs.context import Context
 from secateur.runs.forecast import forecast
+from secateur.runs.keys import canonical
 from secateur.runs.memory import memory_plan, network_bytes, scorer_bytes
+from secateur.runs.nodes import build
 from secateur.runs.paths import CONF
 from secateur.runs.pools import prepare_downstream
 from secateur.runs.run import execute
@@ -95,13 +97,13 @@ def composed(folder, *overrides):
 
 def context_of(folder, *overrides):
     config = canonical(resolve(composed(folder, *overrides)))
-    data, silent = prepare(build(config["data"])), Console(quiet=True)
-    downstream = prepare_downstream(build(config["downstream"]), data) if config["downstream"] else None
+    data, silent = prepare(build(config.data)), Console(quiet=True)
+    downstream = prepare_downstream(build(config.downstream), data) if config.downstream else None
     return Context(config, data, Store(folder / "no store", silent.print), silent, downstream=downstream)
 
 
 def booked(folder, *overrides):
-    outcome = execute(composed(folder, *overrides), Console(quiet=True))
+    outcome = execute(resolve(composed(folder, *overrides)), Console(quiet=True))
     return load_record(outcome.run_dir), outcome.run_dir
 
 
@@ -253,6 +255,6 @@ def test_memory_lists_what_the_run_needs(folder):
     width = context.model("model").num_features + context.data.num_classes
     assert held[f"embeddings and logits of {context.num_total} samples"] == 4 * context.num_total * width
     assert held["neighbor search"] == 256 * 2**20
-    assert {"measuring network", "final network"} < set(held)
+    assert {"scoring network", "final network"} < set(held)
     streamed = context_of(folder, "method=random", "data.resident=false", "data.mean=[0.5]", "data.std=[1]")
     assert [item.what.split(":")[0] for item in memory_plan(streamed)] == ["final network"]

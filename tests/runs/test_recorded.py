@@ -4,7 +4,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from secateur.core.errors import ConfigError
-from secateur.runs.config import targets
+from secateur.runs.nodes import targets
 from secateur.runs.paths import CONF
 from secateur.runs.recorded import check_targets
 

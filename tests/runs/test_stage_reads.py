@@ -2,12 +2,10 @@
 
 import pytest
 
-from secateur.runs.config import stage_reads
+from secateur.runs.compose import default_experiment
+from secateur.runs.keys import stage_reads
 
-CONFIG = {
-    "data": {"root": "somewhere", "name": "digits"},
-    "trainer": {"precision": "32-true", "channels_last": False, "deterministic": True, "num_threads": 1},
-}
+CONFIG = default_experiment()
 OURS = {"_target_": "secateur.models.small_cnn.SmallCNN", "width": 16}
 
 

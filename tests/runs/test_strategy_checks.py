@@ -5,7 +5,9 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from secateur.core.errors import ConfigError
-from secateur.runs.config import canonical, resolve, run_key, stage_reads
+from secateur.runs.compose import resolve
+from secateur.runs.config import Experiment
+from secateur.runs.keys import canonical, run_key, stage_reads
 from secateur.runs.paths import CONF
 from secateur.runs.validate import check_strategy
 
@@ -26,7 +28,7 @@ def composed(*overrides):
 
 def keys(*overrides):
     config = composed(*overrides)
-    return run_key(config, "pool", {}), stage_reads(config, optim=config["optim"])
+    return run_key(config, "pool", {}), stage_reads(config, optim=config.optim)
 
 
 def test_the_number_of_processes_is_in_no_key():
@@ -37,7 +39,7 @@ def test_the_number_of_processes_is_in_no_key():
 
 def test_a_record_from_before_there_were_strategies_keeps_its_key():
     config = composed()
-    before = {key: value for key, value in config.items() if key != "strategy"}
+    before = Experiment.of({key: value for key, value in config.to_json().items() if key != "strategy"}, recorded=True)
     assert run_key(before, "pool", {}) == run_key(config, "pool", {})
 
 

@@ -24,10 +24,11 @@ from secateur.scores.tdds import TDDS
 from secateur.training import checkpoints
 from secateur.training.callbacks.metrics import EpochMetrics
 from secateur.training.callbacks.recorder import ScoreRecorder
-from secateur.training.fit import TrainerSettings, cpu_threads, finish_folder, fit
+from secateur.training.fit import cpu_threads, finish_folder, fit
 from secateur.training.modules.classifier import Classifier
 from secateur.training.recipe import Recipe
 from secateur.training.sampling import Sampling
+from secateur.training.settings import TrainerSettings
 
 EPOCHS = 6
 GLOBAL_SEEDS = itertools.count(1)

@@ -1,1 +1,1 @@
-"""Floor 5: one file per command; the only place that knows Hydra's main."""
+"""Floor 6: one file per command; the only place that knows Hydra's main."""

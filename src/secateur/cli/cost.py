@@ -1,15 +1,12 @@
 """``secateur cost``: what a run will cost and when it pays, before anything is trained."""
 
-import json
 import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -17,19 +14,18 @@ from rich.table import Table
 from secateur.cli.console import make_console
 from secateur.cli.terminal import BAD_INPUT, message
 from secateur.core.errors import ConfigError
-from secateur.core.hashing import canonical_json
-from secateur.runs.compose import NO_PARAMS, Job, compose_jobs, known_keys, parse, preflight
+from secateur.runs.compose import NO_PARAMS, Job, key_of, known_keys, parse
+from secateur.runs.config import Experiment, is_seed
 from secateur.runs.context import Context
 from secateur.runs.forecast import Forecast, SharedStages, equal_cost, forecast, share, verdict
+from secateur.runs.preflight import compose_jobs, preflight
 
 if TYPE_CHECKING:
-    from secateur.data.prepared import PreparedData
     from secateur.runs.context import Context
     from secateur.runs.forecast import Forecast
     from secateur.runs.memory import Held
 
 SWEEP_HEADERS = ("what", "runs", "choosing", "training", "cost_vs_full")
-SEEDS = ("seed=", "score_seed=")
 NOTE = (
     "a run's cost counts all it needs; together, what several runs share is counted once. A mask that only its run can "
     "tell counts as its own, and compare_with comes beside"
@@ -45,7 +41,7 @@ class Row:
 
 
 def plan_sweep(
-    jobs: Iterable[Job], context_of: Callable[[DictConfig, Mapping[str, str]], tuple[Context, str]], console: Console
+    jobs: Iterable[Job], context_of: Callable[[Experiment, Mapping[str, str]], tuple[Context, str]], console: Console
 ) -> None:
     """Plan every job of a sweep and print the table.
 
@@ -59,14 +55,14 @@ def plan_sweep(
     shared, units, num_jobs = SharedStages(), set(), 0
     for job in jobs:
         num_jobs += 1
-        context, run = context_of(job.cfg, job.choices)
+        context, run = context_of(job.config, job.choices)
         if run in runs:
             continue
         planned = forecast(context)
         shared.add(context, run, planned.ledger)
         runs[run] = planned.ledger.cost_vs_full
         units.add(planned.ledger.full_flops)
-        name = " ".join(text for text in job.overrides if not text.startswith(SEEDS)) or "all"
+        name = " ".join(text for text in job.overrides if not is_seed(key_of(text))) or "all"
         rows.setdefault(name, Row(planned)).runs.add(run)
     console.print(f"{num_jobs} jobs, {len(runs)} distinct runs")
     console.print(_table(rows))
@@ -137,7 +133,7 @@ def _plan(parsed: Namespace, console: Console) -> None:
         plan_sweep(jobs, _context, console)
         return
     (job,) = jobs
-    context, _ = _context(job.cfg, job.choices)
+    context, _ = _context(job.config, job.choices)
     planned, held = forecast(context), memory_plan(context)
     console.print(_title(context))
     console.print(_stages(planned))
@@ -149,47 +145,29 @@ def _plan(parsed: Namespace, console: Console) -> None:
     console.print(MEMORY_NOTE, markup=False)
 
 
-def _context(cfg: DictConfig, choices: Mapping[str, str]) -> "tuple[Context, str]":
+def _context(asked: Experiment, choices: Mapping[str, str]) -> "tuple[Context, str]":
     """Return a run that has not started, whose messages go nowhere, and its key."""
     from secateur.core.store import Store
-    from secateur.runs.config import canonical, resolve, run_key, without_idle_variant
     from secateur.runs.context import Context
+    from secateur.runs.keys import canonical, run_key, without_idle_variant
     from secateur.runs.paths import store_folder
+    from secateur.runs.pools import pools
 
-    config = without_idle_variant(canonical(resolve(cfg)), choices)
+    config = without_idle_variant(canonical(asked), choices)
     silent = Console(quiet=True)
-    store = Store(store_folder(config["paths"]["output_dir"]), silent.print)
-    data = _prepared(canonical_json(config["data"]))
-    downstream = _downstream(canonical_json(config["downstream"]), data) if config["downstream"] else None
+    store = Store(store_folder(config.paths.output_dir), silent.print)
+    data, downstream = pools(config)
     fingerprints = [part.fingerprint for part in (data, downstream) if part is not None]
     key = run_key(config, "+".join(fingerprints), {})
     return Context(config, data, store, silent, choices, downstream), key
 
 
-@lru_cache(maxsize=2)
-def _prepared(node: str) -> "PreparedData":
-    """Open a data set; the jobs of a sweep share it."""
-    from secateur.data.prepared import prepare
-    from secateur.runs.config import build
-
-    return prepare(build(json.loads(node)))
-
-
-@lru_cache(maxsize=2)
-def _downstream(node: str, source: "PreparedData") -> "PreparedData":
-    """Open a downstream set for a source; the jobs of a sweep share it."""
-    from secateur.runs.config import build
-    from secateur.runs.pools import prepare_downstream
-
-    return prepare_downstream(build(json.loads(node)), source)
-
-
 def _title(context: "Context") -> str:
     """Return the data set and what is chosen by; a score's name says that the method is one."""
-    from secateur.runs.naming import choice
+    from secateur.runs.naming import choices_of_parts
 
-    nodes = [node for node in ("method", "score", "extrapolation") if context.config[node]]
-    names = [str(choice(context.config, node, context.choices)) for node in nodes]
+    options = choices_of_parts(context.config, context.choices)
+    names = [name for part, name in options.items() if name and part != "selection"]
     return f"{context.data.name}, {context.num_total:,} samples: {' + '.join(names[len(names) > 1 :])}"
 
 

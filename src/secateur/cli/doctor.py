@@ -243,7 +243,7 @@ def _logger(path: Path) -> Check:
     from omegaconf import OmegaConf
 
     from secateur.core.errors import ConfigError
-    from secateur.runs.config import build
+    from secateur.runs.nodes import build
 
     node: Any = OmegaConf.to_container(OmegaConf.load(path))
     name, tracker = f"logger={path.stem}", build(node)

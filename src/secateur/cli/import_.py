@@ -134,17 +134,11 @@ def _readers(parsed: argparse.Namespace, data: "PreparedData") -> dict[str, Call
 
 def _prepare(data: str, overrides: list[str]) -> "PreparedData":
     """Prepare a data set by the configuration of ``secateur run``."""
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-
     from secateur.data.prepared import prepare
-    from secateur.runs.config import build, resolve
-    from secateur.runs.paths import CONF
+    from secateur.runs.compose import default_experiment
+    from secateur.runs.nodes import build
 
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        config = resolve(compose("config", [f"data={data}", *overrides]))
-    recipe = build(config["data"])
+    recipe = build(default_experiment(f"data={data}", *overrides).data)
     recipe.check()
     return prepare(recipe)
 

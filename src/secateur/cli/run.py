@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra import main as hydra_main
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
 
@@ -31,9 +29,10 @@ from secateur.report.data.load import MASK_ONLY, load_runs
 from secateur.report.data.rows import make_rows
 from secateur.report.tables.fidelity import fidelity_table
 from secateur.report.tables.terminal import comparison_table, percent
-from secateur.runs.compose import known_keys, parse, preflight, sweep_node
-from secateur.runs.config import Config, resolve
+from secateur.runs.compose import known_keys, parse, resolve, running_job
+from secateur.runs.config import Experiment
 from secateur.runs.paths import CONF
+from secateur.runs.preflight import preflight, sweep_node
 from secateur.runs.run import Outcome, execute
 from secateur.runs.user_code import code_folders, make_importable
 from secateur.runs.validate import validate
@@ -92,7 +91,7 @@ def _run(arguments: Sequence[str]) -> int | None:
     if only_shows(parsed):
         _show(arguments)
         return 0
-    configs: list[Config] = []
+    configs: list[Experiment] = []
     overrides = preflight(parsed, configs)
     if (cfg := sweep_node(parsed, overrides)) is not None:
         launch_sweep(parsed, cfg, overrides, configs, wait=True)
@@ -103,7 +102,7 @@ def _run(arguments: Sequence[str]) -> int | None:
 
 
 def launch_sweep(
-    parsed: Namespace, cfg: DictConfig, overrides: Sequence[str], configs: Sequence[Config], *, wait: bool
+    parsed: Namespace, cfg: DictConfig, overrides: Sequence[str], configs: Sequence[Experiment], *, wait: bool
 ) -> Path:
     """Freeze and launch a sweep; return its folder.
 
@@ -157,15 +156,16 @@ def task(cfg: DictConfig) -> None:
 
 def _run_job(cfg: DictConfig, cell: SingleRun) -> None:
     console = make_console(quiet=is_follower())
-    sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-    overrides = " ".join(HydraConfig.get().overrides.task)
+    job = running_job()
+    sweep, overrides = job.sweep is not None, " ".join(job.overrides)
     if sweep:
         console.print(f"[bold]#{cell.num}[/] {overrides}")
     try:
         cell.start()
-        with together(resolve(cfg)):
-            validate(cfg)
-            outcome = execute(cfg, console, dict(HydraConfig.get().runtime.choices), cell.runs_in)
+        config = resolve(cfg)
+        with together(config):
+            validate(config)
+            outcome = execute(config, console, job.choices, cell.runs_in, job.overrides, swept=sweep)
     except SecateurError as error:
         if not is_follower():
             sys.stderr.write(f"secateur: error: {message(error)}{f' [{overrides}]' if sweep else ''}\n")

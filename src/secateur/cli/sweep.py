@@ -100,12 +100,12 @@ def _to_slurm(overrides: list[str]) -> list[str]:
 
 def _launch_new(parsed: Namespace) -> Path:
     from secateur.cli.run import launch_sweep, only_shows
-    from secateur.runs.compose import preflight, sweep_node
-    from secateur.runs.config import Config
+    from secateur.runs.config import Experiment
+    from secateur.runs.preflight import preflight, sweep_node
 
     if only_shows(parsed):
         raise ConfigError("secateur sweep submit launches; to look at a configuration: secateur run --cfg job ...")
-    configs: list[Config] = []
+    configs: list[Experiment] = []
     overrides = preflight(parsed, configs)
     cfg = sweep_node(parsed, overrides)
     assert cfg is not None

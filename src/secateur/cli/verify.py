@@ -14,6 +14,7 @@ from secateur.cli.console import make_console
 from secateur.cli.terminal import BAD_INPUT, message
 
 if TYPE_CHECKING:
+    from secateur.runs.config import Experiment
     from secateur.verify.repeat import Options
     from secateur.verify.verdict import Verification
 
@@ -112,17 +113,11 @@ def _verify_one(run_dir: Path, options: "Options", console: Console) -> int:
     return 1 if outcome.state == "different" else 0
 
 
-def _defaults() -> dict[str, object]:
+def _defaults() -> "Experiment":
     """Return today's default configuration."""
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
+    from secateur.runs.compose import default_experiment
 
-    from secateur.runs.config import resolve
-    from secateur.runs.paths import CONF
-
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        return resolve(compose("config"))
+    return default_experiment()
 
 
 def _parser() -> argparse.ArgumentParser:

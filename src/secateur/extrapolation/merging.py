@@ -12,7 +12,7 @@ from secateur.extrapolation.calibration import quantile_match
 Merge = Literal["raw", "quantile_match", "per_source_quota"]
 
 
-def merge(scores: Tensor, observed: Tensor, how: Merge = "quantile_match") -> Tensor:
+def merge(scores: Tensor, observed: Tensor, how: str = "quantile_match") -> Tensor:
     """Bring the scores of both sources, observed and predicted, into one ranking.
 
     ``raw`` leaves them as they are: what the release of arXiv 2506.09010 does. Predictions are smoother than scores,

@@ -5,14 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-
 from secateur.core.code import check_code
 from secateur.core.manifest import FILE_NAME, Cell, editing, load_manifest
 from secateur.core.record import now
 from secateur.launch.freeze import Frozen
 from secateur.launch.ranks import is_follower
+from secateur.runs.compose import running_job
 from secateur.runs.paths import frozen_conf
 from secateur.runs.user_code import make_importable
 
@@ -95,10 +93,9 @@ def job_of_sweep(*, own_process: bool) -> Iterator[SingleRun]:
     Args:
         own_process: a launcher started a process for this job.
     """
-    hydra = HydraConfig.get()
-    folder = Path(str(hydra.sweep.dir)) if hydra.mode == RunMode.MULTIRUN else None
-    if folder is None or not (folder / FILE_NAME).is_file():
+    job = running_job()
+    if job.sweep is None or not (job.sweep / FILE_NAME).is_file():
         yield SingleRun()
         return
-    with frozen_conf(Frozen(folder).conf):
-        yield JobCell(folder, int(Path(str(hydra.sweep.subdir)).name), own_process=own_process)
+    with frozen_conf(Frozen(job.sweep).conf):
+        yield JobCell(job.sweep, job.number, own_process=own_process)

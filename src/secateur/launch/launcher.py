@@ -4,19 +4,13 @@ import contextlib
 import shlex
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra import initialize_config_dir
-from hydra._internal.callbacks import Callbacks
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.plugins import Plugins
-from hydra.types import HydraContext, RunMode, TaskFunction
+from hydra.types import TaskFunction
 from omegaconf import DictConfig
 from rich.console import Console
 
@@ -29,6 +23,7 @@ from secateur.launch.freeze import Frozen
 from secateur.launch.slurm import array_size, check_launcher, is_slurm, is_submitit, submit
 from secateur.launch.status import LAUNCH_LOCK
 from secateur.launch.watch import Watch
+from secateur.runs.compose import composing, grid, is_of_hydra, key_of, launcher_of
 
 if TYPE_CHECKING:
     from hydra.plugins.launcher import Launcher
@@ -52,8 +47,8 @@ def new_sweep(
     check_launcher(cfg.hydra.launcher)
     if not str(cfg.hydra.sweeper._target_).endswith(".BasicSweeper"):
         raise ConfigError(f"A sweep here is a grid; hydra.sweeper={cfg.hydra.sweeper._target_} is another kind.")
-    parsed_overrides = OverridesParser.create().parse_overrides(list(overrides))
-    tasks = [text for text, one in zip(overrides, parsed_overrides, strict=True) if not one.is_hydra_override()]
+    of_hydra = [text for text in overrides if is_of_hydra(text)]
+    tasks = [text for text in overrides if text not in of_hydra]
     folder = _new_folder(Path(str(cfg.hydra.sweep.dir)))
     frozen = Frozen(folder)
     frozen.fill(parsed)
@@ -64,15 +59,11 @@ def new_sweep(
         cwd=str(Path.cwd()),
         config_name=parsed.config_name or "config",
         config_dir=str(Path(parsed.config_dir).resolve()) if parsed.config_dir else None,
-        hydra=[
-            text
-            for text, one in zip(overrides, parsed_overrides, strict=True)
-            if one.is_hydra_override() and one.key_or_group not in OURS
-        ],
+        hydra=[text for text in of_hydra if key_of(text) not in OURS],
         launcher=str(cfg.hydra.runtime.choices["hydra/launcher"]),
         code=package_sha256(),
         user_code=user_modules(code_folders),
-        cells=[Cell(num, texts) for num, texts in enumerate(grid(tasks, frozen))],
+        cells=[Cell(num, texts) for num, texts in enumerate(grid(tasks))],
     )
     save_manifest(folder, manifest)
     return folder, manifest
@@ -80,14 +71,6 @@ def new_sweep(
 
 # What Hydra is told of a sweep's folder at every launch.
 OURS = ("hydra.searchpath", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.sweeper.params", "hydra.mode")
-
-
-def grid(overrides: Sequence[str], frozen: Frozen) -> list[list[str]]:
-    """Return the overrides of every combination, in the order of Hydra's own sweeper."""
-    with initialize_config_dir(version_base="1.3", config_dir=str(frozen.primary)):
-        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-        (batch,) = BasicSweeper.split_arguments(parser.parse_overrides(list(overrides)), None)
-    return [list(texts) for texts in batch]
 
 
 def launch(folder: Path, numbers: Sequence[int], task: TaskFunction, console: Console, *, wait: bool) -> list[Cell]:
@@ -114,7 +97,7 @@ def launch(folder: Path, numbers: Sequence[int], task: TaskFunction, console: Co
         raise ConfigError(f"The sweep was launched in {manifest.cwd}, which its paths refer to; it is not there.")
     frozen = Frozen(folder)
     watch = Watch(folder, numbers, console)
-    with contextlib.chdir(manifest.cwd), _composing(frozen.primary):
+    with contextlib.chdir(manifest.cwd), composing(frozen.primary):
         with locked(folder / LAUNCH_LOCK, "the sweep", console.print):
             cfg, launcher = _launcher(folder, manifest, frozen, task)
             with editing(folder) as noted:
@@ -141,24 +124,14 @@ def _follow(watch: Watch, folder: Path) -> None:
         raise KeyboardInterrupt(f"the jobs run on without this command: secateur sweep status {folder}") from error
 
 
-@contextlib.contextmanager
-def _composing(conf: Path) -> Iterator[None]:
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(version_base="1.3", config_dir=str(conf), job_name="secateur"):
-        yield
-
-
 def _launcher(folder: Path, manifest: Manifest, frozen: Frozen, task: TaskFunction) -> "tuple[DictConfig, Launcher]":
     """Compose the sweep's configuration from its copy, and set up the launcher it names."""
-    hydra = GlobalHydra.instance().hydra
-    assert hydra is not None
     ours = [frozen.search_path, "hydra.mode=MULTIRUN", f"hydra.sweep.dir='{folder}'"]
     # With the first job's values: all keys that are set for the sweep exist. Each job composes with its own later.
     overrides = [*ours, *manifest.hydra, *manifest.cells[0].overrides]
-    cfg = hydra.compose_config(manifest.config_name, overrides, RunMode.MULTIRUN, with_log_configuration=True)
+    cfg, launcher = launcher_of(manifest.config_name, overrides, task)
     check_launcher(cfg.hydra.launcher)
-    context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(cfg))
-    return cfg, Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=cfg)
+    return cfg, launcher
 
 
 def _submit_all(

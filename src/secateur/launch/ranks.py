@@ -18,9 +18,10 @@ from omegaconf import DictConfig
 
 from secateur.core.errors import ConfigError
 from secateur.core.group import Group, failing_together, use
-from secateur.runs.config import Config, build
+from secateur.runs.config import Experiment
+from secateur.runs.nodes import shared
 from secateur.training.distributed.strategy import DataParallel, Strategy
-from secateur.training.fit import TrainerSettings
+from secateur.training.settings import TrainerSettings
 
 
 class Ranks(NamedTuple):
@@ -86,7 +87,7 @@ def is_follower() -> bool:
         return False
 
 
-def start_processes(configs: Sequence[Config], arguments: Sequence[str]) -> int | None:
+def start_processes(configs: Sequence[Experiment], arguments: Sequence[str]) -> int | None:
     """Start the processes that a run needs and are not there, and wait for them.
 
     Args:
@@ -99,7 +100,7 @@ def start_processes(configs: Sequence[Config], arguments: Sequence[str]) -> int 
     Raises:
         ConfigError: the processes cannot be those that are asked for.
     """
-    strategy: Strategy = build(configs[0]["strategy"])
+    strategy: Strategy = shared(configs[0].strategy)
     if isinstance(strategy, DataParallel) and strategy.num_processes > 1 and given_ranks().size == 1:
         if "SUBMITIT_EXECUTOR" in os.environ or "SLURM_STEP_NUM_TASKS" in os.environ or "RANK" in os.environ:
             _check_size(strategy, ONE)
@@ -108,12 +109,12 @@ def start_processes(configs: Sequence[Config], arguments: Sequence[str]) -> int 
                 f"strategy.num_nodes={strategy.num_nodes}, but this machine is one: start the processes on all nodes "
                 "by srun or torchrun, or take hydra/launcher=slurm."
             )
-        _device(strategy, TrainerSettings(**configs[0]["trainer"]), strategy.devices - 1)
+        _device(strategy, configs[0].trainer, strategy.devices - 1)
         return launch([sys.executable, "-m", "secateur", "run", *arguments], strategy.num_processes)
     return None
 
 
-def check_sweep(configs: Sequence[Config], launcher: DictConfig) -> None:
+def check_sweep(configs: Sequence[Experiment], launcher: DictConfig) -> None:
     """Check that whoever starts the jobs of a sweep starts as many processes as each needs.
 
     Args:
@@ -123,7 +124,7 @@ def check_sweep(configs: Sequence[Config], launcher: DictConfig) -> None:
     Raises:
         ConfigError: it starts others.
     """
-    strategies: list[Strategy] = [build(config["strategy"]) for config in configs]
+    strategies: list[Strategy] = [shared(config.strategy) for config in configs]
     tasks, nodes = launcher.get("tasks_per_node"), launcher.get("nodes", 1)
     for strategy in strategies:
         if not isinstance(strategy, DataParallel):
@@ -153,7 +154,7 @@ def _check_size(strategy: Strategy, ranks: Ranks, started: str = "{} processes w
 
 
 @contextmanager
-def together(config: Config) -> Iterator[None]:
+def together(config: Experiment) -> Iterator[None]:
     """Join the other processes of the job inside the block; an error of one is an error of all.
 
     Args:
@@ -162,7 +163,7 @@ def together(config: Config) -> Iterator[None]:
     Raises:
         ConfigError: the processes that are there are not those that are asked for.
     """
-    strategy: Strategy = build(config["strategy"])
+    strategy: Strategy = shared(config.strategy)
     ranks = given_ranks()
     _check_size(strategy, ranks)
     if not isinstance(strategy, DataParallel):
@@ -177,7 +178,7 @@ def together(config: Config) -> Iterator[None]:
     from secateur.training.distributed.processes import joined
 
     die_with_launcher()
-    device = _device(strategy, TrainerSettings(**config["trainer"]), ranks.local_rank)
+    device = _device(strategy, config.trainer, ranks.local_rank)
     with (
         joined(
             *(strategy, device),

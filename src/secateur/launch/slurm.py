@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from secateur.core.errors import ConfigError
+from secateur.runs.compose import hydra_state
 
 if TYPE_CHECKING:
     from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmititLauncher
@@ -119,7 +120,6 @@ def submit(launcher: "BaseSubmititLauncher", jobs: Mapping[int, Sequence[str]]) 
         ConfigError: the scheduler refused them.
     """
     import submitit
-    from hydra.core.singleton import Singleton
     from submitit.core.utils import FailedJobError
 
     kind = str(launcher._EXECUTOR)
@@ -129,7 +129,7 @@ def submit(launcher: "BaseSubmititLauncher", jobs: Mapping[int, Sequence[str]]) 
     made_of = {f"{kind}_{key}": params.pop(key) for key in OF_EXECUTOR if key in params}
     executor = submitit.AutoExecutor(cluster=kind, folder=params.pop("submitit_folder"), **made_of)
     shared = executor._typed_parameters()
-    state = Singleton.get_state()
+    state = hydra_state()
     calls = [(list(texts), "hydra.sweep.dir", num, str(num), state) for num, texts in jobs.items()]
     try:
         executor.update_parameters(**{key if key in shared else f"{kind}_{key}": params[key] for key in params})

@@ -8,9 +8,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from secateur.runs.compose import values_of
 from secateur.runs.paths import SWEEPS
 
 FIELDS = ("Reproduces", "Command", "Jobs", "Budget", "Expected", "Ours")
@@ -61,15 +61,7 @@ class SweepFile:
     def params(self) -> dict[str, list[str]]:
         """The overrides of every swept key, one for each of its values: ``{"seed": ["seed=0", "seed=1"]}``."""
         node: Any = OmegaConf.select(OmegaConf.load(self.path), "hydra.sweeper.params") or {}
-        parser = OverridesParser.create()
-        found = {}
-        for key, value in node.items():
-            override = parser.parse_override(f"{key}={value}")
-            swept = (
-                [f"{key}={text}" for text in override.sweep_string_iterator()] if override.is_sweep_override() else []
-            )
-            found[str(key)] = swept or [f"{key}={value}"]
-        return found
+        return {str(key): values_of(f"{key}={value}") for key, value in node.items()}
 
     @property
     def num_jobs(self) -> int:

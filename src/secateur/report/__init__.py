@@ -1,1 +1,1 @@
-"""Floor 4: from run records to statistics, tables and figures."""
+"""Floor 5: from run records to statistics, tables and figures."""

@@ -12,9 +12,9 @@ from secateur.core.files import flaw_of
 from secateur.core.names import CLASS, named, short_name
 from secateur.report.data.cells import Cell, is_method
 from secateur.report.data.load import CONFIG, MASK_ONLY, LeftOut
-from secateur.report.data.run import FULL, Run, flat_settings
+from secateur.report.data.run import FULL, Run
+from secateur.runs.config import compared_settings, parts
 
-NODES = ("method", "score", "extrapolation", "selection")
 Settings = tuple[tuple[str, str], ...]
 
 
@@ -106,11 +106,11 @@ def _ratio(config: Mapping[str, Any], asked: Any, known: Known) -> float | None:
 
 
 def _settings(config: Mapping[str, Any]) -> Settings:
-    return tuple(sorted((key, repr(value)) for key, value in flat_settings(config).items()))
+    return tuple(sorted((key, repr(value)) for key, value in compared_settings(config).items()))
 
 
 def _targets(config: Mapping[str, Any]) -> tuple[str, ...]:
-    nodes = [config.get(name) for name in NODES]
+    nodes = [config.get(name) for name in parts()]
     return tuple(str(named(node).get(CLASS, "")) if isinstance(node, Mapping) else "" for node in nodes)
 
 

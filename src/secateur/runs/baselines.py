@@ -5,7 +5,7 @@ from typing import Any
 
 from secateur.core.errors import ConfigError
 from secateur.core.mask import keep_count
-from secateur.runs.config import Config
+from secateur.runs.config import Experiment
 from secateur.runs.context import Context
 from secateur.runs.final import finish
 from secateur.runs.methods.base import drawn_by
@@ -24,15 +24,15 @@ def check_baselines(names: list[str]) -> None:
             raise ConfigError(f"compare_with knows {', '.join(BASELINES)}; got {name!r}.")
 
 
-def wanted(config: Config, record: Mapping[str, Any], choices: Choices) -> list[str]:
+def wanted(config: Experiment, record: Mapping[str, Any], choices: Choices) -> list[str]:
     """Return the baselines in ``compare_with`` that a record lacks.
 
     The run's own method is left out, and so is everything when nothing was pruned or nothing was trained.
     """
-    if record["pruning"]["realized_pruning_ratio"] == 0 or not config["train_final"]:
+    if record["pruning"]["realized_pruning_ratio"] == 0 or not config.train_final:
         return []
     own = choice(config, "method", choices)
-    return [name for name in config["compare_with"] if name != own and name not in record["comparison"]]
+    return [name for name in config.compare_with if name != own and name not in record["comparison"]]
 
 
 def compare(context: Context, pruning: Mapping[str, Any], names: list[str]) -> dict[str, Any]:

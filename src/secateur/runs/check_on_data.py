@@ -1,7 +1,7 @@
 """What of a configuration only the data can tell; asked once the data is there, before anything is written."""
 
-from secateur.runs.config import build
 from secateur.runs.context import Context
+from secateur.runs.nodes import shared
 
 
 def check_on_data(context: Context) -> None:
@@ -18,9 +18,9 @@ def check_on_data(context: Context) -> None:
         DataError: a file that the method reads was made for other data, or is no such file.
     """
     warn_of_empty_classes(context)
-    if context.config["scoring"] is not None:
+    if context.config.scoring is not None:
         context.flops("model")
-    method = build(context.config["method"])
+    method = shared(context.config.method)
     if hasattr(method, "check"):
         method.check(context)
 

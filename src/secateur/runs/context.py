@@ -16,11 +16,12 @@ from secateur.core.store import StageResult, Store, read_stored
 from secateur.data.batch import Batch
 from secateur.data.prepared import EVALUATION_BATCH, PreparedData
 from secateur.models.backbone import Backbone
-from secateur.runs.config import Config, build
+from secateur.runs.config import Experiment, Node
 from secateur.runs.flops import flops_per_forward
+from secateur.runs.nodes import shared
 from secateur.runs.paradigms import passes_of
-from secateur.training.fit import TrainerSettings
 from secateur.training.recipe import Recipe
+from secateur.training.settings import TrainerSettings
 
 if TYPE_CHECKING:
     from secateur.runs.history import History
@@ -47,7 +48,7 @@ class Context:
         ledger: cost of the stages this result needs.
     """
 
-    config: Config
+    config: Experiment
     data: PreparedData
     store: Store
     console: Console
@@ -59,7 +60,7 @@ class Context:
     _flops: dict[str, float] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        forward, backward = passes_of(self.config["final_paradigm"])
+        forward, backward = passes_of(self.config.final_paradigm)
         visits = self.num_total * self.trainer.max_epochs
         self.ledger = Ledger((forward + 2.0 * backward) * visits * self.flops("retrain_model"))
 
@@ -71,12 +72,12 @@ class Context:
     @property
     def trainer(self) -> TrainerSettings:
         """The ``trainer:`` node."""
-        return TrainerSettings(**self.config["trainer"])
+        return self.config.trainer
 
     @property
     def recompute(self) -> bool:
         """Whether everything in the store is to be ignored."""
-        return bool(self.config["force"] == "all")
+        return bool(self.config.force == "all")
 
     @property
     def placement(self) -> dict[str, Any]:
@@ -88,14 +89,14 @@ class Context:
         which = cast(Literal["validation", "test"], split)
         return lambda: self.data.eval_loader(which, EVALUATION_BATCH, **self.placement)
 
-    def recipe(self, node: Config) -> Recipe:
-        """Build a recipe."""
-        recipe: Recipe = build(node)
+    def recipe(self, node: Node) -> Recipe:
+        """Return the recipe of a node."""
+        recipe: Recipe = shared(node)
         return recipe
 
     def model(self, node: str) -> Backbone:
         """Build the network of ``model`` or ``retrain_model`` for this data."""
-        factory: Any = build(self.config[node])
+        factory: Any = shared(getattr(self.config, node))
         model: Backbone = factory(num_classes=self.data.num_classes, in_channels=self.data.image_shape[0])
         return model
 

@@ -21,7 +21,8 @@ from secateur.interop.dp4tl import write_dp4tl
 from secateur.interop.dyn_unc import FileList, read_file_list, relative_names, write_dyn_unc
 from secateur.interop.extrapolation_json import write_extrapolation
 from secateur.interop.tdds import write_tdds
-from secateur.runs.config import Config, build
+from secateur.runs.config import Node
+from secateur.runs.nodes import build
 from secateur.runs.recorded import check_targets
 
 OF_SCORES = ("extrapolation", "tdds")
@@ -154,7 +155,7 @@ def _check_free(path: Path, run_dir: Path, record: dict[str, Any], force: bool) 
             raise DataError(f"{path} exists already; add --force to write over it.")
 
 
-def _data_node(run_dir: Path, record: Mapping[str, Any], own_code: bool) -> Config:
+def _data_node(run_dir: Path, record: Mapping[str, Any], own_code: bool) -> Node:
     config = record.get("config")
     node = targeted(config.get("data")) if isinstance(config, dict) else None
     if not isinstance(node, dict) or "_target_" not in node:
@@ -164,7 +165,7 @@ def _data_node(run_dir: Path, record: Mapping[str, Any], own_code: bool) -> Conf
     return node
 
 
-def _data(node: Config, data_root: Path | None, mask: Mask) -> PreparedData:
+def _data(node: Node, data_root: Path | None, mask: Mask) -> PreparedData:
     recipe = build({**node, "root": str(data_root)} if data_root else node)
     recipe.check()
     data = prepare(recipe)

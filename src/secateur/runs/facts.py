@@ -7,10 +7,10 @@ import torch
 
 from secateur.core.mask import Mask
 from secateur.data.prepared import PreparedData
-from secateur.runs.config import method_class
 from secateur.runs.context import Context
 from secateur.runs.methods.base import Pruned, drawn_by, is_given
 from secateur.runs.naming import choice
+from secateur.runs.nodes import method_class
 
 STARVED = 0.5  # a class that keeps less than this part of its proportional share gets a warning
 MAX_LISTED = 5  # classes in one warning
@@ -36,8 +36,8 @@ def pruning_facts(context: Context, pruned: Pruned) -> dict[str, Any]:
     config = context.config
     return {
         **{key: choice(config, key, context.choices) for key in ("method", "score", "extrapolation", "selection")},
-        "variant": config["variant"],
-        "pruning_ratio": config["pruning_ratio"],
+        "variant": config.variant,
+        "pruning_ratio": config.pruning_ratio,
         "num_total": context.num_total,
         "given": is_given(method_class(config)),
         "drawn_by": drawn_by(method_class(config)),

@@ -12,11 +12,11 @@ from secateur.core.ledger import Ledger, StageCost
 from secateur.core.mask import keep_count
 from secateur.core.store import StageResult, Store
 from secateur.runs.check_on_data import warn_of_empty_classes
-from secateur.runs.config import build, method_class
 from secateur.runs.context import Context
 from secateur.runs.final import finish
 from secateur.runs.methods.groups import keeps_at_most
 from secateur.runs.naming import choice
+from secateur.runs.nodes import build, method_class, shared
 from secateur.runs.plan import choosing_flops, final_plan, full_scoring_flops
 from secateur.runs.plan_extrapolation import predicts_at_most
 from secateur.runs.stages.training import train_on_mask
@@ -57,7 +57,7 @@ def forecast(context: Context) -> Forecast:
         DataError: the data, or a mask file, is not what it should be.
     """
     warn_of_empty_classes(context)
-    method = build(context.config["method"])
+    method = shared(context.config.method)
     planned = Ledger(context.ledger.full_flops, method.plan(context))
     trained = any(not stage.pruning for stage in planned.stages)
     training = planned.cost_vs_full_amortized if trained else None
@@ -73,7 +73,7 @@ def forecast(context: Context) -> Forecast:
 
 def _full_scoring(context: Context, training: float) -> float | None:
     """Return what the run would cost without extrapolation."""
-    if context.config["extrapolation"] is None:
+    if context.config.extrapolation is None:
         return None
     share = _scoring_share(context)
     return None if share is None else share + training
@@ -87,7 +87,7 @@ def _scoring_share(context: Context) -> float | None:
 def _num_kept(context: Context, planned: Ledger) -> int:
     """Return how many samples the mask keeps: by the ratio, or as many as the final training visits per epoch."""
     if "pruning_ratio" in method_class(context.config).reads:
-        return keep_count(context.num_total, context.config["pruning_ratio"])
+        return keep_count(context.num_total, context.config.pruning_ratio)
     return round(context.num_total * planned.cost_vs_full_amortized)
 
 
@@ -95,13 +95,13 @@ def _beside(context: Context, planned: Ledger) -> list[str]:
     """Return what the run computes beside its result: baselines, full scorings to compare predictions with."""
     config, remarks = context.config, []
     own = choice(config, "method", context.choices)
-    baselines = [name for name in config["compare_with"] if name != own]
+    baselines = [name for name in config.compare_with if name != own]
     num_keep = _num_kept(context, planned)
-    if baselines and config["train_final"] and num_keep < context.num_total:
+    if baselines and config.train_final and num_keep < context.num_total:
         random = final_plan(context, num_keep).flops / planned.full_flops
         costs = [f"{name} ({1 if name == 'full' else random:.2f})" for name in baselines]
         remarks.append(f"compare_with also trains {' and '.join(costs)} unless in the store; this is not counted.")
-    if config["extrapolation"] and (count := len(set(config["fidelity"]["against"]))):
+    if config.extrapolation and (count := len(set(config.fidelity.against))):
         each = _scoring_share(context) or 0.0
         remarks.append(f"fidelity.against also takes {count} full scorings of {each:.2f} each; this is not counted.")
     return remarks
@@ -203,8 +203,8 @@ def asked_stages(context: Context) -> list[tuple[str, str]]:
     store = AskedStore()
     asking = replace(context, store=store, warnings=[])
     try:
-        pruned = build(context.config["method"]).prune(asking)
-        if pruned.trained is None and context.config["train_final"]:
+        pruned = build(context.config.method).prune(asking)
+        if pruned.trained is None and context.config.train_final:
             finish(asking, train_on_mask(asking, pruned.mask))
     except (SecateurError, OSError, LookupError):  # it wanted to read what a stage would have left
         pass

@@ -10,11 +10,12 @@ from secateur.core.errors import DataError
 from secateur.core.files import read_json, write_json
 from secateur.core.group import is_rank_zero
 from secateur.core.hashing import file_sha256
-from secateur.core.names import named
+from secateur.core.names import TARGET, named
 from secateur.core.record import FILE_NAME, label_of, load_record, one_line
 from secateur.data.prepared import PreparedData
-from secateur.runs.config import Config, build
-from secateur.runs.naming import Choices, choice
+from secateur.runs.config import Experiment
+from secateur.runs.naming import Choices, choices_of_parts
+from secateur.runs.nodes import build
 from secateur.tracking.base import HISTORIES, Job, Result, Row, Session, Status, Tracker
 from secateur.tracking.csv import FilesOnly
 
@@ -93,16 +94,15 @@ class History:
             self.say(_left_out(error))
 
 
-def tracker_of(config: Config) -> Tracker:
+def tracker_of(config: Experiment) -> Tracker:
     """Return the logger that ``logger:`` describes; a node of an older record describes none."""
-    node = config.get("logger")
-    tracker: Tracker = build(node) if node and "_target_" in node else FilesOnly()
+    tracker: Tracker = build(config.logger) if config.logger and TARGET in config.logger else FilesOnly()
     return tracker
 
 
 @contextmanager
 def following(
-    config: Config,
+    config: Experiment,
     run_dir: Path,
     choices: Choices,
     say: Callable[[str], None],
@@ -127,7 +127,7 @@ def following(
 
 
 def mirror(
-    config: Config,
+    config: Experiment,
     run_dir: Path,
     choices: Choices,
     say: Callable[[str], None],
@@ -141,24 +141,23 @@ def mirror(
         pass
 
 
-def job_of(config: Config, run_dir: Path, choices: Choices) -> Job:
+def job_of(config: Experiment, run_dir: Path, choices: Choices) -> Job:
     """Return what is known of a run before it begins."""
-    nodes = ("method", "score", "extrapolation", "selection")
-    options = {key: choice(config, key, choices) for key in nodes}
-    label = label_of({"pruning": {**options, "variant": config["variant"]}})
-    data = "-".join(node["name"] for node in (config["data"], config["downstream"]) if node)
+    options = choices_of_parts(config, choices)
+    label = label_of({"pruning": {**options, "variant": config.variant}})
+    data = "-".join(node["name"] for node in (config.data, config.downstream) if node)
     experiment = str(choices.get("experiment") or "")
     paper = experiment.split("/")[0] if "/" in experiment else ""
-    ratio = f"{config['pruning_ratio']:g}"
+    ratio = f"{config.pruning_ratio:g}"
     return Job(
         run_dir=run_dir,
         run_key=run_dir.name,
-        group=config["name"],
-        name=f"{data}/{label}/r{ratio}/s{config['seed']}",
+        group=config.name,
+        name=f"{data}/{label}/r{ratio}/s{config.seed}",
         method=str(options["method"]),
         label=label,
         tags=tuple(filter(None, (data, label, paper))),
-        config=named(config),
+        config=named(config.to_json()),
     )
 
 

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from secateur.core.neighbors import MEMORY_BYTES
-from secateur.runs.config import Config, build
+from secateur.runs.config import Node
 from secateur.runs.context import Context
+from secateur.runs.nodes import scorer, shared
 from secateur.runs.stages.extrapolation import needs_network
 from secateur.runs.stages.scoring import recorded_together
 from secateur.runs.subset import draw_subset
@@ -89,13 +90,13 @@ def _images(context: Context) -> Iterator[Held]:
 
 def _networks(context: Context) -> Iterator[Held]:
     config = context.config
-    measuring = config["scoring"] and config["scoring"]["optim"]
-    if measuring := measuring or config["method"].get("optim"):
-        yield _network(context, "measuring network", "model", measuring)
-    yield _network(context, "final network", "retrain_model", config["optim"])
+    optim: Node | None = config.scoring.optim if config.scoring else config.method.get("optim")
+    if optim:
+        yield _network(context, "scoring network", "model", optim)
+    yield _network(context, "final network", "retrain_model", config.optim)
 
 
-def _network(context: Context, what: str, node: str, optim: Config) -> Held:
+def _network(context: Context, what: str, node: str, optim: Node) -> Held:
     parts = "parameters, gradients, optimizer state"
     return Held(f"{what}: {parts}", network_bytes(context.model(node), context.recipe(optim)))
 
@@ -103,21 +104,21 @@ def _network(context: Context, what: str, node: str, optim: Config) -> Held:
 def _choosing(context: Context) -> Iterator[Held]:
     """Yield what the scoring holds per sample, and what the extrapolation holds."""
     config = context.config
-    if config["score"] is None:
+    if config.score is None:
         return
-    subset = draw_subset(context) if config["extrapolation"] else None
+    subset = draw_subset(context) if config.extrapolation else None
     num_samples = len(subset.sample_ids) if subset else context.num_total
-    num_epochs = subset.num_epochs if subset else config["scoring"]["max_epochs"]
+    num_epochs = subset.num_epochs if subset else config.scoring.max_epochs
     width, num_classes = context.model("model").num_features, context.data.num_classes
-    paradigm, embeds = build(config["paradigm"]), False
+    paradigm, embeds = shared(config.paradigm), False
     if isinstance(paradigm, Unsupervised):
         turtle, embeds = paradigm.turtle(num_classes, num_epochs), True
         yield Held("history of the labels found", FLOAT * turtle.num_epochs * (width + 1) * turtle.num_classes)
         num_classes = turtle.num_classes
-    scorers = _recorded(config["score"], num_epochs)
+    scorers = _recorded(config.score, num_epochs)
     per_sample = scorer_bytes(scorers, num_epochs, num_classes, width)
     yield Held(f"state of {len(scorers)} scorers, {per_sample:,} bytes per sample", num_samples * per_sample)
-    extrapolator = build(config["extrapolation"]) if config["extrapolation"] else None
+    extrapolator = shared(config.extrapolation) if config.extrapolation else None
     if embeds or (extrapolator is not None and needs_network(extrapolator)):
         num_floats = context.num_total * (width + context.data.num_classes)
         yield Held(f"embeddings and logits of {context.num_total:,} samples", FLOAT * num_floats)
@@ -125,10 +126,10 @@ def _choosing(context: Context) -> Iterator[Held]:
         yield Held("neighbor search: work space, at most", MEMORY_BYTES)
 
 
-def _recorded(node: Config, num_epochs: int) -> list[Score]:
+def _recorded(node: Node, num_epochs: int) -> list[Score]:
     """Build the scorers that one scoring records, and what records the side columns of each of them."""
     nodes = recorded_together(node, num_epochs).values()
-    return [*(build(one) for one in nodes), *(Dynamics() for _ in nodes)]
+    return [*(scorer(one) for one in nodes), *(Dynamics() for _ in nodes)]
 
 
 def _searches(extrapolator: Any) -> bool:

@@ -8,8 +8,9 @@ from torch import Tensor
 from secateur.core.seeds import permutation
 from secateur.data.prepared import EVALUATION_BATCH
 from secateur.models.backbone import Backbone
-from secateur.runs.config import Config, build
+from secateur.runs.config import Node
 from secateur.runs.context import Context
+from secateur.runs.nodes import shared
 from secateur.runs.paradigms import classifies
 from secateur.training.monitor import FeatureMonitor
 from secateur.training.recipe import Recipe
@@ -17,7 +18,7 @@ from secateur.training.recipe import Recipe
 MOST_QUERIES, MOST_VOTERS = 5_000, 20_000
 
 
-def make_module(context: Context, node: Config, model: Backbone, recipe: Recipe, **settings: Any) -> Any:
+def make_module(context: Context, node: Node, model: Backbone, recipe: Recipe, **settings: Any) -> Any:
     """Build the LightningModule of a paradigm.
 
     Args:
@@ -30,7 +31,7 @@ def make_module(context: Context, node: Config, model: Backbone, recipe: Recipe,
     Returns:
         The module; the data's ``normalization`` is passed to those that have such an argument.
     """
-    factory = build(node)
+    factory = shared(node)
     if "normalization" in inspect.signature(factory).parameters:
         settings["normalization"] = context.data.normalization
     return factory(model, recipe, **settings)

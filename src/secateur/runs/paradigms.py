@@ -2,20 +2,21 @@
 
 from typing import Any
 
-from secateur.runs.config import Config, build
+from secateur.runs.config import Node
+from secateur.runs.nodes import shared
 from secateur.training.modules.classifier import ONE_PASS, Passes
 
 FORWARD_ONLY = Passes(forward=1, backward=0)
 
 
-def is_trainable(node: Config) -> bool:
+def is_trainable(node: Node) -> bool:
     """Whether a ``paradigm:`` node can train a network (and not only measure, as the unsupervised one)."""
-    return callable(build(node))
+    return callable(shared(node))
 
 
 def classifies(paradigm: Any) -> bool:
     """Whether a module, or its node, trains a head on the classes, so that there are accuracies and logits."""
-    factory = build(paradigm) if isinstance(paradigm, dict) else paradigm
+    factory = shared(paradigm) if isinstance(paradigm, dict) else paradigm
     return bool(getattr(getattr(factory, "func", factory), "classifies", True))
 
 
@@ -49,7 +50,7 @@ def recording_passes_of(paradigm: Any) -> Passes:
 
 def _said(paradigm: Any, name: str, otherwise: Passes) -> Passes:
     if isinstance(paradigm, dict):
-        factory = build(paradigm)
+        factory = shared(paradigm)
         planned = getattr(getattr(factory, "func", None), f"planned_{name}", None)
         return otherwise if planned is None else planned(**factory.keywords)
     passes: Passes = getattr(paradigm, name, otherwise)

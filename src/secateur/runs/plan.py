@@ -8,9 +8,9 @@ from collections.abc import Iterable
 
 from secateur.core.errors import ConfigError
 from secateur.core.ledger import StageCost
-from secateur.runs.config import build
 from secateur.runs.context import Context
 from secateur.runs.flops import flops_per_forward
+from secateur.runs.nodes import scorer, shared
 from secateur.runs.paradigms import FORWARD_ONLY, passes_of, recording_passes_of
 from secateur.runs.stages.pseudo_labels import turtle_flops
 from secateur.runs.stages.training import final_epochs
@@ -61,10 +61,10 @@ def forward_plan(context: Context, stage: str, num_samples: int) -> StageCost:
 def scoring_plan(context: Context, num_samples: int, num_epochs: int) -> list[StageCost]:
     """Return the cost of measuring ``score=`` on so many samples: all its networks, and the pass after training."""
     config = context.config
-    paradigm = build(config["paradigm"])
+    paradigm = shared(config.paradigm)
     if isinstance(paradigm, Unsupervised):
         return _unsupervised_plan(context, paradigm, num_samples, num_epochs)
-    score: Score = build(config["score"])
+    score = scorer(config.score)
     score.setup(1, num_epochs)
     visits, passed = num_samples * score.epochs.stop, num_samples * score.num_passes
     return [stage for _ in range(score.num_networks) for stage in scoring_costs(context, score, visits, passed)]
@@ -81,7 +81,7 @@ def scoring_costs(context: Context, score: Score, num_visits: int, num_passed: i
         num_visits: samples times epochs that the training shows until the scorer has read its last epoch.
         num_passed: samples times passes beside the training, during it or after it, that only record for this scorer.
     """
-    paradigm = context.config["paradigm"]
+    paradigm = context.config.paradigm
     passes, recording = passes_of(paradigm), recording_passes_of(paradigm)
     if score.record != "final_pass":
         with_passes = {"recorded": num_passed, "recording": recording}
@@ -96,7 +96,7 @@ def _unsupervised_plan(context: Context, paradigm: Unsupervised, num_samples: in
     """Return the cost of the encoder, of the embeddings of the whole pool, and of TURTLE on some of them."""
     stages = []
     if paradigm.encoder is not None:
-        visits, passes = context.num_total * paradigm.encoder_epochs, passes_of(context.config["paradigm"]["encoder"])
+        visits, passes = context.num_total * paradigm.encoder_epochs, passes_of(context.config.paradigm["encoder"])
         stages.append(training_plan(context, "encoder", "model", visits, passes=passes))
     turtle = paradigm.turtle(context.data.num_classes, num_epochs)
     flops = turtle_flops(turtle, num_samples, context.model("model").num_features)
@@ -105,7 +105,7 @@ def _unsupervised_plan(context: Context, paradigm: Unsupervised, num_samples: in
 
 def surrogate_plan(context: Context) -> StageCost:
     """Return the cost of training the surrogate on the whole source."""
-    visits, passes = context.num_total * context.config["scoring"]["max_epochs"], passes_of(context.config["paradigm"])
+    visits, passes = context.num_total * context.config.scoring.max_epochs, passes_of(context.config.paradigm)
     return training_plan(context, "surrogate", "model", visits, passes=passes)
 
 
@@ -115,7 +115,7 @@ def full_scoring_flops(context: Context) -> float | None:
     The subset's own training may be longer than that, by ``subset_epochs_factor``.
     """
     try:
-        stages = scoring_plan(context, context.num_total, context.config["scoring"]["max_epochs"])
+        stages = scoring_plan(context, context.num_total, context.config.scoring.max_epochs)
     except ConfigError:
         return None
     return choosing_flops(stages)
@@ -128,13 +128,13 @@ def embeddings_plan(context: Context) -> StageCost:
 
 def final_plan(context: Context, num_kept: int) -> StageCost:
     """Return the cost of the final training on so many samples per epoch."""
-    visits, passes = num_kept * final_epochs(context, num_kept), passes_of(context.config["final_paradigm"])
+    visits, passes = num_kept * final_epochs(context, num_kept), passes_of(context.config.final_paradigm)
     return training_plan(context, "training", "retrain_model", visits, passes=passes, pruning=False)
 
 
 def if_trained(context: Context, final: StageCost) -> list[StageCost]:
     """Return the final training, or nothing where ``train_final=false`` ends with the mask."""
-    return [final, *_adapting(context)] if context.config["train_final"] else []
+    return [final, *_adapting(context)] if context.config.train_final else []
 
 
 def _adapting(context: Context) -> list[StageCost]:
@@ -142,7 +142,7 @@ def _adapting(context: Context) -> list[StageCost]:
     data, stages = context.downstream, []
     if data is None:
         return []
-    tuning: FineTuning = build(context.config["finetune"])
+    tuning: FineTuning = shared(context.config.finetune)
     model = context.model("retrain_model")
     if not tuning.reuse_head:
         model.reset_head(data.num_classes)

@@ -3,8 +3,8 @@
 from typing import Any
 
 from secateur.core.ledger import StageCost
-from secateur.runs.config import build
 from secateur.runs.context import Context
+from secateur.runs.nodes import shared
 from secateur.runs.plan import embeddings_plan, scoring_plan
 from secateur.runs.stages.extrapolation import labels_known, needs_network
 from secateur.runs.subset import draw_subset
@@ -18,7 +18,7 @@ def extrapolation_plan(context: Context) -> list[StageCost]:
     Raises:
         ConfigError: the subset, or the extrapolator on a subset of this size, cannot work.
     """
-    extrapolator, subset = build(context.config["extrapolation"]), draw_subset(context)
+    extrapolator, subset = shared(context.config.extrapolation), draw_subset(context)
     num_observed = len(subset.sample_ids)
     if hasattr(extrapolator, "check"):
         extrapolator.check(num_observed, context.num_total)
@@ -44,8 +44,8 @@ def _predicting_flops(context: Context, extrapolator: Any, num_observed: int) ->
 
 def predicts_at_most(context: Context) -> bool:
     """Whether the planned cost of predicting is an upper bound; false without extrapolation."""
-    node = context.config["extrapolation"]
-    return bool(node) and not _plans_exactly(context, build(node), len(draw_subset(context).sample_ids))
+    node = context.config.extrapolation
+    return bool(node) and not _plans_exactly(context, shared(node), len(draw_subset(context).sample_ids))
 
 
 def _plans_exactly(context: Context, extrapolator: Any, num_observed: int) -> bool:

@@ -11,13 +11,14 @@ from secateur.core.hashing import canonical_json, content_key
 from secateur.core.ledger import Ledger
 from secateur.data.prepared import PreparedData, prepare
 from secateur.data.recipe import DataRecipe
-from secateur.runs.config import Config, build
+from secateur.runs.config import Experiment
+from secateur.runs.nodes import build
 
 
-def pools(config: Config) -> tuple[PreparedData, PreparedData | None]:
+def pools(config: Experiment) -> tuple[PreparedData, PreparedData | None]:
     """Return the prepared data set of a configuration, and its downstream set or None."""
-    data = _prepared(canonical_json(config["data"]))
-    return data, _downstream(canonical_json(config["downstream"]), data) if config["downstream"] else None
+    data = _prepared(canonical_json(config.data))
+    return data, _downstream(canonical_json(config.downstream), data) if config.downstream else None
 
 
 def forget_pools() -> None:
@@ -90,14 +91,14 @@ def shared_cost(ledger: Ledger) -> dict[str, Any]:
     return {"surrogate_cost_vs_full": surrogate, "cost_vs_full_shared": shared}
 
 
-def transfer_facts(config: Config, source: PreparedData, downstream: PreparedData | None) -> dict[str, Any]:
+def transfer_facts(config: Experiment, source: PreparedData, downstream: PreparedData | None) -> dict[str, Any]:
     """Return the record's ``transfer`` block; empty values without a downstream set."""
     if downstream is None:
         return {"source": None, "downstream": None, "finetune": None}
     return {
         "source": source.name,
         "downstream": downstream.name,
-        "finetune": list(config["finetune"]["modes"]),
+        "finetune": list(config.finetune["modes"]) if config.finetune else None,
         "num_train": len(downstream.pool),
         "num_validation": len(downstream.validation),
         "num_test": len(downstream.test),

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from secateur.core.errors import ConfigError
-from secateur.runs.config import targets
+from secateur.runs.nodes import targets
 
 PACKAGE = "secateur"
 

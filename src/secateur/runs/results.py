@@ -11,7 +11,6 @@ from omegaconf import OmegaConf
 from secateur.core.files import link_or_copy, write_text
 from secateur.core.group import is_rank_zero
 from secateur.core.hashing import file_sha256
-from secateur.core.names import named
 from secateur.core.stage_files import file_flaw
 from secateur.runs.config import Config
 from secateur.runs.final import Final
@@ -56,8 +55,8 @@ def list_artifacts(record: dict[str, Any], run_dir: Path, paths: list[Path]) -> 
 
 
 def write_config(run_dir: Path, config: Config) -> Path:
-    """Write a run's config.yaml."""
-    return write_text(run_dir / CONFIG, _yaml(named(config)))
+    """Write config.yaml, the configuration in run.json."""
+    return write_text(run_dir / CONFIG, _yaml(config))
 
 
 def flaws(run_dir: Path, record: Mapping[str, Any], *, check: bool = False) -> dict[str, str]:

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
 from rich.console import Console
 from rich.markup import escape
 
@@ -36,14 +35,16 @@ from secateur.core.tables import ScoreTable
 from secateur.data.prepared import PreparedData
 from secateur.runs.baselines import compare, wanted
 from secateur.runs.check_on_data import check_on_data
-from secateur.runs.config import Config, build, canonical, resolve, run_key, without_idle_variant
+from secateur.runs.config import Experiment
 from secateur.runs.context import Context
 from secateur.runs.facts import data_facts, pruning_facts
 from secateur.runs.final import Final, finish
 from secateur.runs.history import following, mirror
+from secateur.runs.keys import canonical, run_key, without_idle_variant
 from secateur.runs.methods.base import Pruned
 from secateur.runs.naming import exact_choices, model_names
-from secateur.runs.overrides import check_ratio, idle_settings, is_sweep, typed_overrides
+from secateur.runs.nodes import build, shared
+from secateur.runs.overrides import check_ratio, idle_settings
 from secateur.runs.paths import runs_folder, store_folder
 from secateur.runs.pools import forget_pools, pools, shared_cost, transfer_facts
 from secateur.runs.results import CONFIG, FIDELITY, flaws, list_artifacts, replace_files, write_artifacts, write_config
@@ -53,7 +54,7 @@ from secateur.runs.stages import joint_pruning as joint
 from secateur.runs.stages.fidelity import assess, missing
 from secateur.runs.stages.training import train_on_mask
 from secateur.tracking.provenance import provenance
-from secateur.training.fit import TrainerSettings, cpu_threads
+from secateur.training.fit import cpu_threads
 
 STAGES = {
     "scoring": scoring,
@@ -79,27 +80,32 @@ class Outcome:
 
 
 def execute(
-    cfg: DictConfig,
+    asked: Experiment,
     console: Console,
     choices: Mapping[str, str] | None = None,
     announce: Callable[[Path], None] = lambda run_dir: None,
+    overrides: Sequence[str] = (),
+    *,
+    swept: bool = False,
 ) -> Outcome:
-    """Run one composed configuration, or find it finished; all processes of a group together.
+    """Run one configuration, or find it finished; all processes of a group together.
 
     Args:
-        cfg: a configuration as Hydra composes it.
+        asked: the configuration as it was asked for.
         console: where progress and messages go.
         choices: the option each group was set to, for names in the record.
         announce: called with the run's folder once it is known, before anything is trained.
+        overrides: what the command sets, for warnings about settings without effect.
+        swept: the run is a job of a sweep, whose settings need not be read by each.
 
     Raises:
         ConfigError: the configuration cannot work on this data; nothing has been written.
         SecateurError: the run failed; a record with status ``failed`` and the reason has been written.
     """
-    asked, names = resolve(cfg), choices or {}
-    config, overrides = without_idle_variant(canonical(asked), names), typed_overrides(names)
+    names = choices or {}
+    config = without_idle_variant(canonical(asked), names)
     check_ratio(asked, overrides)
-    ignored = () if is_sweep() else idle_settings(asked, config, names, overrides)
+    ignored = () if swept else idle_settings(asked, config, names, overrides)
     if is_rank_zero():
         for line in ignored:
             console.print(f"[yellow]warning:[/] {escape(line)}", highlight=False)
@@ -107,7 +113,7 @@ def execute(
 
 
 def execute_resolved(
-    config: Config,
+    config: Experiment,
     console: Console,
     choices: Mapping[str, str],
     announce: Callable[[Path], None] = lambda run_dir: None,
@@ -122,14 +128,14 @@ def execute_resolved(
         announce: called with the run's folder once it is known, before anything is trained.
         ignored: what the command said and the configuration does not hold, for the record.
     """
-    folder = runs_folder(config["paths"]["output_dir"], config["name"])
+    folder = runs_folder(config.paths.output_dir, config.name)
     log = (choices, console.print)  # what a logger is told beside the configuration
     with _failing_into(folder, config, *log):
         data, downstream = pools(config)
         for part in filter(None, (data, downstream)):
             _ = part.image_shape  # a first image that cannot be read is the data's fault, not the configuration's
     say = partial(console.print, markup=False, soft_wrap=True)
-    store = Store(store_folder(config["paths"]["output_dir"]), say)
+    store = Store(store_folder(config.paths.output_dir), say)
     with failing_together():  # what only the data can tell of the configuration, before anything is written
         context = Context(config, data, store, console, choices, downstream)
         check_on_data(context)
@@ -137,10 +143,10 @@ def execute_resolved(
     fingerprints = [part.fingerprint for part in parts] + [part.evaluation_fingerprint for part in parts]
     run_dir = folder / run_key(config, "+".join(fingerprints), VERSIONS)
     announce(run_dir)
-    settings = TrainerSettings(**config["trainer"])
+    settings = config.trainer
     lock = locked_by_zero(run_dir / "run.lock", f"run {run_dir.name}", console.print)
     with lock, cpu_threads(settings.num_threads):
-        if not config["force"] and _is_there(context, run_dir):
+        if not config.force and _is_there(context, run_dir):
             _add_comparisons(context, run_dir)
             mirror(config, run_dir, *log, data)
             return Outcome(run_dir, reused=True)
@@ -162,7 +168,7 @@ def _is_there(context: Context, run_dir: Path) -> bool:
 
 def _is_of_this(context: Context, run_dir: Path) -> bool:
     """Whether a finished run had what its method reads now: the key has the path of a file, not what is in it."""
-    method = build(context.config["method"])
+    method = shared(context.config.method)
     if not hasattr(method, "made") or method.made(context, run_dir):
         return True
     context.console.print(f"{method.path} is not what the finished run had: it runs again", markup=False)
@@ -216,7 +222,7 @@ def _add_fidelity(context: Context, run_dir: Path, record: dict[str, Any]) -> No
 
 @contextmanager
 def _recording(
-    run_dir: Path, config: Config, data: PreparedData, has_begun: Callable[[], bool], say: Callable[[str], None]
+    run_dir: Path, config: Experiment, data: PreparedData, has_begun: Callable[[], bool], say: Callable[[str], None]
 ) -> Iterator[dict[str, Any]]:
     """Keep run.json: ``running`` while the block runs, then ``finished``, ``failed`` or ``interrupted``.
 
@@ -239,7 +245,7 @@ def _recording(
             yield record
         return
     keep_record(run_dir)
-    write_config(run_dir, config)
+    write_config(run_dir, record["config"])
     save_record(run_dir, record)
     try:
         with failing_together():
@@ -271,7 +277,7 @@ def _put_back(run_dir: Path) -> dict[str, Any] | None:
 
 @contextmanager
 def _failing_into(
-    folder: Path, config: Config, choices: Mapping[str, str], say: Callable[[str], None]
+    folder: Path, config: Experiment, choices: Mapping[str, str], say: Callable[[str], None]
 ) -> Iterator[None]:
     """Record data that cannot be used, before the pool and with it the run's key is known; bad input leaves nothing."""
     try:
@@ -297,16 +303,16 @@ def _command() -> str:
     )
 
 
-def _begin(key: str, config: Config) -> dict[str, Any]:
+def _begin(key: str, config: Experiment) -> dict[str, Any]:
     return new_record(
         run_key=key,
-        name=config["name"],
+        name=config.name,
         command=_command(),
-        seed=config["seed"],
-        score_seed=config["score_seed"],
-        select_on=config["method"].get("select_on", "last"),
-        config=named(config),
-        provenance={**provenance(TrainerSettings(**config["trainer"]).device), "stage_versions": dict(VERSIONS)},
+        seed=config.seed,
+        score_seed=config.score_seed,
+        select_on=config.select_on,
+        config=named(config.to_json()),
+        provenance={**provenance(config.trainer.device), "stage_versions": dict(VERSIONS)},
     )
 
 
@@ -321,7 +327,7 @@ def restored(context: Context, run_dir: Path) -> bool:
     differently the record is of another result: the run then has to be made again.
     """
     record = current().from_zero(lambda: load_record(run_dir))
-    found = current().from_zero(lambda: flaws(run_dir, record, check=context.config["check"]))
+    found = current().from_zero(lambda: flaws(run_dir, record, check=context.config.check))
     if not found:
         return True
     found = current().from_zero(lambda: flaws(run_dir, record, check=True))  # all of them, before anything is replaced
@@ -368,16 +374,16 @@ def _make_fidelity(
     if FIDELITY in names:
         entries = record["extrapolation"]["fidelity"]
         seeds = [entry["score_seed"] for entry in entries]
-        wanted = {**context.config["fidelity"], "against": seeds}
+        wanted = context.config.fidelity.model_copy(update={"against": seeds})
         table = current().from_zero(lambda: ScoreTable.load(scores / "scores.parquet", context.data.fingerprint))
-        _, full = assess(replace(context, config={**context.config, "fidelity": wanted}), table)
+        _, full = assess(replace(context, config=context.config.changed(fidelity=wanted)), table)
         if is_rank_zero():
             full.save(target / FIDELITY)
 
 
 def prune(context: Context) -> Pruned:
     """Let the method choose; its mask is told how many rows the training split has."""
-    pruned: Pruned = build(context.config["method"]).prune(context)
+    pruned: Pruned = build(context.config.method).prune(context)
     if pruned.mask is None:
         return pruned
     return replace(pruned, mask=replace(pruned.mask, num_rows=len(context.data.labels)))
@@ -387,7 +393,7 @@ def final_training(context: Context, pruned: Pruned) -> Final | None:
     """Train on the mask, unless the method already has or only the mask is wanted; books the cost."""
     trained = pruned.trained
     if trained is None:
-        if not context.config["train_final"]:
+        if not context.config.train_final:
             return None
         assert pruned.mask is not None, "a method without a mask trains the final network itself"
         trained = train_on_mask(context, pruned.mask)

@@ -3,11 +3,9 @@
 import inspect
 import os
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Protocol, get_type_hints
 
 import torch
-from hydra.utils import get_object
-from omegaconf import DictConfig
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from secateur.core.errors import ConfigError
@@ -17,86 +15,68 @@ from secateur.data.joined import check_extra
 from secateur.extrapolation.base import Needs
 from secateur.extrapolation.merging import Merge
 from secateur.runs.baselines import check_baselines
-from secateur.runs.config import OF_EXTRAPOLATION, Config, build, method_class, resolve, targets
+from secateur.runs.config import Experiment, Node
 from secateur.runs.history import tracker_of
+from secateur.runs.nodes import build, class_of, method_class, scorer, shared, targets
 from secateur.runs.paradigms import classifies, is_trainable, passes_of
 from secateur.runs.subset import subset_epochs
 from secateur.scores.base import Score
+from secateur.scores.dynamics import TRAJECTORY_COLUMNS
 from secateur.training.distributed.strategy import Strategy
-from secateur.training.fit import TrainerSettings
-
-DYNAMICS_COLUMNS = ("mean_probability", "std_probability", "aum")
-# Given by the pipeline when it builds a partial.
-SUPPLIED = {"model", "recipe", "num_epochs", "seed", "sampling", "num_classes", "in_channels", "normalization"}
-ROOT_TYPES: dict[str, Any] = {
-    "name": str,
-    "pruning_ratio": float,
-    "seed": int,
-    "score_seed": int,
-    "force": bool | Literal["all"] | None,
-    "check": bool,
-    "compare_with": list[str],
-    "subset_fraction": float,
-    "subset_epochs_factor": float,
-    "subset_stratified": bool,
-    "subset_include": Literal["none", "original"],
-    "merge": Merge,
-    "train_final": bool,
-    "relabel": bool,
-    "budget": Literal["epochs", "steps"],
-    "fidelity.against": list[int],
-    "fidelity.ratios": list[float],
-    "scoring.max_epochs": int,
-    "paths.output_dir": str,
-}
-ROOT_KEYS = {
-    *("data", "model", "retrain_model", "method", "score", "variant", "selection", "paradigm", "final_paradigm"),
-    *("optim", "trainer", "logger", "name", "pruning_ratio", "seed", "score_seed", "force", "check"),
-    "compare_with",
-    *("downstream", "finetune", "mapping", "budget", "relabel", "strategy"),
-    *("scoring", "paths", "extrapolation", "fidelity", "train_final", *OF_EXTRAPOLATION),
-}
 
 
-def validate(cfg: DictConfig) -> Config:
-    """Check a composed configuration and return it resolved.
+class NetworkFactory(Protocol):
+    """The partial of a ``model:`` node, and what it is called with."""
+
+    def __call__(self, *, num_classes: int, in_channels: int) -> Any:
+        """Make the network."""
+
+
+class ModuleFactory(Protocol):
+    """The partial of a ``paradigm:`` node, and what it is called with; arguments it does not have are left out."""
+
+    def __call__(
+        self, model: Any, recipe: Any, *, num_epochs: int, seed: int, sampling: Any, normalization: Any
+    ) -> Any:
+        """Make the module."""
+
+
+def validate(config: Experiment) -> None:
+    """Check a configuration against the classes it names, this machine and the files it reads.
 
     Raises:
         ConfigError: it cannot work; one line that says what, what was got, what is allowed.
         DataError: the data set cannot be there.
     """
-    config = resolve(cfg)
-    _check_trainer(config["trainer"])
-    _check_root(config)
-    for path, node in targets(config):
+    _check_values(config)
+    for path, node in targets(config.to_json()):
         check_node(path, node)
-    _check_data(config["data"])
+    _check_data(config.data)
     tracker_of(config).check()
     _check_transfer(config)
     check_strategy(config)
-    build(config["optim"]).check_epochs(config["trainer"]["max_epochs"])
-    build(config["method"])
-    for key in ("paradigm", "final_paradigm"):
-        passes_of(config[key])  # builds and checks it
-    if not is_trainable(config["final_paradigm"]):
+    shared(config.optim).check_epochs(config.trainer.max_epochs)
+    shared(config.method)
+    for paradigm in (config.paradigm, config.final_paradigm):
+        passes_of(paradigm)  # builds and checks it
+    if not is_trainable(config.final_paradigm):
         raise ConfigError(
             "This paradigm measures and cannot train a final network: add paradigm@final_paradigm=supervised."
         )
     if "score" in method_class(config).reads:
         _check_scoring(config)
-    if config["extrapolation"] is not None:
+    if config.extrapolation is not None:
         _check_extrapolation(config)
-    return config
 
 
-def check_node(path: str, node: Config) -> None:
+def check_node(path: str, node: Node) -> None:
     """Check that a node's keys and values fit its ``_target_``'s signature.
 
     Raises:
         ConfigError: the target does not exist, a key is unknown or missing, or a value has the wrong type.
     """
     try:
-        target = get_object(node["_target_"])
+        target = class_of(node)
     except Exception as error:
         raise ConfigError(f"{path}._target_={node['_target_']} cannot be imported: {error}") from error
     parameters = inspect.signature(target).parameters
@@ -113,9 +93,15 @@ def check_node(path: str, node: Config) -> None:
         for name, p in parameters.items()
         if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     }
-    missing = sorted(required - set(given) - (SUPPLIED if node.get("_partial_") else set()))
+    missing = sorted(required - set(given) - (_supplied() if node.get("_partial_") else set()))
     if missing:
         raise ConfigError(f"{path} lacks {', '.join(missing)}, needed by {node['_target_']}.")
+
+
+def _supplied() -> set[str]:
+    """Return the arguments that partials are called with."""
+    factories = (NetworkFactory, ModuleFactory)
+    return {name for factory in factories for name in inspect.signature(factory.__call__).parameters} - {"self"}
 
 
 def check_type(key: str, value: Any, annotation: Any) -> None:
@@ -131,22 +117,23 @@ def check_type(key: str, value: Any, annotation: Any) -> None:
         raise ConfigError(f"{key}={value!r}: {detail['msg'].lower()}.") from error
 
 
-def _check_root(config: Config) -> None:
-    for key, annotation in ROOT_TYPES.items():
-        check_type(key, _get(config, key), annotation)
-    for key in ("seed", "score_seed"):
-        if config[key] < 0:
-            raise ConfigError(f"{key} must not be negative, got {config[key]}.")
-    if not config["name"] or "/" in config["name"] or config["name"].startswith("."):
-        raise ConfigError(f"name is a folder name and may not be empty, hidden or contain '/': got {config['name']!r}.")
-    unknown = sorted(set(config) - ROOT_KEYS)
-    if unknown:
-        raise ConfigError(f"{unknown[0]} is not a key of the configuration; nothing would read it.")
-    _check_output_dir(config["paths"]["output_dir"])
-    check_pruning_ratio(config["pruning_ratio"])
-    check_baselines(config["compare_with"])
-    for ratio in config["fidelity"]["ratios"]:
+def _check_values(config: Experiment) -> None:
+    """Check values of root keys against what is allowed beside their type."""
+    for key, seed in (("seed", config.seed), ("score_seed", config.score_seed)):
+        if seed < 0:
+            raise ConfigError(f"{key} must not be negative, got {seed}.")
+    if not config.name or "/" in config.name or config.name.startswith("."):
+        raise ConfigError(f"name is a folder name and may not be empty, hidden or contain '/': got {config.name!r}.")
+    check_type("merge", config.merge, Merge)
+    _check_output_dir(config.paths.output_dir)
+    check_pruning_ratio(config.pruning_ratio)
+    check_baselines(config.compare_with)
+    for ratio in config.fidelity.ratios:
         check_pruning_ratio(ratio)
+    if config.trainer.accelerator == "gpu" and not torch.cuda.is_available():
+        raise ConfigError(
+            "trainer.accelerator=gpu, but this machine has no GPU that PyTorch can use; take auto or cpu."
+        )
 
 
 def _check_output_dir(output_dir: str) -> None:
@@ -159,20 +146,7 @@ def _check_output_dir(output_dir: str) -> None:
         raise ConfigError(f"paths.output_dir={output_dir} cannot be used: {nearest} is not a writable folder.")
 
 
-def _check_trainer(node: Config) -> None:
-    hints, parameters = get_type_hints(TrainerSettings), inspect.signature(TrainerSettings).parameters
-    for key, value in node.items():
-        if key not in parameters:
-            raise ConfigError(f"trainer.{key} is not a setting; there are {', '.join(parameters)}.")
-        check_type(f"trainer.{key}", value, hints[key])
-    settings = TrainerSettings(**node)
-    if settings.accelerator == "gpu" and not torch.cuda.is_available():
-        raise ConfigError(
-            "trainer.accelerator=gpu, but this machine has no GPU that PyTorch can use; take auto or cpu."
-        )
-
-
-def _check_data(node: Config) -> None:
+def _check_data(node: Node) -> None:
     """Check that a data set can be there, and the file of extra images beside it."""
     recipe = build(node)
     recipe.check()
@@ -180,45 +154,45 @@ def _check_data(node: Config) -> None:
         check_extra(recipe.extra)
 
 
-def _check_transfer(config: Config) -> None:
+def _check_transfer(config: Experiment) -> None:
     """Check that a downstream set comes with a way to adapt to it, and the other way round."""
-    if (config["downstream"] is None) != (config["finetune"] is None):
-        lacking, given = ("finetune", "downstream") if config["finetune"] is None else ("downstream", "finetune")
+    if (config.downstream is None) != (config.finetune is None):
+        lacking, given = ("finetune", "downstream") if config.finetune is None else ("downstream", "finetune")
         options = "linear_probe, full or both" if lacking == "finetune" else "a data set"
         raise ConfigError(f"{given}= needs {lacking}= as well: {options}.")
-    if config["downstream"] is not None:
-        _check_data(config["downstream"])
-        build(config["finetune"])
-    elif config["train_final"] and not classifies(config["final_paradigm"]):
+    if config.downstream is not None:
+        _check_data(config.downstream)
+        shared(config.finetune)
+    elif config.train_final and not classifies(config.final_paradigm):
         raise ConfigError("This paradigm trains features without classes: judging it needs downstream= and finetune=.")
     elif getattr(method_class(config), "needs_downstream", False):
         raise ConfigError(
             "This method needs a downstream set: add downstream=... and finetune=linear_probe, full or both."
         )
-    if getattr(method_class(config), "needs_classes", False) and not classifies(config["paradigm"]):
+    if getattr(method_class(config), "needs_classes", False) and not classifies(config.paradigm):
         raise ConfigError(
             "label_mapping reads the classes of the surrogate, and this paradigm trains none: take feature_mapping."
         )
 
 
-def _check_scoring(config: Config) -> None:
+def _check_scoring(config: Experiment) -> None:
     """Check the scorer against the length of its training, and the selection against the scorer's columns."""
-    if config["scoring"]["max_epochs"] < 1:
-        raise ConfigError(f"scoring.max_epochs must be at least 1, got {config['scoring']['max_epochs']}.")
-    predicting = config["extrapolation"] is not None
-    num_epochs = subset_epochs(config) if predicting else config["scoring"]["max_epochs"]
-    build(config["scoring"]["optim"]).check_epochs(getattr(build(config["paradigm"]), "encoder_epochs", num_epochs))
-    score = build(config["score"])
+    if config.scoring.max_epochs < 1:
+        raise ConfigError(f"scoring.max_epochs must be at least 1, got {config.scoring.max_epochs}.")
+    predicting = config.extrapolation is not None
+    num_epochs = subset_epochs(config) if predicting else config.scoring.max_epochs
+    shared(config.scoring.optim).check_epochs(getattr(shared(config.paradigm), "encoder_epochs", num_epochs))
+    score = scorer(config.score)
     if not isinstance(score, Score):
-        raise ConfigError(f"{config['score']['_target_']} is not a secateur.scores.base.Score.")
+        raise ConfigError(f"{config.score['_target_']} is not a secateur.scores.base.Score.")
     score.setup(1, num_epochs)
     labels_known = _labels_known(config)
     if not labels_known:
         _check_without_labels(config, score)
-    selection = build(config["selection"])
+    selection = shared(config.selection)
     if hasattr(selection, "check"):
-        selection.check(config["pruning_ratio"], score.signed)
-    there = {*BASE_COLUMNS, *(DYNAMICS_COLUMNS if labels_known and not predicting else ())}
+        selection.check(config.pruning_ratio, score.signed)
+    there = {*BASE_COLUMNS, *(TRAJECTORY_COLUMNS if labels_known and not predicting else ())}
     lacking = [column for column in selection.needs if column not in there]
     if lacking:
         raise ConfigError(
@@ -227,12 +201,12 @@ def _check_scoring(config: Config) -> None:
         )
 
 
-def _labels_known(config: Config) -> bool:
+def _labels_known(config: Experiment) -> bool:
     """Whether the paradigm that measures reads the data's labels."""
-    return bool(getattr(build(config["paradigm"]), "labels_known", True))
+    return bool(getattr(shared(config.paradigm), "labels_known", True))
 
 
-def _check_without_labels(config: Config, score: Score) -> None:
+def _check_without_labels(config: Experiment, score: Score) -> None:
     """Check what a paradigm that reads no labels cannot do, or would ignore.
 
     A selection may read the label column all the same: it holds the classes that were found.
@@ -244,25 +218,26 @@ def _check_without_labels(config: Config, score: Score) -> None:
         )
 
 
-def _check_extrapolation(config: Config) -> None:
+def _check_extrapolation(config: Experiment) -> None:
     """Check what the extrapolation is given: how much is scored, and whether what it reads is known."""
     if "extrapolation" not in method_class(config).reads:
         raise ConfigError("extrapolation= predicts scores, and this method reads none: use method=score, or none.")
-    if not 0 < config["subset_fraction"] < 1:
-        hint = " extrapolation=none scores every sample." if config["subset_fraction"] == 1 else ""
-        raise ConfigError(f"subset_fraction must be in (0, 1), got {config['subset_fraction']:g}.{hint}")
-    if not config["subset_epochs_factor"] > 0:
-        raise ConfigError(f"subset_epochs_factor must be positive, got {config['subset_epochs_factor']:g}.")
-    wanted = getattr(get_object(config["extrapolation"]["_target_"]), "merge", None)
-    if wanted is not None and config["merge"] != wanted:
-        raise ConfigError(f"This extrapolation needs merge={wanted}; merge={config['merge']} would undo it.")
+    if not 0 < config.subset_fraction < 1:
+        hint = " extrapolation=none scores every sample." if config.subset_fraction == 1 else ""
+        raise ConfigError(f"subset_fraction must be in (0, 1), got {config.subset_fraction:g}.{hint}")
+    if not config.subset_epochs_factor > 0:
+        raise ConfigError(f"subset_epochs_factor must be positive, got {config.subset_epochs_factor:g}.")
+    assert config.extrapolation is not None
+    wanted = getattr(class_of(config.extrapolation), "merge", None)
+    if wanted is not None and config.merge != wanted:
+        raise ConfigError(f"This extrapolation needs merge={wanted}; merge={config.merge} would undo it.")
     if not _labels_known(config):
         _check_extrapolation_without_labels(config)
 
 
-def _check_extrapolation_without_labels(config: Config) -> None:
+def _check_extrapolation_without_labels(config: Experiment) -> None:
     """Check that neither the subset nor what is predicted from it depends on labels that the paradigm does not read."""
-    needs = build(config["extrapolation"]).needs
+    needs = shared(config.extrapolation).needs
     if Needs.LABELS in needs:
         raise ConfigError(
             "This extrapolation reads the labels of all samples, and the paradigm has none: for knn set "
@@ -273,29 +248,23 @@ def _check_extrapolation_without_labels(config: Config) -> None:
             "This extrapolation reads the logits of a network trained on labels, and the paradigm has none: take "
             "extrapolation=knn, or another that reads embeddings."
         )
-    if config["subset_stratified"]:
+    if config.subset_stratified:
         raise ConfigError(
             "subset_stratified=true draws the scored subset class by class, and the paradigm has no labels: set "
             "subset_stratified=false."
         )
 
 
-def _get(config: Config, path: str) -> Any:
-    for part in path.split("."):
-        config = config[part]
-    return config
-
-
-def check_strategy(config: Config) -> Strategy:
+def check_strategy(config: Experiment) -> Strategy:
     """Check the ``strategy:`` node against the rest of a configuration, and return it built.
 
     Raises:
         ConfigError: it cannot work with what else was asked for.
     """
-    strategy: Strategy = build(config["strategy"])
+    strategy: Strategy = shared(config.strategy)
     if strategy.num_processes == 1:
         return strategy
-    if getattr(strategy, "accelerator", None) == "cpu" and config["trainer"]["accelerator"] == "gpu":
+    if getattr(strategy, "accelerator", None) == "cpu" and config.trainer.accelerator == "gpu":
         raise ConfigError("strategy.accelerator=cpu computes on CPUs, but trainer.accelerator=gpu: take strategy=ddp.")
     if any(node.get("method") == "moco" for _, node in targets(_paradigms(config))):
         raise ConfigError(
@@ -307,14 +276,14 @@ def check_strategy(config: Config) -> Strategy:
     return strategy
 
 
-def _check_sharded(config: Config) -> None:
+def _check_sharded(config: Experiment) -> None:
     """Check what reads a network from outside its training step, or its weights one by one."""
-    if "optim" in config["method"]:
+    if "optim" in config.method:
         raise ConfigError("strategy=fsdp cannot divide AdaPruner's mask, one number per sample: take strategy=ddp.")
     for key, node in _paradigms(config).items():
         if not node["_target_"].endswith(".Classifier"):
             raise ConfigError(f"strategy=fsdp trains {key}=supervised only, got {node['_target_']}: take strategy=ddp.")
-    for path, node in targets(config):
+    for path, node in targets(config.to_json()):
         if node.get("grad_clip_norm") is not None:
             raise ConfigError(f"strategy=fsdp cannot clip by {path}.grad_clip_norm: set it to null.")
         if node.get("decay_norm_and_bias") is False:
@@ -323,5 +292,5 @@ def _check_sharded(config: Config) -> None:
             )
 
 
-def _paradigms(config: Config) -> dict[str, Any]:
-    return {key: config[key] for key in ("paradigm", "final_paradigm")}
+def _paradigms(config: Experiment) -> dict[str, Any]:
+    return config.pick("paradigm", "final_paradigm")

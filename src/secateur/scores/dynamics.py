@@ -13,6 +13,7 @@ from secateur.scores.base import BatchSignals, Score, ScoreResult
 from secateur.scores.windows import exact
 
 COUNT, MEAN, SQUARES, MARGIN = range(4)
+TRAJECTORY_COLUMNS = ("mean_probability", "std_probability", "aum")
 
 
 class Dynamics(Score):
@@ -51,12 +52,13 @@ class Dynamics(Score):
         """Return the three side columns."""
         if "moments" not in self.state:
             missing = self.state_or_nan("moments")
-            return ScoreResult(missing, dict.fromkeys(("mean_probability", "std_probability", "aum"), missing))
+            return ScoreResult(missing, dict.fromkeys(TRAJECTORY_COLUMNS, missing))
         moments = self.state["moments"]
         columns = torch.where(moments[:, :1] > 0, moments, float("nan"))
         std = (columns[:, SQUARES] / columns[:, COUNT]).clamp(min=0).sqrt()
         mean = columns[:, MEAN].clone()
-        return ScoreResult(mean, {"mean_probability": mean, "std_probability": std, "aum": columns[:, MARGIN].clone()})
+        margin = columns[:, MARGIN].clone()
+        return ScoreResult(mean, dict(zip(TRAJECTORY_COLUMNS, (mean, std, margin), strict=True)))
 
 
 def _add_mean(mean: Tensor, value: Tensor, count: Tensor, seen: Tensor) -> Tensor:

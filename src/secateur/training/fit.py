@@ -6,9 +6,8 @@ import signal
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -17,7 +16,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from safetensors.torch import save_file
 from torch import nn
 
-from secateur.core.errors import CheckpointError, ConfigError, NumericalError
+from secateur.core.errors import CheckpointError, NumericalError
 from secateur.core.files import link_or_copy
 from secateur.core.group import current, is_rank_zero
 from secateur.core.record import one_line
@@ -27,6 +26,7 @@ from secateur.training.callbacks.metrics import EpochMetrics
 from secateur.training.checkpoints import LAST, Checkpoints
 from secateur.training.distributed import together
 from secateur.training.distributed.sharded import Whole
+from secateur.training.settings import TrainerSettings
 
 PREDICTIONS = "predictions.parquet"
 RESUME = "resume.ckpt"  # in a finished stage: where a longer training of the same kind goes on from
@@ -40,47 +40,6 @@ IGNORED_WARNINGS = (
     ".*sync_dist=True.*",
     ".*broadcast_buffers. is deprecated.*",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainerSettings:
-    """The ``trainer:`` node, without what differs from stage to stage.
-
-    Args:
-        max_epochs: length of the final training, in epochs.
-        precision: ``32-true`` or ``bf16-mixed``.
-        accelerator: ``auto``, ``cpu`` or ``gpu``.
-        channels_last: keep images and convolutions in channels-last memory order (faster on GPUs).
-        deterministic: true (refuse nondeterministic kernels), false, or ``warn``.
-        evaluate_every: evaluate every so many epochs; the last epoch always is.
-        checkpoint_every: write ``last.ckpt`` every so many epochs; after the last epoch it always is.
-        num_threads: CPU threads of the network's arithmetic; null takes all cores. The last bits of a result on the
-            CPU depend on it.
-    """
-
-    max_epochs: int
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    channels_last: bool = False
-    deterministic: bool | Literal["warn"] = True
-    evaluate_every: int = 1
-    checkpoint_every: int = 1
-    num_threads: int | None = 1
-
-    def __post_init__(self) -> None:
-        for key in ("max_epochs", "evaluate_every", "checkpoint_every"):
-            if getattr(self, key) < 1:
-                raise ConfigError(f"trainer.{key} must be at least 1, got {getattr(self, key)}.")
-        if self.num_threads is not None and self.num_threads < 1:
-            raise ConfigError(f"trainer.num_threads must be at least 1, or null for all cores, got {self.num_threads}.")
-
-    @property
-    def device(self) -> torch.device:
-        """The device this process trains on."""
-        if (device := current().device) is not None:
-            return device
-        use_gpu = self.accelerator == "gpu" or (self.accelerator == "auto" and torch.cuda.is_available())
-        return torch.device("cuda", torch.cuda.current_device()) if use_gpu else torch.device("cpu")
 
 
 def fit(

@@ -16,7 +16,8 @@ from secateur.core.names import targeted
 from secateur.core.predictions import Predictions
 from secateur.core.record import load_record, one_line
 from secateur.core.tables import ScoreTable
-from secateur.runs.config import Config, foreign_code, run_key
+from secateur.runs.config import Config, Experiment, MissingKeyError
+from secateur.runs.keys import foreign_code, run_key
 from secateur.training.fit import PREDICTIONS
 from secateur.verify.compare import UNREADABLE, first_difference
 from secateur.verify.read import form_problem, missing_keys
@@ -90,10 +91,10 @@ def key_problem(record: Record, versions: Mapping[str, int]) -> str | None:
             f"The run uses code that cannot be imported ({error}): start from its folder, or add --config-dir."
         ) from error
     try:
-        key = run_key(config, "+".join(filter(None, pools)), recorded or versions)
-    except KeyError as error:
+        key = run_key(Experiment.of(config, recorded=True), "+".join(filter(None, pools)), recorded or versions)
+    except MissingKeyError as error:
         raise OlderRecordError(
-            f"an older record: its key cannot be checked (its configuration has no {error.args[0]!r})"
+            f"an older record: its key cannot be checked (its configuration has no {error.key!r})"
         ) from error
     except (AttributeError, TypeError, ValueError) as error:
         raise ConfigError(f"The configuration in run.json is not one of a run ({error}).") from error

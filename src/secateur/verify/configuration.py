@@ -6,32 +6,39 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from secateur.core.errors import ConfigError, FingerprintError
+from secateur.core.names import TARGET
 from secateur.runs.baselines import BASELINES
-from secateur.runs.config import DATA_NOT_IN_KEY, NOT_IN_KEY, Config, canonical, normalizing
+from secateur.runs.compose import read_value
+from secateur.runs.config import Config, DataKeys, Experiment, Fidelity, Paths, inner_keys_with, keys_with
+from secateur.runs.keys import canonical, normalizing
 from secateur.runs.pools import forget_pools, pools
 from secateur.runs.run import VERSIONS
 from secateur.tracking.provenance import provenance
-from secateur.training.fit import TrainerSettings
+from secateur.training.settings import TrainerSettings
 
-# What may be set anew: where things lie, and what computes.
-_MOVABLE = re.compile(
-    rf"(data|downstream|method\.further\.\w+)\.({'|'.join(DATA_NOT_IN_KEY)})|method\.path|trainer\.(accelerator|num_threads)"
-)
+
+def experiment_of(record: Mapping[str, Any], defaults: Experiment) -> Experiment:
+    """Return a record's configuration as an experiment; keys that the record's code did not have take their default."""
+    return Experiment.of(_filled(deepcopy(record["config"]), defaults.to_json()), recorded=True)
 
 
 def repeatable(
-    record: Mapping[str, Any], defaults: Config, output_dir: Path, moved: Iterable[str], comparison: bool
-) -> Config:
+    record: Mapping[str, Any],
+    config: Experiment,
+    defaults: Experiment,
+    output_dir: Path,
+    moved: Iterable[str],
+    comparison: bool,
+) -> Experiment:
     """Return a record's configuration for a repetition in another folder.
 
     Args:
         record: the record.
-        defaults: today's default configuration; it fills in keys that the record's code did not have, and says how a
-            run is logged and started.
+        config: its configuration.
+        defaults: today's default configuration; it says how a run is logged and started.
         output_dir: where the repetition goes.
         moved: ``KEY=VALUE`` of what lies elsewhere now.
         comparison: whether to repeat what the run was compared with: baselines, full scorings.
@@ -39,21 +46,24 @@ def repeatable(
     Raises:
         ConfigError: something is set anew that is a part of the run itself, or one process cannot repeat it.
     """
-    if slices := normalizing(record["config"]).get("batchnorm_slices"):
+    if slices := normalizing(config).get("batchnorm_slices"):
         raise ConfigError(
             f"The run normalized each of {slices} slices of a batch by itself (strategy.sync_batchnorm=false), which "
             "one process cannot repeat; --quick checks the folder alone."
         )
-    config = _filled(deepcopy(record["config"]), defaults)
-    config.update({key: deepcopy(defaults[key]) for key in NOT_IN_KEY if key in defaults})
-    config["paths"]["output_dir"] = str(output_dir)
-    config["name"] = record["name"]
-    config["compare_with"] = _baselines(record) if comparison else []
-    fidelity = record["config"].get("fidelity") or defaults["fidelity"]
-    config["fidelity"] = {**fidelity, "against": _full_scorings(record, fidelity) if comparison else []}
+    against = _full_scorings(record, config.fidelity) if comparison else []
+    repeated = config.changed(
+        **{key: getattr(defaults, key) for key in keys_with(key="never")}
+        | {
+            "name": record["name"],
+            "paths": Paths(output_dir=str(output_dir)),
+            "compare_with": _baselines(record) if comparison else [],
+            "fidelity": Fidelity(against=against, ratios=config.fidelity.ratios),
+        }
+    )
     for override in moved:
-        _move(config, override)
-    return canonical(config)
+        repeated = _moved(repeated, override)
+    return canonical(repeated)
 
 
 def _baselines(record: Mapping[str, Any]) -> list[str]:
@@ -62,9 +72,9 @@ def _baselines(record: Mapping[str, Any]) -> list[str]:
     return [name for name in dict.fromkeys([*asked, *record["comparison"]]) if name in BASELINES]
 
 
-def _full_scorings(record: Mapping[str, Any], fidelity: Mapping[str, Any]) -> list[int]:
+def _full_scorings(record: Mapping[str, Any], fidelity: Fidelity) -> list[int]:
     added = record["extrapolation"].get("fidelity") or []
-    return list(dict.fromkeys([*fidelity["against"], *(entry["score_seed"] for entry in added)]))
+    return list(dict.fromkeys([*fidelity.against, *(entry["score_seed"] for entry in added)]))
 
 
 def _filled(config: Config, defaults: Config) -> Config:
@@ -72,40 +82,48 @@ def _filled(config: Config, defaults: Config) -> Config:
     for key, value in defaults.items():
         if key not in config:
             config[key] = deepcopy(value)
-        elif isinstance(config[key], dict) and isinstance(value, dict) and "_target_" not in config[key]:
-            config[key] = _filled(config[key], {k: v for k, v in value.items() if k != "_target_"})
+        elif isinstance(config[key], dict) and isinstance(value, dict) and TARGET not in config[key]:
+            config[key] = _filled(config[key], {k: v for k, v in value.items() if k != TARGET})
     return config
+
+
+def _movable() -> re.Pattern[str]:
+    """Return the pattern of keys that may be set anew: where things lie, and what computes."""
+    located = "|".join(inner_keys_with(DataKeys, movable=True))
+    computing = "|".join(inner_keys_with(TrainerSettings, movable=True))
+    return re.compile(rf"(data|downstream|method\.further\.\w+)\.({located})|method\.path|trainer\.({computing})")
 
 
 def check_moved(overrides: Iterable[str]) -> None:
     """Raise :class:`ConfigError` where something else is to be set anew than where things lie and what computes."""
     for override in overrides:
         key, equals, _ = override.partition("=")
-        if not equals or not _MOVABLE.fullmatch(key):
+        if not equals or not _movable().fullmatch(key):
             raise ConfigError(
                 f"{override!r}: only where things lie and what computes can be set anew (data.root=, downstream.root=, "
                 "data.extra=, method.path=, trainer.accelerator=, ...); the rest is what is verified."
             )
 
 
-def _move(config: Config, override: str) -> None:
-    """Set one key anew."""
+def _moved(config: Experiment, override: str) -> Experiment:
+    """Return a configuration with one key set anew."""
     check_moved([override])
-    key = override.partition("=")[0]
+    key, _, text = override.partition("=")
     *path, last = key.split(".")
-    node: Any = config
+    values = deepcopy(config.to_json())
+    node: Any = values
     for part in path:
         node = node.get(part) if isinstance(node, dict) else None
     if not isinstance(node, dict) or last not in node:
         raise ConfigError(f"{override!r}: the run has no key {key}.")
     try:
-        value = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={override.split('=', 1)[1]}"]))
+        node[last] = read_value(text)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{override!r} cannot be read: {error}") from error
-    node[last] = value["value"]  # type: ignore[index, call-overload]
+    return Experiment.of(values, recorded=True)
 
 
-def check_pools(record: Mapping[str, Any], config: Config) -> None:
+def check_pools(record: Mapping[str, Any], config: Experiment) -> None:
     """Prepare the data and check that it is what the run was made of.
 
     Raises:
@@ -121,7 +139,8 @@ def check_pools(record: Mapping[str, Any], config: Config) -> None:
     for node, fingerprint in found.items():
         if fingerprint != recorded[node]:
             raise FingerprintError(
-                f"{node}.root={config[node].get('root')} does not hold what the run was made of: its fingerprint is "
+                f"{node}.root={getattr(config, node).get('root')} does not hold what the run was made of: its "
+                "fingerprint is "
                 f"{fingerprint[:12]}, recorded is {str(recorded[node])[:12]}. Give the right folder with "
                 f"--data-root or {node}.root=DIR."
             )
@@ -136,9 +155,9 @@ MACHINE = {
 }
 
 
-def circumstances(record: Mapping[str, Any], config: Config) -> Iterator[str]:
+def circumstances(record: Mapping[str, Any], config: Experiment) -> Iterator[str]:
     """Yield what is not as it was when the run was made: stage versions, code, libraries, device."""
-    then, now = record["provenance"], provenance(TrainerSettings(**config["trainer"]).device)
+    then, now = record["provenance"], provenance(config.trainer.device)
     for stage, version in (then.get("stage_versions") or {}).items():
         if VERSIONS.get(stage) != version:
             yield f"stage {stage} was version {version}, is {VERSIONS.get(stage)} now: its results changed on purpose"

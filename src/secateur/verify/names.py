@@ -4,17 +4,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from secateur.core.names import name_of, short_name
+from secateur.core.names import TARGET, name_of, short_name
 from secateur.core.record import label_of
-from secateur.runs.config import Config
-from secateur.runs.naming import PARTS, choice, compose_node, exact_options, is_shipped, model_names, options_of
+from secateur.runs.compose import compose_node, search_path
+from secateur.runs.config import Experiment, Node, parts
+from secateur.runs.naming import choices_of_parts, exact_options, is_shipped, model_names, options_of
 from secateur.runs.paths import CONF
 
 Record = Mapping[str, Any]
-NETWORKS = {"model": ("model", "scoring"), "model@retrain_model": ("retrain_model", "final")}
 
 
-def names_from_config(record: Record, user_conf: Path | None = None) -> dict[str, str]:
+def names_from_config(record: Record, config: Experiment, user_conf: Path | None = None) -> dict[str, str]:
     """Return the option that each group of a record's configuration was set to, as far as the configuration tells.
 
     A recorded name is believed only where it is an option of the node's ``_target_``, and no other option is exactly
@@ -23,31 +23,32 @@ def names_from_config(record: Record, user_conf: Path | None = None) -> dict[str
 
     Args:
         record: the record.
+        config: its configuration.
         user_conf: folder of the user's own options, as ``--config-dir``.
     """
-    config: Config = record["config"]
-    found = {key: _option(key, key, record["pruning"].get(key), config, user_conf) for key in PARTS}
-    for key, (node, block) in NETWORKS.items():
-        models = record["models"]
-        said = models.get(block) or (models.get("final") if config["retrain_model"] == config["model"] else None)
-        found[key] = _option("model", node, said, config, user_conf)
+    recorded, models = record["pruning"], record["models"]
+    found = {key: _option(key, getattr(config, key), recorded.get(key), config.variant, user_conf) for key in parts()}
+    final = models.get("final")
+    scoring = models.get("scoring") or (final if config.retrain_model == config.model else None)
+    found["model"] = _option("model", config.model, scoring, config.variant, user_conf)
+    found["model@retrain_model"] = _option("model", config.retrain_model, final, config.variant, user_conf)
     return {key: name for key, name in found.items() if name}
 
 
-def name_problems(record: Record, names: Mapping[str, str]) -> Iterator[str]:
+def name_problems(record: Record, config: Experiment, names: Mapping[str, str]) -> Iterator[str]:
     """Yield every name in run.json that its configuration contradicts.
 
     Args:
         record: the record.
+        config: its configuration.
         names: what :func:`names_from_config` returned.
     """
-    config: Config = record["config"]
-    pruning = {key: choice(config, key, names) for key in PARTS}
+    pruning = choices_of_parts(config, names)
     said = {f"pruning.{key}": (record["pruning"].get(key), name) for key, name in pruning.items()}
     networks = model_names(config, names)
     said |= {f"models.{key}": (record["models"].get(key), name) for key, name in networks.items()}
-    said["select_on"] = (record["select_on"], config["method"].get("select_on", "last"))
-    if named := config["data"].get("name"):
+    said["select_on"] = (record["select_on"], config.select_on)
+    if named := config.data.get("name"):
         said["data.name"] = (record["data"]["name"], named)
     for key, (recorded, expected) in said.items():
         if recorded != expected:
@@ -66,21 +67,23 @@ def _hint(key: str, recorded: str | None) -> str:
     return " (an option of your own? then add --config-dir)" if unknown else ""
 
 
-def _option(group: str, key: str, recorded: str | None, config: Config, user_conf: Path | None) -> str | None:
+def _option(
+    group: str, node: Node | None, recorded: str | None, variant: str | None, user_conf: Path | None
+) -> str | None:
     """Return the option that a node is; the recorded one wherever it may be true."""
-    if not (node := config.get(key)):
+    if not node:
         return None
-    module = short_name(name_of(node["_target_"]))
+    target = node[TARGET]
     if recorded == node.get("architecture") and recorded:
         return recorded  # such networks are called by it
-    options = options_of(group, node["_target_"])
-    if recorded and recorded not in options and _is_users(group, recorded, node["_target_"], user_conf):
+    options = options_of(group, target)
+    if recorded and recorded not in options and _is_users(group, recorded, target, user_conf):
         return recorded
     if not options:  # a class of the user's own
-        return recorded if recorded and not is_shipped(group, recorded) else module
+        return recorded if recorded and not is_shipped(group, recorded) else short_name(name_of(target))
     if len(options) == 1:
         return options[0]
-    exact = exact_options(group, node, config.get("variant"))
+    exact = exact_options(group, node, variant)
     if recorded in options and (not exact or recorded in exact):
         return recorded
     return exact[0] if exact else options[0]
@@ -90,5 +93,5 @@ def _is_users(group: str, name: str, target: str, user_conf: Path | None) -> boo
     """Whether the user has an option of this name and class; a shipped one of that name comes first."""
     if user_conf is None or is_shipped(group, name) or not (user_conf / group / f"{name}.yaml").is_file():
         return False
-    found = compose_node(CONF, group, "config", [f"{group}={name}", f"hydra.searchpath=[file://{user_conf.resolve()}]"])
-    return bool(found.get("_target_") == target)
+    found = compose_node(CONF, group, "config", [f"{group}={name}", search_path([user_conf.resolve()])])
+    return bool(found.get(TARGET) == target)

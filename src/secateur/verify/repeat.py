@@ -15,7 +15,7 @@ from rich.console import Console
 
 from secateur.core.errors import DataError, FingerprintError, SecateurError
 from secateur.core.record import load_record, one_line
-from secateur.runs.config import Config
+from secateur.runs.config import Experiment
 from secateur.runs.recorded import check_targets
 from secateur.runs.run import VERSIONS, execute_resolved
 from secateur.verify.check import (
@@ -27,7 +27,7 @@ from secateur.verify.check import (
     key_problem,
 )
 from secateur.verify.compare import compare_blocks, compare_files, same_code, warning_remarks
-from secateur.verify.configuration import check_pools, circumstances, repeatable
+from secateur.verify.configuration import check_pools, circumstances, experiment_of, repeatable
 from secateur.verify.names import name_problems, names_from_config
 from secateur.verify.verdict import Compared, Tolerances, Verification
 
@@ -56,7 +56,7 @@ class Options:
     user_conf: Path | None = None
 
 
-def verify(run_dir: Path, defaults: Config, options: Options, console: Console) -> Verification:
+def verify(run_dir: Path, defaults: Experiment, options: Options, console: Console) -> Verification:
     """Check a run's folder, run its configuration again in a temporary folder, and compare.
 
     A folder whose copies of the configuration disagree, or do not give its run_key, is not run again: it is not clear
@@ -77,8 +77,9 @@ def verify(run_dir: Path, defaults: Config, options: Options, console: Console) 
     ambiguous = configuration_problems(run_dir, record)
     key = _key_problems(record, console)
     with _as_recorded(run_dir):
-        names = names_from_config(record, options.user_conf)
-        wrong = list(name_problems(record, names))
+        config = experiment_of(record, defaults)
+        names = names_from_config(record, config, options.user_conf)
+        wrong = list(name_problems(record, config, names))
     problems = [*ambiguous, *key, *wrong, *file_problems(run_dir, record)]
     if options.quick or ambiguous or key:
         return Verification(problems, tolerances=options.tolerances)
@@ -86,7 +87,7 @@ def verify(run_dir: Path, defaults: Config, options: Options, console: Console) 
         console.print(problem, style="red", markup=False)
     with _workplace(options.keep) as folder:
         with _as_recorded(run_dir):
-            config = repeatable(record, defaults, folder, options.moved, options.comparison)
+            config = repeatable(record, config, defaults, folder, options.moved, options.comparison)
             remarks = list(circumstances(record, config))
         try:
             check_pools(record, config)

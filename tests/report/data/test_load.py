@@ -8,8 +8,8 @@ from secateur.core.record import label_of
 from secateur.report.build import build_report
 from secateur.report.data.league import with_ranks
 from secateur.report.data.load import load_runs
-from secateur.report.data.run import flat_settings
 from secateur.report.tables.terminal import name_text
+from secateur.runs.config import compared_settings
 
 
 def test_records_are_found_at_any_depth_and_each_once(tmp_path, write, record):
@@ -265,4 +265,4 @@ def test_settings_are_flat_and_without_what_cannot_matter():
         "logger": {"a": 1},
         "betas": [1, 2],
     }
-    assert flat_settings(config) == {"data.crop": 4, "betas": [1, 2]}
+    assert compared_settings(config) == {"data.crop": 4, "betas": [1, 2]}

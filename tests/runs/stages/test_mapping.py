@@ -16,8 +16,10 @@ from secateur.data.prepared import prepare
 from secateur.mapping.feature_mapping import FeatureVotes
 from secateur.mapping.keep import Keep, group_mask
 from secateur.mapping.label_mapping import LabelVotes
-from secateur.runs.config import build, canonical, resolve
+from secateur.runs.compose import resolve
 from secateur.runs.context import Context
+from secateur.runs.keys import canonical
+from secateur.runs.nodes import build
 from secateur.runs.paths import CONF
 from secateur.runs.pools import prepare_downstream
 from secateur.runs.stages import embeddings, mapping
@@ -35,8 +37,8 @@ def context_of(folder, *overrides):
         config = canonical(resolve(compose("config", [*SMALL, *overrides, f"paths.output_dir={folder}"])))
     GlobalHydra.instance().clear()
     console = Console(quiet=True)
-    data = prepare(build(config["data"]))
-    downstream = prepare_downstream(build(config["downstream"]), data) if config["downstream"] else None
+    data = prepare(build(config.data))
+    downstream = prepare_downstream(build(config.downstream), data) if config.downstream else None
     return Context(config, data, Store(folder / "store", console.print), console, downstream=downstream)
 
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from secateur.core.record import load_record
 from secateur.core.tables import ScoreTable
 from secateur.data.order import Shuffled, positions
+from secateur.runs.compose import resolve
 from secateur.runs.paths import CONF
 from secateur.runs.run import execute
 from secateur.runs.stages import scoring
@@ -31,7 +32,7 @@ def run(folder, *overrides):
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
         cfg = compose("config", [*QUICK, *overrides, f"paths.output_dir={folder}"])
     GlobalHydra.instance().clear()
-    outcome = execute(cfg, Console(quiet=True))
+    outcome = execute(resolve(cfg), Console(quiet=True))
     return load_record(outcome.run_dir), outcome.run_dir
 
 

@@ -11,9 +11,10 @@ from secateur.data.order import Shuffled
 from secateur.models.small_cnn import SmallCNN
 from secateur.training.callbacks.metrics import EpochMetrics
 from secateur.training.evaluate import evaluate
-from secateur.training.fit import TrainerSettings, fit
+from secateur.training.fit import fit
 from secateur.training.modules.classifier import Classifier
 from secateur.training.recipe import Recipe
+from secateur.training.settings import TrainerSettings
 
 
 @pytest.fixture

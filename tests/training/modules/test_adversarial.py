@@ -25,11 +25,12 @@ from secateur.training.attacks import kl_divergence
 from secateur.training.callbacks.metrics import EpochMetrics
 from secateur.training.callbacks.recorder import ScoreRecorder
 from secateur.training.evaluate import evaluate
-from secateur.training.fit import TrainerSettings, fit
+from secateur.training.fit import fit
 from secateur.training.modules.adversarial import AdversarialClassifier
 from secateur.training.modules.classifier import Classifier
 from secateur.training.recipe import Recipe
 from secateur.training.sampling import Sampling
+from secateur.training.settings import TrainerSettings
 
 EPOCHS = 3
 GLOBAL_SEEDS = itertools.count(1)

@@ -15,9 +15,10 @@ from secateur.dynamic.adapruner_schedule import AdaPrunerConstants, ScaleControl
 from secateur.models.small_cnn import SmallCNN
 from secateur.training.callbacks.mask_tracker import MaskTracker, PoolFacts
 from secateur.training.callbacks.metrics import EpochMetrics
-from secateur.training.fit import TrainerSettings, fit
+from secateur.training.fit import fit
 from secateur.training.modules.joint_pruning import JointPruning
 from secateur.training.recipe import Recipe
+from secateur.training.settings import TrainerSettings
 
 EPOCHS = 3
 GLOBAL_SEEDS = itertools.count(1)

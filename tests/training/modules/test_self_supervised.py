@@ -14,15 +14,16 @@ from secateur.core.errors import ConfigError
 from secateur.data.augment import Normalization
 from secateur.data.batch import Batch
 from secateur.models.small_cnn import SmallCNN
-from secateur.runs.config import build
+from secateur.runs.nodes import build
 from secateur.runs.paths import CONF
 from secateur.training.callbacks.metrics import EpochMetrics
-from secateur.training.fit import TrainerSettings, fit
+from secateur.training.fit import fit
 from secateur.training.modules.self_supervised import SelfSupervised
 from secateur.training.modules.two_views import TwoViews
 from secateur.training.monitor import FeatureMonitor, spread
 from secateur.training.recipe import Recipe
 from secateur.training.sampling import Sampling
+from secateur.training.settings import TrainerSettings
 
 EPOCHS = 4
 METHODS = ["simsiam", "moco"]

@@ -10,8 +10,9 @@ from typing import Any
 
 from secateur.core.ratio import keep_count
 from secateur.report.data.load import LeftOut
-from secateur.report.data.run import FULL, NEUTRAL, RANDOM, Run
+from secateur.report.data.run import FULL, RANDOM, Run
 from secateur.report.data.two_seeds import Masks, Values
+from secateur.runs.config import default_of
 
 MAX_SHOWN = 5  # settings in a label
 
@@ -208,7 +209,7 @@ def _suffix(settings: Mapping[str, Any], differing: Sequence[str]) -> str:
         return ""
     short = [key.rsplit(".", 1)[-1] for key in differing]
     names = [key if short.count(last) > 1 else last for key, last in zip(differing, short, strict=True)]
-    shown = [f"{name}={settings.get(key, NEUTRAL.get(key))}" for name, key in zip(names, differing, strict=True)]
+    shown = [f"{name}={settings.get(key, default_of(key))}" for name, key in zip(names, differing, strict=True)]
     if len(shown) > MAX_SHOWN:
         rest = shown[MAX_SHOWN - 1 :]
         mark = hashlib.sha256("\n".join(rest).encode()).hexdigest()[:6]

@@ -9,8 +9,8 @@ from typing import Any
 
 from secateur.report.data.chance import NO_BETTER, NOT_COMPARED, NOT_SHOWN, against_chance, recall_gain
 from secateur.report.data.fidelity_run import FidelityRun, mean_of_all
-from secateur.report.data.run import NEUTRAL
 from secateur.report.data.statistics import Comparison, Estimate, estimate, paired_difference, verdict
+from secateur.runs.config import default_of
 
 TIE_MARGIN = 0.01  # correlations that differ by less are equal
 
@@ -162,7 +162,7 @@ def _labels(runs: Sequence[FidelityRun]) -> list[str]:
 def _label(run: FidelityRun, differing: Sequence[str]) -> str:
     short = [name.rsplit(".", 1)[-1] for name in differing]
     shown = [
-        f"{name if short.count(last) > 1 else last}={run.settings.get(name, NEUTRAL.get(name))}"
+        f"{name if short.count(last) > 1 else last}={run.settings.get(name, default_of(name))}"
         for name, last in zip(differing, short, strict=True)
     ]
     return run.extrapolation + (f" [{', '.join(shown)}]" if shown else "")

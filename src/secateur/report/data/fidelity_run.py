@@ -12,7 +12,6 @@ from secateur.report.data.run import (
     block,
     cost,
     data_name,
-    flat_settings,
     integer,
     number,
     number_in,
@@ -22,16 +21,11 @@ from secateur.report.data.run import (
     pruning_ratio,
     text,
 )
+from secateur.runs.config import compared_settings, is_of_scores
 
 FIDELITY = ("spearman", "pearson", "tail_recall", "tail_chance", "ks", "wasserstein")
 BY_RATIO = ("recall", "chance", "jaccard", "jaccard_chance", "observed_share")
 COSTS = ("cost_choosing_vs_full", "cost_vs_full_scoring")
-# Settings that only the final training or the choice after the scores reads, and those that are columns of their own.
-NOT_OF_SCORES = (
-    *("selection", "optim", "retrain_model", "final_paradigm", "downstream", "finetune"),
-    *("subset_fraction", "subset_epochs_factor", "merge"),
-)
-NUMERICS = ("trainer.precision", "trainer.channels_last", "trainer.deterministic")
 
 Numbers = Mapping[str, float | None]
 
@@ -187,9 +181,4 @@ def _ratio(line: Mapping[str, Any], name: str) -> float:
 
 
 def _settings_of_scores(config: Mapping[str, Any]) -> dict[str, Any]:
-    settings = flat_settings(config)
-    return {
-        key: value
-        for key, value in settings.items()
-        if key.split(".")[0] not in NOT_OF_SCORES and (not key.startswith("trainer.") or key in NUMERICS)
-    }
+    return {key: value for key, value in compared_settings(config).items() if is_of_scores(key)}

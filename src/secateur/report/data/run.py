@@ -7,21 +7,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from secateur.core.record import label_of
+from secateur.runs.config import compared_settings, is_of_recipe
 
-# Settings that do not change what a run measures, or that a report tells apart by itself.
-IGNORED = {
-    *("name", "force", "check", "pruning_ratio", "compare_with", "experiment", "sweeps", "hydra", "logger", "paths"),
-    *("train_final", "fidelity", "strategy"),
-    *("data.root", "data.extra", "data.download", "data.num_workers", "data.resident", "data.resident_limit_gib"),
-    *("trainer.accelerator", "trainer.num_threads", "trainer.evaluate_every", "trainer.checkpoint_every"),
-}
-# Keys that came later, at the value that leaves results as they were before.
-NEUTRAL = {"budget": "epochs", "relabel": False}
-# Settings of the final training: the only ones that matter for full data and random subsets.
-RECIPE_ROOTS = ("optim", "trainer", "data", "retrain_model", "final_paradigm", "downstream", "finetune", "budget")
 FULL, RANDOM = "full", "random"
-# Of those settings what training on all data does not read: as many epochs are as many steps.
-NOT_OF_FULL = ("budget",)
 
 
 Draw = Hashable
@@ -125,7 +113,7 @@ class Run:
     @property
     def recipe(self) -> dict[str, Any]:
         """Settings of the final training: runs are compared only where these are equal."""
-        return {key: value for key, value in self.settings.items() if key.split(".")[0] in RECIPE_ROOTS}
+        return {key: value for key, value in self.settings.items() if is_of_recipe(key)}
 
 
 def runs_of(path: Path, record: Mapping[str, Any]) -> list[Run]:
@@ -158,7 +146,7 @@ def runs_of(path: Path, record: Mapping[str, Any]) -> list[Run]:
         finished=str(finished or ""),
         num_test=optional_integer(block(record, "data").get("num_test"), "data.num_test", 1),
         selected_on_test=at(record, "select_on") == "test",
-        settings=flat_settings(_config(record)),
+        settings=compared_settings(_config(record)),
         robust_accuracy=_further(metrics, "metrics", "robust_accuracy"),
         worst_class_accuracy=_further(metrics, "metrics", "worst_class_accuracy"),
         name=str(record.get("name") or ""),
@@ -189,7 +177,7 @@ def _config(record: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def recipe_for(name: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Return what of a recipe a reference must share: for full data without what training on it does not read."""
-    return {key: value for key, value in recipe.items() if name != FULL or key not in NOT_OF_FULL}
+    return {key: value for key, value in recipe.items() if is_of_recipe(key, full=name == FULL)}
 
 
 def _read_by(name: str, run: Run) -> dict[str, Any]:
@@ -259,23 +247,6 @@ def is_mask_only(record: Mapping[str, Any]) -> bool:
     config = at(record, "config")
     asked = isinstance(config, Mapping) and config.get("train_final") is False
     return asked or at(record, "ledger.cost_vs_full") is None
-
-
-def flat_settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a configuration as dotted keys, without seeds and without what cannot change a result.
-
-    A key that is null, or neutral, is left out: it is the same as one that did not exist yet when the run was made.
-    """
-    flat: dict[str, Any] = {}
-    for name, value in config.items():
-        key = f"{prefix}{name}"
-        if key in IGNORED or key == "seed" or key.endswith((".seed", "_seed")):
-            continue
-        if isinstance(value, Mapping):
-            flat.update(flat_settings(value, f"{key}."))
-        elif value is not None and NEUTRAL.get(key) != value:
-            flat[key] = value
-    return flat
 
 
 def data_name(record: Mapping[str, Any]) -> str:

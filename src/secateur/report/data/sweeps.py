@@ -13,9 +13,9 @@ from secateur.core.errors import DataError
 from secateur.core.manifest import FILE_NAME, Cell, common_overrides, load_manifest
 from secateur.core.record import FILE_NAME as RECORD
 from secateur.core.record import is_finished
+from secateur.runs.config import is_compared
 
 Job = tuple[str, frozenset[str]]
-REPEATED = ("seed", "score_seed", "pruning_ratio", "ratio", "data.split_seed")  # repetitions of one choice
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def unfinished(sweep: Sweep, finished: Collection[Path], elsewhere: Collection[i
     common = common_overrides(sweep.cells)
     jobs: dict[str, list[Cell]] = defaultdict(list)
     for cell in sweep.cells:
-        own = [text for text in cell.overrides if text not in common and text.split("=", 1)[0] not in REPEATED]
+        own = [text for text in cell.overrides if text not in common and _tells_apart(text.split("=", 1)[0])]
         jobs[" ".join(own) or "its configuration"].append(cell)
     lines = []
     for choice, cells in jobs.items():
@@ -143,6 +143,11 @@ def unfinished(sweep: Sweep, finished: Collection[Path], elsewhere: Collection[i
             many = f"{len(cells)} job{'s' * (len(cells) > 1)}"
             lines.append(f"none of the {many} with {choice} of the sweep {sweep.name} has finished")
     return lines
+
+
+def _tells_apart(key: str) -> bool:
+    """Whether jobs with other values of a key make another choice; ``ratio=`` sets the pruning ratio."""
+    return is_compared("pruning_ratio" if key == "ratio" else key)
 
 
 def _is_finished(run_dir: Path | None, finished: Collection[Path]) -> bool:

@@ -8,9 +8,10 @@ from secateur.core.errors import ConfigError
 from secateur.core.ledger import StageCost
 from secateur.core.mask import Mask, check_pruning_ratio, keep_count
 from secateur.core.tables import ScoreTable
-from secateur.runs.config import Config, build
+from secateur.runs.config import Experiment
 from secateur.runs.context import Context
 from secateur.runs.methods.base import Pruned
+from secateur.runs.nodes import build
 from secateur.runs.paradigms import passes_of
 from secateur.runs.plan import final_plan, if_trained, training_plan
 from secateur.runs.stages.joint_pruning import JointSettings, check_pool, joint_prune
@@ -48,8 +49,8 @@ class AdaPruner(JointSettings):
         """Learn the mask, and with ``finetune`` go on from the joint weights."""
         config = context.config
         self.check(context)
-        num_keep = keep_count(context.num_total, config["pruning_ratio"])
-        joint = joint_prune(context, self, config["pruning_ratio"] if self.joint_ratio is None else self.joint_ratio)
+        num_keep = keep_count(context.num_total, config.pruning_ratio)
+        joint = joint_prune(context, self, config.pruning_ratio if self.joint_ratio is None else self.joint_ratio)
         self._warn(context, joint.summary)
         scores = ScoreTable.load(joint.path / "scores.parquet", context.data.fingerprint)
         mask = self._mask(context, scores, num_keep)
@@ -65,7 +66,7 @@ class AdaPruner(JointSettings):
     def plan(self, context: Context) -> list[StageCost]:
         """Plan warm-up, joint training and final training."""
         self.check(context)
-        num_keep = keep_count(context.num_total, context.config["pruning_ratio"])
+        num_keep = keep_count(context.num_total, context.config.pruning_ratio)
         if not self.exact_ratio:
             num_keep = min(num_keep + floor(context.num_total * self.ratio_tolerance), context.num_total)
             context.warn(
@@ -74,7 +75,7 @@ class AdaPruner(JointSettings):
             )
         stages = []
         if self.warmup_epochs:
-            visits, passes = context.num_total * self.warmup_epochs, passes_of(context.config["paradigm"])
+            visits, passes = context.num_total * self.warmup_epochs, passes_of(context.config.paradigm)
             stages.append(training_plan(context, "warmup", "model", visits, passes=passes))
         visits = context.num_total * self.joint_epochs
         stages.append(training_plan(context, "joint_pruning", "model", visits, passes=ONE_PASS))
@@ -88,18 +89,18 @@ class AdaPruner(JointSettings):
             ConfigError: nothing would be kept, the pool does not fit the joint training, or the final training cannot
                 start from the joint weights.
         """
-        keep_count(context.num_total, context.config["pruning_ratio"])
+        keep_count(context.num_total, context.config.pruning_ratio)
         check_pool(context, self.optim.batch_size, self.select_on)
-        if self.finetune and context.config["model"] != context.config["retrain_model"]:
+        if self.finetune and context.config.model != context.config.retrain_model:
             raise ConfigError("method.finetune=true needs the same model and retrain_model.")
-        if self.finetune and not context.config["train_final"]:
+        if self.finetune and not context.config.train_final:
             raise ConfigError("method.finetune=true trains on from the joint weights: it needs train_final=true.")
 
     def _mask(self, context: Context, scores: ScoreTable, num_keep: int) -> Mask:
-        ratio = context.config["pruning_ratio"]
+        ratio = context.config.pruning_ratio
         made_by = {"method": "adapruner", "pruning_ratio": ratio}
         if self.exact_ratio:
-            mask: Mask = build(context.config["selection"])(scores, num_keep, context.config["score_seed"])
+            mask: Mask = build(context.config.selection)(scores, num_keep, context.config.score_seed)
             return replace(mask, metadata={**mask.metadata, **made_by})
         keep = scores.score > 0
         count, num_total = int(keep.sum()), len(keep)
@@ -125,12 +126,12 @@ class AdaPruner(JointSettings):
     def _is_admissible(self, row: dict[str, Any]) -> bool:
         return bool(abs(row["raw_kept_fraction"] - row["keep_fraction"]) < self.ratio_tolerance)
 
-    def _facts(self, config: Config, summary: dict[str, Any]) -> dict[str, Any]:
+    def _facts(self, config: Experiment, summary: dict[str, Any]) -> dict[str, Any]:
         """Return what the record says of the joint training, and what distinguishes it in tables."""
         settings = {key: getattr(self, key) for key in ("index", "select_on", "exact_ratio", "finetune")}
         chosen, last = summary["chosen"], summary["last"]
         unusual = {"position": self.index == "position", "raw": not self.exact_ratio, "fine-tuned": self.finetune}
-        plain = config["variant"] == "reference"  # the name of a variant says it all
+        plain = config.variant == "reference"  # the name of a variant says it all
         return {
             **settings,
             "follows_ratio": self.exact_ratio,  # the raw threshold keeps what the joint training ends with

@@ -49,14 +49,14 @@ class InfoBatchMethod:
     def prune(self, context: Context) -> Pruned:
         """Train on the epochs that the losses choose."""
         config, num_total = context.config, context.num_total
-        num_keep = keep_count(num_total, config["pruning_ratio"])
-        seed = stream_seed(config["score_seed"], "infobatch")
-        policy = InfoBatch(num_total, config["pruning_ratio"], context.trainer.max_epochs, seed, self.anneal)
+        num_keep = keep_count(num_total, config.pruning_ratio)
+        seed = stream_seed(config.score_seed, "infobatch")
+        policy = InfoBatch(num_total, config.pruning_ratio, context.trainer.max_epochs, seed, self.anneal)
         return train_and_prune(context, policy, num_keep)
 
     def check(self, context: Context) -> None:
         """Raise :class:`ConfigError` where nothing would be kept."""
-        keep_count(context.num_total, context.config["pruning_ratio"])
+        keep_count(context.num_total, context.config.pruning_ratio)
 
     def plan(self, context: Context) -> list[StageCost]:
         """Plan a training on everything: how many samples lie below the mean loss is known only afterwards."""
@@ -82,15 +82,15 @@ class RS2Method:
     def prune(self, context: Context) -> Pruned:
         """Train on a subset per epoch."""
         config, num_total = context.config, context.num_total
-        num_keep = keep_count(num_total, config["pruning_ratio"])
-        seed = stream_seed(config["score_seed"], "rs2")
+        num_keep = keep_count(num_total, config.pruning_ratio)
+        seed = stream_seed(config.score_seed, "rs2")
         policy = RS2(num_total, num_keep, context.trainer.max_epochs, seed, self.replacement)
         return train_and_prune(context, policy, num_keep)
 
     def check(self, context: Context) -> None:
         """Raise :class:`ConfigError` where nothing would be kept."""
-        keep_count(context.num_total, context.config["pruning_ratio"])
+        keep_count(context.num_total, context.config.pruning_ratio)
 
     def plan(self, context: Context) -> list[StageCost]:
         """Plan the training: every epoch sees as many samples as the ratio keeps."""
-        return [final_plan(context, keep_count(context.num_total, context.config["pruning_ratio"]))]
+        return [final_plan(context, keep_count(context.num_total, context.config.pruning_ratio))]

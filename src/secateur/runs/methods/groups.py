@@ -12,9 +12,9 @@ from secateur.core.ranking import GroupRanking, check_num_groups, group_sizes
 from secateur.core.seeds import stream_seed
 from secateur.mapping.keep import KeepRule, KeptGroups, group_mask
 from secateur.mapping.ranking import random_ranking
-from secateur.runs.config import build
 from secateur.runs.context import Context
 from secateur.runs.methods.base import Pruned
+from secateur.runs.nodes import shared
 from secateur.runs.plan import final_plan, if_trained
 from secateur.runs.stages.mapping import class_groups
 
@@ -47,7 +47,7 @@ class RandomGroups:
 
 def draw_seed(context: Context) -> int:
     """Return the seed of a random choice among groups: a baseline draws anew for every ``seed`` and ``score_seed``."""
-    return stream_seed(context.config["score_seed"], "random-groups", context.config["seed"])
+    return stream_seed(context.config.score_seed, "random-groups", context.config.seed)
 
 
 def check_keep(context: Context, num_groups: int, *, clusters: bool = False) -> None:
@@ -68,14 +68,14 @@ def check_keep(context: Context, num_groups: int, *, clusters: bool = False) -> 
             f"method.num_clusters={num_groups} is more than the {context.num_total} samples of {context.data.name}'s "
             "pool: lower it."
         )
-    keep: KeepRule = build(context.config["mapping"])
-    keep.check(num_groups, context.config["pruning_ratio"])
+    keep: KeepRule = shared(context.config.mapping)
+    keep.check(num_groups, context.config.pruning_ratio)
 
 
 def keep_groups(context: Context, ranking: GroupRanking, groups: Tensor) -> Pruned:
     """Keep groups by ``mapping:`` and ``pruning_ratio``, and say what that means for classes and samples."""
-    keep: KeepRule = build(context.config["mapping"])
-    ratio = context.config["pruning_ratio"]
+    keep: KeepRule = shared(context.config.mapping)
+    ratio = context.config.pruning_ratio
     kept = keep(ranking, ratio)
     made_by = {"pruning_ratio": ratio, "keep_by": keep.name, "reverse": keep.reverse}
     mask = group_mask(ranking, kept, groups, context.data.pool, made_by)
@@ -97,10 +97,10 @@ def plan_groups(context: Context, choosing: list[StageCost], *, clusters: bool =
     Raises:
         ConfigError: the rule of ``mapping:`` does not read the ratio, or would keep nothing.
     """
-    if not (keep := build(context.config["mapping"])).reads_ratio:
+    if not (keep := shared(context.config.mapping)).reads_ratio:
         raise ConfigError(f"The cost of mapping.keep_by={keep.name} is not known before the groups are ranked.")
     if clusters:
-        num_keep = keep_count(context.num_total, context.config["pruning_ratio"])
+        num_keep = keep_count(context.num_total, context.config.pruning_ratio)
         context.warn("How large clusters will be is not known before: the ratio's share is planned, it may be more.")
     else:
         fewest, num_keep = class_bounds(context)
@@ -115,13 +115,13 @@ def plan_groups(context: Context, choosing: list[StageCost], *, clusters: bool =
 def class_bounds(context: Context) -> tuple[int, int]:
     """Return the fewest and the most samples that ``mapping:`` and ``pruning_ratio`` can keep of whole classes."""
     size = group_sizes(class_groups(context), context.data.num_classes)
-    bounds: tuple[int, int] = build(context.config["mapping"]).bounds(size, context.config["pruning_ratio"])
+    bounds: tuple[int, int] = shared(context.config.mapping).bounds(size, context.config.pruning_ratio)
     return bounds
 
 
 def keeps_at_most(context: Context) -> bool:
     """Whether the plan of a method that keeps whole classes is an upper bound."""
-    method = build(context.config["method"])
+    method = shared(context.config.method)
     if "mapping" not in method.reads or getattr(method, "num_clusters", None):
         return False
     fewest, most = class_bounds(context)

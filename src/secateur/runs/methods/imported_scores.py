@@ -10,10 +10,10 @@ from secateur.core.errors import DataError
 from secateur.core.ledger import StageCost
 from secateur.core.mask import Mask, keep_count
 from secateur.core.tables import BASE_COLUMNS, ScoreTable
-from secateur.runs.config import build
 from secateur.runs.context import Context
 from secateur.runs.methods.base import Pruned
 from secateur.runs.naming import choice
+from secateur.runs.nodes import build
 from secateur.runs.plan import final_plan, if_trained
 
 SELECTION_DEFAULT = "top"
@@ -45,7 +45,7 @@ class ImportedScores:
         config = context.config
         table, mask = self._select(context)
         made_by = {"method": "imported_scores", "scores": dict(table.metadata)}
-        made_by |= {key: config[key] for key in ("pruning_ratio", "score_seed")}
+        made_by |= config.pick("pruning_ratio", "score_seed")
         selection = choice(config, "selection", context.choices)
         return Pruned(
             replace(mask, metadata={**mask.metadata, **made_by}),
@@ -76,11 +76,11 @@ class ImportedScores:
 
     def _select(self, context: Context) -> tuple[ScoreTable, Mask]:
         table = ScoreTable.load(self.path, context.data.fingerprint)
-        select, num_keep = build(context.config["selection"]), self._num_keep(context)
-        return table, select(table, num_keep, context.config["score_seed"])
+        select, num_keep = build(context.config.selection), self._num_keep(context)
+        return table, select(table, num_keep, context.config.score_seed)
 
     def _num_keep(self, context: Context) -> int:
-        return keep_count(context.num_total, context.config["pruning_ratio"])
+        return keep_count(context.num_total, context.config.pruning_ratio)
 
     def _warn(self, context: Context) -> None:
         context.warn("The cost of making the scores is not known and not counted.")

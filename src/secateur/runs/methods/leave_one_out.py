@@ -76,7 +76,7 @@ class LeaveOneOut:
 
     def _accuracy(self, context: Context, mask: Mask) -> float:
         """Return the downstream validation accuracy after a pretraining on a mask; books all of it as choosing."""
-        config = {**context.config, "seed": context.config["score_seed"]}
+        config = context.config.changed(seed=context.config.score_seed)
         seeded = replace(context, config=config, history=None)
         final = finish(seeded, train_on_mask(seeded, mask, recompute=context.recompute))
         for cost in final.costs:

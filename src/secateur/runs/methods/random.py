@@ -23,21 +23,21 @@ class RandomSubset:
 
     def prune(self, context: Context) -> Pruned:
         """Draw the subset."""
-        return Pruned(random_mask(context, keep_count(context.num_total, context.config["pruning_ratio"])))
+        return Pruned(random_mask(context, keep_count(context.num_total, context.config.pruning_ratio)))
 
     def check(self, context: Context) -> None:
         """Raise :class:`ConfigError` where nothing would be kept."""
-        keep_count(context.num_total, context.config["pruning_ratio"])
+        keep_count(context.num_total, context.config.pruning_ratio)
 
     def plan(self, context: Context) -> list[StageCost]:
         """Plan the training on the subset; drawing it costs nothing."""
-        num_keep = keep_count(context.num_total, context.config["pruning_ratio"])
+        num_keep = keep_count(context.num_total, context.config.pruning_ratio)
         return if_trained(context, final_plan(context, num_keep))
 
 
 def random_mask(context: Context, num_keep: int) -> Mask:
     """Return a random mask over the pool that keeps ``num_keep`` samples, drawn by ``seed`` and ``score_seed``."""
     config, data = context.config, context.data
-    rows = permutation(context.num_total, config["score_seed"] or 0, "random-subset", config["seed"])[:num_keep]
-    metadata = {"method": "random", **{key: config[key] for key in ("pruning_ratio", "seed", "score_seed")}}
+    rows = permutation(context.num_total, config.score_seed or 0, "random-subset", config.seed)[:num_keep]
+    metadata = {"method": "random", **config.pick("pruning_ratio", "seed", "score_seed")}
     return Mask.from_rows(data.pool, rows, fingerprint=data.fingerprint, metadata=metadata)

@@ -5,9 +5,9 @@ from typing import ClassVar
 
 from secateur.core.ledger import StageCost
 from secateur.core.mask import keep_count
-from secateur.runs.config import build
 from secateur.runs.context import Context
 from secateur.runs.methods.base import Pruned
+from secateur.runs.nodes import build
 from secateur.runs.plan import final_plan, if_trained, scoring_plan
 from secateur.runs.plan_extrapolation import extrapolation_plan
 from secateur.runs.stages.extrapolation import check_extrapolation, extrapolated_scores
@@ -30,12 +30,12 @@ class ScoreAndSelect:
     def prune(self, context: Context) -> Pruned:
         """Score the pool and select."""
         config = context.config
-        num_keep = keep_count(context.num_total, config["pruning_ratio"])
-        predicted = extrapolated_scores(context) if config["extrapolation"] else None
+        num_keep = keep_count(context.num_total, config.pruning_ratio)
+        predicted = extrapolated_scores(context) if config.extrapolation else None
         scored = predicted or measure(context)
         table = scored.table
-        mask = build(config["selection"])(table, num_keep, config["score_seed"])
-        made_by = {"method": "score", **{k: config[k] for k in ("score", "pruning_ratio", "score_seed")}}
+        mask = build(config.selection)(table, num_keep, config.score_seed)
+        made_by = {"method": "score", **config.pick("score", "pruning_ratio", "score_seed")}
         mask = replace(mask, metadata={**mask.metadata, **made_by})
         facts = {"order_r2": scored.order_r2}
         if predicted is None:
@@ -44,21 +44,21 @@ class ScoreAndSelect:
             *(mask, table),
             files=predicted.files,
             extrapolation=predicted.facts,
-            facts={**facts, "modifiers": [config["merge"]] if config["merge"] != MERGE_DEFAULT else []},
+            facts={**facts, "modifiers": [config.merge] if config.merge != MERGE_DEFAULT else []},
         )
 
     def check(self, context: Context) -> None:
         """Raise :class:`ConfigError` where the pool is too small for the ratio, the subset or the extrapolation."""
-        keep_count(context.num_total, context.config["pruning_ratio"])
-        if context.config["extrapolation"]:
+        keep_count(context.num_total, context.config.pruning_ratio)
+        if context.config.extrapolation:
             check_extrapolation(context)
 
     def plan(self, context: Context) -> list[StageCost]:
         """Plan the scoring, of the pool or of a subset and all that predicts the rest, and the final training."""
         config, num_total = context.config, context.num_total
-        final = final_plan(context, keep_count(num_total, config["pruning_ratio"]))
-        if config["extrapolation"]:
+        final = final_plan(context, keep_count(num_total, config.pruning_ratio))
+        if config.extrapolation:
             choosing = extrapolation_plan(context)
         else:
-            choosing = scoring_plan(context, num_total, config["scoring"]["max_epochs"])
+            choosing = scoring_plan(context, num_total, config.scoring.max_epochs)
         return [*choosing, *if_trained(context, final)]

@@ -37,7 +37,7 @@ class ScoreGroups:
         measured = measure(context)
         table = measured.table
         means = group_mean_scores(table, groups, num_classes)
-        made_by: dict[str, Any] = {"method": "score_groups", "score": context.config["score"]}
+        made_by: dict[str, Any] = {"method": "score_groups", "score": context.config.score}
         about: dict[str, Any] = {"fingerprint": context.data.fingerprint, "metadata": made_by}
         pruned = keep_groups(context, score_ranking(means, group_sizes(groups, num_classes), **about), groups)
         modifiers = [context.choices.get("score", "score"), *pruned.facts["modifiers"]]
@@ -48,12 +48,12 @@ class ScoreGroups:
     def plan(self, context: Context) -> list[StageCost]:
         """Plan the scoring of the pool, and the training on what is kept."""
         self.check(context)
-        choosing = scoring_plan(context, context.num_total, context.config["scoring"]["max_epochs"])
+        choosing = scoring_plan(context, context.num_total, context.config.scoring.max_epochs)
         return plan_groups(context, choosing)
 
     def check(self, context: Context) -> None:
         """Raise where the score's ranking has no mean per class, or so many classes cannot do."""
-        if context.config["score"].get("rank_within") == "class":
+        if context.config.score.get("rank_within") == "class":
             raise ConfigError(
                 "score_groups compares classes by their mean score, and ranks within classes have none to tell: set "
                 "score.rank_within=all."

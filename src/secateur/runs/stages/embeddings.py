@@ -16,8 +16,8 @@ from secateur.core.group import is_rank_zero
 from secateur.core.ledger import StageCost
 from secateur.core.store import StageResult, read_stored, stage_key
 from secateur.data.prepared import EVALUATION_BATCH
-from secateur.runs.config import numerics_key
 from secateur.runs.context import Context
+from secateur.runs.keys import numerics_key
 from secateur.training.callbacks.progress import progress
 from secateur.training.clocks import Clocks
 from secateur.training.evaluate import forward_pass
@@ -74,7 +74,7 @@ def stored_features(stage: StageResult) -> Iterator[Tensor]:
 def embeddings_stage(context: Context, network: StageResult, weights: str = WEIGHTS) -> StageResult:
     """Pass the pool through a scoring network, or find it done; books the pass, once per run."""
     first = not any(stage.stage == "embeddings" for stage in context.ledger.stages)  # who reads them twice pays once
-    reads = {"model": context.config["model"], "weights": weights, "numerics": numerics_key(context.config)}
+    reads = {"model": context.config.model, "weights": weights, "numerics": numerics_key(context.config)}
     result = context.store.get(
         "embeddings",
         stage_key("embeddings", VERSION, reads, context.data.fingerprint, [network.path.name]),

@@ -7,8 +7,8 @@ from safetensors.torch import save_file
 
 from secateur.core.seeds import stream_seed
 from secateur.core.store import StageResult, stage_key
-from secateur.runs.config import stage_reads
 from secateur.runs.context import Context
+from secateur.runs.keys import stage_reads
 from secateur.runs.stages.whole_pool import train_on_pool
 
 VERSION = 1
@@ -17,10 +17,10 @@ VERSION = 1
 def encoder(context: Context) -> StageResult:
     """Train ``model=`` on the pool without labels, or take it as it is built; books what that cost."""
     config = context.config
-    settings = {key: config["paradigm"][key] for key in ("encoder", "encoder_epochs")}
+    settings = {key: config.paradigm[key] for key in ("encoder", "encoder_epochs")}
     trained = settings["encoder"] is not None
-    nodes = {"model": config["model"], "score_seed": _seed(context)}
-    further = {**settings, "optim": config["scoring"]["optim"]} if trained else {}
+    nodes = {"model": config.model, "score_seed": _seed(context)}
+    further = {**settings, "optim": config.scoring.optim} if trained else {}
     result = context.store.get(
         "encoder",
         stage_key("encoder", VERSION, stage_reads(config, **nodes, **further), context.data.fingerprint),
@@ -35,13 +35,13 @@ def encoder(context: Context) -> StageResult:
 
 def _seed(context: Context) -> int:
     """Return the seed of the encoder: its own, or that of all that decides the mask."""
-    own: int | None = context.config["paradigm"]["encoder_seed"]
-    seed: int = context.config["score_seed"] if own is None else own
+    own: int | None = context.config.paradigm["encoder_seed"]
+    seed: int = context.config.score_seed if own is None else own
     return seed
 
 
 def _train(context: Context, folder: Path) -> dict[str, Any]:
-    node, optim = context.config["paradigm"], context.config["scoring"]["optim"]
+    node, optim = context.config.paradigm, context.config.scoring.optim
     length = {"num_epochs": node["encoder_epochs"], "seed": _seed(context)}
     return train_on_pool(context, folder, "encoder", paradigm=node["encoder"], optim=optim, **length)
 

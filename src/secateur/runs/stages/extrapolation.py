@@ -17,8 +17,9 @@ from secateur.extrapolation.base import ExtrapolationInputs, Needs, is_control
 from secateur.extrapolation.fidelity import kolmogorov_smirnov, per_query_diagnostics, to_plain, wasserstein
 from secateur.extrapolation.knn import KNN
 from secateur.extrapolation.merging import merge
-from secateur.runs.config import build, foreign_code, numerics_key
 from secateur.runs.context import Context
+from secateur.runs.keys import foreign_code, numerics_key
+from secateur.runs.nodes import build, shared
 from secateur.runs.plan import choosing_flops, full_scoring_flops
 from secateur.runs.stages.embeddings import Embedded, embed
 from secateur.runs.stages.fidelity import check_wanted
@@ -55,8 +56,8 @@ def extrapolated_scores(context: Context) -> Extrapolated:
     embedded = embed(context, measured.network, measured.weights) if needs_network(extrapolator) else None
     result = _predicted(context, extrapolator, measured, embedded)
     table = ScoreTable.load(result.path / "scores.parquet", context.data.fingerprint)
-    merged = merge(table.score, table.observed, config["merge"])
-    metadata = {**table.metadata, "merge": config["merge"]}
+    merged = merge(table.score, table.observed, config.merge)
+    metadata = {**table.metadata, "merge": config.merge}
     final = replace(table, score=merged, columns={PREDICTED: table.score}, metadata=metadata)
     facts = {**_facts(context, subset.num_epochs, table), **result.summary["facts"]}
     facts["control"] = is_control(extrapolator)
@@ -70,7 +71,7 @@ def check_extrapolation(context: Context) -> tuple[Any, Measuring]:
         ConfigError: the pool or the subset is too small for what is asked, or ``fidelity`` asks what cannot be made.
     """
     check_wanted(context)
-    extrapolator = build(context.config["extrapolation"])
+    extrapolator = build(context.config.extrapolation)
     subset = draw_subset(context)
     if hasattr(extrapolator, "check"):
         extrapolator.check(len(subset.sample_ids), context.num_total)
@@ -85,7 +86,7 @@ def needs_network(extrapolator: Any) -> bool:
 def _predicted(context: Context, extrapolator: Any, measured: Measured, embedded: Embedded | None) -> StageResult:
     """Return the finished prediction; keyed by the extrapolator, the scorer and the networks behind both."""
     config = context.config
-    nodes = {key: config[key] for key in ("extrapolation", "score", "score_seed")}
+    nodes = config.pick("extrapolation", "score", "score_seed")
     reads = {**nodes, "labels": labels_known(context), "numerics": numerics_key(config), **foreign_code(nodes)}
     upstream = [stage.path.name for stage in (*measured.stages, *([embedded.stage] if embedded else []))]
     result = context.store.get(
@@ -140,13 +141,13 @@ def _inputs(
         proxy_logits=embedded.logits.to(device) if embedded and Needs.PROXY_LOGITS in needs else None,
         num_samples=context.num_total,
         num_classes=context.data.num_classes if known else 0,
-        seed=stream_seed(context.config["score_seed"], "extrapolation"),
+        seed=stream_seed(context.config.score_seed, "extrapolation"),
     )
 
 
 def labels_known(context: Context) -> bool:
     """Whether the measuring paradigm has the labels of the samples that it does not score."""
-    return bool(getattr(build(context.config["paradigm"]), "labels_known", True))
+    return bool(getattr(shared(context.config.paradigm), "labels_known", True))
 
 
 def _table(context: Context, labels: Tensor, scores: Tensor, observed: Tensor) -> ScoreTable:
@@ -157,7 +158,7 @@ def _table(context: Context, labels: Tensor, scores: Tensor, observed: Tensor) -
         score=scores,
         observed=observed,
         fingerprint=context.data.fingerprint,
-        metadata={key: named(context.config[key]) for key in keys},
+        metadata=named(context.config.pick(*keys)),
     )
 
 
@@ -168,7 +169,7 @@ def _facts(context: Context, num_epochs: int, table: ScoreTable) -> dict[str, An
     predicted, measured = table.score[~table.observed], table.score[table.observed]
     spent, full_scoring = choosing_flops(context.ledger.stages), full_scoring_flops(context)
     return {
-        **{key: config[key] for key in keys},
+        **config.pick(*keys),
         "subset_epochs": num_epochs,
         "num_observed": num_observed,
         "num_predicted": len(table) - num_observed,

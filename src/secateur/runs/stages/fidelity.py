@@ -9,8 +9,8 @@ from secateur.core.errors import ConfigError
 from secateur.core.mask import keep_count
 from secateur.core.tables import ScoreTable
 from secateur.extrapolation.fidelity import Fidelity, fidelity, seed_level
-from secateur.runs.config import build
 from secateur.runs.context import Context
+from secateur.runs.nodes import scorer
 from secateur.runs.stages.scoring import measure
 
 
@@ -20,22 +20,22 @@ def check_wanted(context: Context) -> None:
     Raises:
         ConfigError: a score seed is negative, a ratio would keep nothing, or ``scoring.max_epochs`` are too few.
     """
-    config, wanted = context.config, context.config["fidelity"]
-    if not wanted["against"]:
+    config, wanted = context.config, context.config.fidelity
+    if not wanted.against:
         return
-    if min(wanted["against"]) < 0:
-        raise ConfigError(f"fidelity.against holds score seeds, which are not negative; got {min(wanted['against'])}.")
-    for ratio in wanted["ratios"]:
+    if min(wanted.against) < 0:
+        raise ConfigError(f"fidelity.against holds score seeds, which are not negative; got {min(wanted.against)}.")
+    for ratio in wanted.ratios:
         keep_count(context.num_total, ratio)
-    build(config["score"]).setup(1, config["scoring"]["max_epochs"])
+    scorer(config.score).setup(1, config.scoring.max_epochs)
 
 
 def missing(context: Context, block: Mapping[str, Any]) -> bool:
     """Whether ``fidelity.against`` or ``fidelity.ratios`` ask for more than a record's ``extrapolation`` block has."""
-    wanted = context.config["fidelity"]
+    wanted = context.config.fidelity
     entries = {entry["score_seed"]: entry for entry in block.get("fidelity") or []}
     return bool(block) and any(
-        seed not in entries or _ratios(entries[seed]) != wanted["ratios"] for seed in wanted["against"]
+        seed not in entries or _ratios(entries[seed]) != wanted.ratios for seed in wanted.against
     )
 
 
@@ -53,21 +53,21 @@ def assess(context: Context, table: ScoreTable, before: Sequence[int] = ()) -> t
         first full scoring.
     """
     check_wanted(context)
-    wanted = context.config["fidelity"]
-    full = {seed: _full_scoring(context, seed) for seed in dict.fromkeys([*before, *wanted["against"]])}
+    wanted = context.config.fidelity
+    full = {seed: _full_scoring(context, seed) for seed in dict.fromkeys([*before, *wanted.against])}
     entries = [
-        {"score_seed": seed, **_entry(fidelity(table.score, true.score, table.observed, wanted["ratios"]))}
+        {"score_seed": seed, **_entry(fidelity(table.score, true.score, table.observed, wanted.ratios))}
         for seed, true in full.items()
     ]
     rows = (~table.observed).nonzero().flatten()
-    pairs = [_entry(seed_level(a.score, b.score, rows, wanted["ratios"])) for a, b in combinations(full.values(), 2)]
+    pairs = [_entry(seed_level(a.score, b.score, rows, wanted.ratios)) for a, b in combinations(full.values(), 2)]
     level = _mean(pairs) if pairs else None
     return {"fidelity": entries, "seed_level": level}, next(iter(full.values()))
 
 
 def _full_scoring(context: Context, score_seed: int) -> ScoreTable:
     """Score the whole pool by another seed; booked on a ledger of its own."""
-    config = {**context.config, "score_seed": score_seed, "force": None}
+    config = context.config.changed(score_seed=score_seed, force=None)
     return measure(Context(config, context.data, context.store, context.console, context.choices)).table
 
 

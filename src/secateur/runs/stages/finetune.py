@@ -16,10 +16,11 @@ from secateur.core.store import StageResult, stage_key
 from secateur.data.order import Shuffled
 from secateur.data.prepared import EVALUATION_BATCH, PreparedData
 from secateur.models.backbone import Backbone
-from secateur.runs.config import build, data_key, foreign_code, numerics_key
 from secateur.runs.context import Context
 from secateur.runs.flops import flops_per_forward
+from secateur.runs.keys import data_key, foreign_code, numerics_key
 from secateur.runs.modules import make_module
+from secateur.runs.nodes import shared
 from secateur.training.callbacks.metrics import EpochMetrics
 from secateur.training.callbacks.progress import ProgressBar
 from secateur.training.clocks import Clocks
@@ -49,7 +50,7 @@ def adapt(context: Context, pretrained: Path) -> Adapted:
         context: the run; it has a downstream set.
         pretrained: folder of the finished pretraining.
     """
-    tuning: FineTuning = build(context.config["finetune"])
+    tuning: FineTuning = shared(context.config.finetune)
     results = {mode: _mode(context, tuning, mode, pretrained) for mode in tuning.modes}
     metrics: dict[str, Any] = {}
     for mode, result in results.items():
@@ -61,20 +62,22 @@ def adapt(context: Context, pretrained: Path) -> Adapted:
 
 def _mode(context: Context, tuning: FineTuning, mode: Mode, pretrained: Path) -> StageResult:
     config, data = context.config, downstream_of(context)
-    optim = config["finetune"]["optim"]
-    probe = config["finetune"]["probe_optim"] or optim
+    assert config.finetune is not None
+    assert config.downstream is not None
+    optim = config.finetune["optim"]
+    probe = config.finetune["probe_optim"] or optim
     reads = {
-        **{key: config[key] for key in ("retrain_model", "final_paradigm", "seed")},
+        **config.pick("retrain_model", "final_paradigm", "seed"),
         **{"mode": mode, "optim": probe if mode == "linear_probe" else optim, "max_epochs": tuning.epochs(mode)},
-        **{"reuse_head": tuning.reuse_head, "downstream": data_key(config["downstream"])},
-        **{"numerics": numerics_key(config), **foreign_code({"data": config["downstream"]})},
+        **{"reuse_head": tuning.reuse_head, "downstream": data_key(config.downstream)},
+        **{"numerics": numerics_key(config), **foreign_code({"data": config.downstream})},
         "evaluated_on": data.evaluation_fingerprint,
     }
     result = context.store.get(
         "finetune",
         stage_key("finetune", VERSION, reads, data.fingerprint, [pretrained.name]),
         lambda folder: _finetune(context, folder, tuning, mode, pretrained),
-        recompute=bool(config["force"]),
+        recompute=bool(config.force),
     )
     return context.tell(mode, result)
 
@@ -87,7 +90,7 @@ def downstream_of(context: Context) -> PreparedData:
 
 
 def _finetune(context: Context, folder: Path, tuning: FineTuning, mode: Mode, pretrained: Path) -> dict[str, Any]:
-    data, seed = downstream_of(context), stream_seed(context.config["seed"], f"finetune-{mode}")
+    data, seed = downstream_of(context), stream_seed(context.config.seed, f"finetune-{mode}")
     model = _with_head(context, tuning, seed, pretrained)
     train = _train_head if mode == "linear_probe" else _train_all
     clocks = Clocks(context.trainer.device)
@@ -197,8 +200,8 @@ def _worst_group(context: Context, model: Backbone) -> float | None:
 
 def _robust_accuracy(context: Context, model: Backbone, seed: int) -> float | None:
     """Return the accuracy under the attack of an adversarial pretraining, on the downstream test split."""
-    recipe = context.recipe(context.config["optim"])
-    module = make_module(context, context.config["final_paradigm"], model, recipe, num_epochs=1, seed=seed)
+    recipe = context.recipe(context.config.optim)
+    module = make_module(context, context.config.final_paradigm, model, recipe, num_epochs=1, seed=seed)
     if not hasattr(module, "robust_accuracy"):
         return None
     module.to(context.trainer.device)

@@ -16,9 +16,9 @@ from secateur.core.tables import ScoreTable
 from secateur.data.order import Shuffled
 from secateur.data.prepared import PreparedData
 from secateur.dynamic.adapruner_schedule import AdaPrunerConstants, ScaleController
-from secateur.runs.config import stage_reads
 from secateur.runs.context import Context
 from secateur.runs.cost import training_cost
+from secateur.runs.keys import stage_reads
 from secateur.runs.stages.warmup import warm_up
 from secateur.training.callbacks.mask_tracker import MaskTracker, PoolFacts, SelectOn
 from secateur.training.callbacks.metrics import EpochMetrics
@@ -93,8 +93,8 @@ def joint_prune(context: Context, method: JointSettings, pruning_ratio: float) -
     """
     start = warm_up(context, method.warmup_epochs) if method.warmup_epochs else None
     not_read = ("exact_ratio", "finetune", "warmup_epochs", "joint_ratio")
-    settings = {key: value for key, value in context.config["method"].items() if key not in not_read}
-    nodes = {key: context.config[key] for key in ("model", "score_seed")}
+    settings = {key: value for key, value in context.config.method.items() if key not in not_read}
+    nodes = context.config.pick("model", "score_seed")
     nodes["evaluated_on"] = context.data.evaluation_fingerprint
     reads = stage_reads(context.config, **nodes, method=settings, ratio=pruning_ratio)
     key = stage_key("joint_pruning", VERSION, reads, context.data.fingerprint, [start.path.name] if start else [])
@@ -111,7 +111,7 @@ def _train(
     context: Context, folder: Path, method: JointSettings, pruning_ratio: float, start: Path | None
 ) -> dict[str, Any]:
     """Train in ``folder`` (resuming what lies there); write mask values, diagnostics and weights."""
-    data, score_seed, clocks = context.data, context.config["score_seed"], Clocks(context.trainer.device)
+    data, score_seed, clocks = context.data, context.config.score_seed, Clocks(context.trainer.device)
     model = context.fresh_model("model", stream_seed(score_seed, "joint-model"), start)
     seed = stream_seed(score_seed, "joint-training")
     loader = data.train_loader(Shuffled(data.pool, seed), method.optim.batch_size, seed, **context.placement)

@@ -20,8 +20,8 @@ from secateur.grouping.labels import label_groups
 from secateur.grouping.means import GroupMeans
 from secateur.mapping.ranking import vote_ranking
 from secateur.mapping.votes import VoteCounter
-from secateur.runs.config import numerics_key
 from secateur.runs.context import Context
+from secateur.runs.keys import numerics_key
 from secateur.runs.stages.embeddings import embed, embeddings_stage, pass_cost, stored_features
 from secateur.training.clocks import Clocks
 from secateur.training.evaluate import Forward, forward_pass
@@ -45,7 +45,7 @@ def check_kmeans(num_clusters: int | None, backend: str) -> None:
 def cluster_groups(context: Context, network: StageResult, num_clusters: int, backend: str) -> Tensor:
     """Return the k-means cluster of every row of the pool in the surrogate's features, int64 ``[N]``; books it."""
     embedded = embed(context, network)
-    reads = {"num_clusters": num_clusters, "backend": backend, "score_seed": context.config["score_seed"]}
+    reads = {"num_clusters": num_clusters, "backend": backend, "score_seed": context.config.score_seed}
     reads["numerics"] = numerics_key(context.config)
     result = context.store.get(
         "groups",
@@ -62,7 +62,7 @@ def _cluster(context: Context, folder: Path, features: Tensor, num_clusters: int
     clocks = Clocks(context.trainer.device)
     kmeans = KMeans(num_clusters, backend=backend)  # type: ignore[arg-type]
     with context.console.status(f"finding {num_clusters} clusters"):
-        kmeans.fit(features, context.config["score_seed"]).save(folder / "clusters.safetensors")
+        kmeans.fit(features, context.config.score_seed).save(folder / "clusters.safetensors")
     passes = kmeans.num_init * kmeans.max_iter  # at most; k-means says no more
     flops = 2.0 * features.numel() * num_clusters * passes
     return {"cost": StageCost("groups", 0, 0, flops=flops, **clocks.whole()).to_json()}
@@ -137,7 +137,7 @@ def downstream_ranking(context: Context, data: PreparedData, voting: Voting) -> 
         data: the downstream set.
         voting: how it votes.
     """
-    seed = context.config["score_seed"] if voting.about["tie_break"] == "random" else None
+    seed = context.config.score_seed if voting.about["tie_break"] == "random" else None
     reads = {**voting.about, "seed": seed, "numerics": numerics_key(context.config), "groups": _digest(voting.groups)}
     reads["transform"] = _transform(data)
     upstream = [voting.network.path.name, data.fingerprint]
@@ -158,7 +158,7 @@ def _rank(context: Context, folder: Path, data: PreparedData, voting: Voting) ->
     ranking = vote_ranking(
         *(counter.compute(), group_sizes(voting.groups, counter.num_groups)),
         tie_break=voting.about["tie_break"],
-        seed=context.config["score_seed"],
+        seed=context.config.score_seed,
         kind=voting.about["kind"],
         fingerprint=context.data.fingerprint,
         metadata={**voting.about, "downstream": data.name},

@@ -15,8 +15,10 @@ from secateur.core.seeds import stream_seed
 from secateur.core.store import StageResult, stage_key
 from secateur.core.tables import ScoreTable
 from secateur.grouping.turtle import Turtle, TurtleResult
-from secateur.runs.config import Config, build, stage_reads
+from secateur.runs.config import Config, Node
 from secateur.runs.context import Context
+from secateur.runs.keys import stage_reads
+from secateur.runs.nodes import scorer, shared
 from secateur.runs.stages.embeddings import embed
 from secateur.runs.stages.encoder import encoder
 from secateur.scores.base import BatchSignals, Score
@@ -35,7 +37,7 @@ class Found:
 
 
 def find_and_score(
-    context: Context, version: int, sample_ids: Tensor, num_epochs: int, scorers: dict[str, Config], reads: Config
+    context: Context, version: int, sample_ids: Tensor, num_epochs: int, scorers: dict[str, Node], reads: Config
 ) -> Found:
     """Find classes among some samples of the pool and score these, or find it done; books what it cost.
 
@@ -50,7 +52,7 @@ def find_and_score(
     network = encoder(context)
     features = embed(context, network)
     rows = rows_of(sample_ids, context.data.pool)
-    nodes = {**{key: context.config[key] for key in ("paradigm", "score_seed")}, "length": num_epochs}
+    nodes = {**context.config.pick("paradigm", "score_seed"), "length": num_epochs}
     result = context.store.get(
         "scoring",
         stage_key(
@@ -67,12 +69,12 @@ def find_and_score(
 
 
 def _score(
-    context: Context, folder: Path, features: Tensor, rows: Tensor, num_epochs: int, scorers: dict[str, Config]
+    context: Context, folder: Path, features: Tensor, rows: Tensor, num_epochs: int, scorers: dict[str, Node]
 ) -> dict[str, Any]:
     clocks, part = Clocks(context.trainer.device), features[rows].to(context.trainer.device)
-    turtle = build(context.config["paradigm"]).turtle(context.data.num_classes, num_epochs)
+    turtle = shared(context.config.paradigm).turtle(context.data.num_classes, num_epochs)
     with context.console.status(f"finding {turtle.num_classes} classes among {len(rows)} samples"):
-        found = turtle.fit(part, stream_seed(context.config["score_seed"], "turtle"))
+        found = turtle.fit(part, stream_seed(context.config.score_seed, "turtle"))
     found.save(folder / FILE)
     for name, table in _tables(context, found, part, rows, scorers).items():
         table.save(folder / "scores" / f"{name}.parquet")
@@ -88,10 +90,10 @@ def turtle_flops(turtle: Turtle, num_samples: int, num_features: int) -> float:
 
 
 def _tables(
-    context: Context, found: TurtleResult, features: Tensor, rows: Tensor, scorers: dict[str, Config]
+    context: Context, found: TurtleResult, features: Tensor, rows: Tensor, scorers: dict[str, Node]
 ) -> dict[str, ScoreTable]:
     """Replay every epoch to the scorers, with the final pseudo-label as the label."""
-    scores: dict[str, Score] = {name: build(node) for name, node in scorers.items()}
+    scores: dict[str, Score] = {name: scorer(node) for name, node in scorers.items()}
     labels, positions = found.pseudo_labels(features), torch.arange(len(rows), device=features.device)
     for score in scores.values():
         score.setup(len(rows), found.num_epochs)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor
 
 from secateur.core.errors import ConfigError
@@ -29,9 +28,12 @@ from secateur.core.store import StageResult, read_stored, stage_key
 from secateur.core.tables import ScoreTable
 from secateur.data.order import Shuffled, positions
 from secateur.data.prepared import EVALUATION_BATCH
-from secateur.runs.config import Config, build, stage_reads
+from secateur.runs.compose import load_yaml
+from secateur.runs.config import Config, Node
 from secateur.runs.context import Context
+from secateur.runs.keys import stage_reads
 from secateur.runs.modules import make_module
+from secateur.runs.nodes import scorer, shared
 from secateur.runs.paths import conf_folder
 from secateur.runs.plan import scoring_costs
 from secateur.runs.stages.pseudo_labels import find_and_score
@@ -48,14 +50,14 @@ from secateur.training.modules.unsupervised import Unsupervised
 VERSION = 3
 
 
-def standard_scores(num_epochs: int) -> dict[str, Config]:
+def standard_scores(num_epochs: int) -> dict[str, Node]:
     """Return the shipped scorers, with their default settings, that a training of this length can feed."""
     paths = sorted(conf_folder().glob("score/*.yaml"))
-    nodes = {path.stem: OmegaConf.to_container(OmegaConf.load(path)) for path in paths}
-    return {name: node for name, node in nodes.items() if build(node).epochs_needed <= num_epochs}  # type: ignore[arg-type,misc]
+    nodes = {path.stem: load_yaml(path) for path in paths}
+    return {name: node for name, node in nodes.items() if shared(node).epochs_needed <= num_epochs}
 
 
-def recorded_together(node: Config, num_epochs: int) -> dict[str, Config]:
+def recorded_together(node: Node, num_epochs: int) -> dict[str, Node]:
     """Return the scorers that a scoring for one of them records by the way, by name, the asked one among them.
 
     A standard scorer is recorded with all standard ones that cost nothing beside the training, or a single pass over
@@ -67,7 +69,7 @@ def recorded_together(node: Config, num_epochs: int) -> dict[str, Config]:
     return {name: one for name, one in scorers.items() if _costly(_set_up(one, num_epochs)) <= kinds}
 
 
-def _entry(node: Config, num_epochs: int) -> tuple[str, dict[str, Config]]:
+def _entry(node: Node, num_epochs: int) -> tuple[str, dict[str, Node]]:
     """Return a scorer's name in its entry of the store, and all scorers whose settings enter that entry's key."""
     standard = standard_scores(num_epochs)
     name = next((known for known, settings in standard.items() if settings == node), None)
@@ -121,10 +123,10 @@ def measure(context: Context, on: Measuring | None = None) -> Measured:
         context: the run.
         on: what is measured; None: the whole pool, for ``scoring.max_epochs``.
     """
-    on = on or Measuring(context.data.pool, context.config["scoring"]["max_epochs"])
-    node = context.config["score"]
+    on = on or Measuring(context.data.pool, context.config.scoring.max_epochs)
+    node = context.config.score
     name, scorers = _entry(node, on.num_epochs)
-    if isinstance(build(context.config["paradigm"]), Unsupervised):
+    if isinstance(shared(context.config.paradigm), Unsupervised):
         found = find_and_score(context, VERSION, on.sample_ids, on.num_epochs, scorers, _reads(on, scorers, 0))
         table = _mean_table(context, [found.scoring], name)
         return Measured(table, [found.scoring], found.encoder, "model.safetensors", found.labels)
@@ -135,9 +137,9 @@ def measure(context: Context, on: Measuring | None = None) -> Measured:
     return Measured(table, stages, stages[0], weights_file(score.epochs.stop), context.data.pool_labels, r2)
 
 
-def _set_up(node: Config, num_epochs: int) -> Score:
-    """Build a scorer and set it up for a training of so many epochs, so that it knows what it reads of it."""
-    score = build(node)
+def _set_up(node: Node, num_epochs: int) -> Score:
+    """Return a scorer that knows what it reads of a training of so many epochs."""
+    score = scorer(node)
     if not isinstance(score, Score):
         raise ConfigError(f"{node['_target_']} is not a secateur.scores.base.Score.")
     score.setup(1, num_epochs)
@@ -154,7 +156,7 @@ def _mean_table(context: Context, stages: list[StageResult], name: str) -> Score
     return replace(tables[0], score=mean)
 
 
-def _reads(on: Measuring, scorers: dict[str, Config], network: int) -> Config:
+def _reads(on: Measuring, scorers: dict[str, Node], network: int) -> Config:
     """Return what of a measuring enters its stage's key, whoever measures."""
     subset = {"subset": on.subset, "num_epochs": on.num_epochs} if on.subset else {}
     return {"scorers": scorers, "network": network, **subset}
@@ -177,7 +179,7 @@ def _order_r2(context: Context, on: Measuring, score: Score, table: ScoreTable) 
 
 
 def _training_seed(context: Context, network: int) -> int:
-    return stream_seed(context.config["score_seed"], "scoring-training", network)
+    return stream_seed(context.config.score_seed, "scoring-training", network)
 
 
 # -- one network ----------------------------------------------------------------------------------------------------
@@ -216,10 +218,10 @@ def _costly(score: Score) -> frozenset[str]:
     return frozenset({score.record} if score.num_passes > 1 else ())
 
 
-def _network(context: Context, on: Measuring, scorers: dict[str, Config], name: str, network: int) -> StageResult:
+def _network(context: Context, on: Measuring, scorers: dict[str, Node], name: str, network: int) -> StageResult:
     """Train one network until the scorer has read its last epoch, or find it trained that far; books it."""
     config = context.config
-    nodes = {key: config[key] for key in ("model", "paradigm", "scoring", "score_seed")}
+    nodes = config.pick("model", "paradigm", "scoring", "score_seed")
     reads = stage_reads(config, **nodes, **_reads(on, scorers, network))
     key = stage_key("scoring", VERSION, reads, context.data.fingerprint)
     result = context.store.get(
@@ -254,7 +256,7 @@ def _costs(context: Context, score: Score, result: StageResult) -> list[StageCos
 
 
 def _score(
-    context: Context, folder: Path, key: str, on: Measuring, scorers: dict[str, Config], name: str, network: int
+    context: Context, folder: Path, key: str, on: Measuring, scorers: dict[str, Node], name: str, network: int
 ) -> dict[str, Any]:
     """Train the measuring network in ``folder`` and write every table that is complete.
 
@@ -262,7 +264,7 @@ def _score(
     finished entry, where these recorded all that is wanted now; else it starts anew.
     """
     config, data, settings = context.config, context.data, context.trainer
-    recipe, score_seed = context.recipe(config["scoring"]["optim"]), config["score_seed"]
+    recipe, score_seed = context.recipe(config.scoring.optim), config.score_seed
     clocks = Clocks(settings.device)
     set_up = {one: _set_up(node, on.num_epochs) for one, node in scorers.items()}
     wanted = Extent(set_up[name].epochs.stop, _costly(set_up[name]))
@@ -274,7 +276,7 @@ def _score(
     seed = _training_seed(context, network)
     order = Shuffled(on.sample_ids, seed)
     loader = data.train_loader(order, recipe.batch_size, seed, **context.placement)
-    module = make_module(context, config["paradigm"], model, recipe, num_epochs=on.num_epochs, seed=seed)
+    module = make_module(context, config.paradigm, model, recipe, num_epochs=on.num_epochs, seed=seed)
     recorder = _recorder(context, on, {one: scorers[one] for one in recorded}, recipe.batch_size, order, seed)
     metrics = EpochMetrics({}, data.num_classes, clocks=clocks)
     weights = KeptWeights({score.epochs.stop for score in recorded.values()})
@@ -338,7 +340,7 @@ def _spent(clocks: Clocks, metrics: EpochMetrics, recorder: ScoreRecorder, devic
 
 
 def _recorder(
-    context: Context, on: Measuring, scorers: dict[str, Config], batch_size: int, order: Shuffled, seed: int
+    context: Context, on: Measuring, scorers: dict[str, Node], batch_size: int, order: Shuffled, seed: int
 ) -> ScoreRecorder:
     """Build the recorder; the scorers' lengths are those of the schedule, also when the training stops earlier."""
     data = context.data
@@ -349,7 +351,7 @@ def _recorder(
         return plain
 
     return ScoreRecorder(
-        {name: build(node) for name, node in scorers.items()},
+        {name: scorer(node) for name, node in scorers.items()},
         sample_ids=on.sample_ids,
         num_epochs=on.num_epochs,
         eval_loader=lambda: data.eval_loader(on.sample_ids, EVALUATION_BATCH, **context.placement),

@@ -14,9 +14,9 @@ from secateur.core.names import named
 from secateur.core.seeds import stream_seed
 from secateur.core.store import StageResult, stage_key
 from secateur.data.order import Shuffled
-from secateur.runs.config import stage_reads
 from secateur.runs.context import Context
 from secateur.runs.cost import training_cost
+from secateur.runs.keys import stage_reads
 from secateur.runs.modules import feature_monitor, make_module
 from secateur.runs.paradigms import classifies, makes_views, passes_of
 from secateur.training.callbacks.metrics import EpochMetrics
@@ -49,11 +49,11 @@ def train_on_mask(context: Context, mask: Mask, start: Path | None = None, *, re
         start: a finished stage whose weights the training starts from (fine-tuning); None: from scratch.
         recompute: train again even if found in the store; None: as ``force`` says.
     """
-    if context.config["relabel"]:
+    if context.config.relabel:
         context = replace(context, data=context.data.restricted_to(_kept_classes(context, mask)))
     upstream = [mask.sha256, *([start.name] if start else [])]
     reads = {**_reads(context), "max_epochs": final_epochs(context, mask.num_kept)}
-    if context.config["relabel"]:
+    if context.config.relabel:
         reads["relabel"] = True
     key = stage_key("training", VERSION, reads, context.data.fingerprint, upstream)
     title = f"training on {mask.num_kept} of {len(mask)}"
@@ -61,7 +61,7 @@ def train_on_mask(context: Context, mask: Mask, start: Path | None = None, *, re
         "training",
         key,
         lambda folder: _train(context, folder, title, kept=mask.kept_ids, start=start),
-        recompute=bool(context.config["force"]) if recompute is None else recompute,
+        recompute=bool(context.config.force) if recompute is None else recompute,
     )
     return _finish(context.tell("training", result))
 
@@ -79,7 +79,7 @@ def final_epochs(context: Context, num_kept: int) -> int:
     the whole pool, and saves nothing.
     """
     num_epochs = context.trainer.max_epochs
-    return num_epochs if context.config["budget"] == "epochs" else round(num_epochs * context.num_total / num_kept)
+    return num_epochs if context.config.budget == "epochs" else round(num_epochs * context.num_total / num_kept)
 
 
 def train_with_policy(context: Context, sampling: Sampling) -> Trained:
@@ -90,15 +90,15 @@ def train_with_policy(context: Context, sampling: Sampling) -> Trained:
         "dynamic_training",
         key,
         lambda folder: _train(context, folder, "training on a subset per epoch", sampling=sampling),
-        recompute=bool(context.config["force"]),
+        recompute=bool(context.config.force),
     )
     return _finish(context.tell("training", result))
 
 
 def _reads(context: Context, *further: str) -> dict[str, Any]:
     config = context.config
-    nodes = {key: config[key] for key in ("retrain_model", "final_paradigm", "optim", "seed", *further)}
-    length = {key: config["trainer"][key] for key in ("max_epochs", "evaluate_every")}
+    nodes = config.pick("retrain_model", "final_paradigm", "optim", "seed", *further)
+    length = {"max_epochs": config.trainer.max_epochs, "evaluate_every": config.trainer.evaluate_every}
     return stage_reads(config, **nodes, **length, evaluated_on=context.data.evaluation_fingerprint)
 
 
@@ -113,13 +113,13 @@ def _train(
 ) -> dict[str, Any]:
     """Train in ``folder`` (resuming what lies there), write weights and metrics, return the stage's summary."""
     config, data, settings = context.config, context.data, context.trainer
-    recipe, clocks = context.recipe(config["optim"]), Clocks(settings.device)
-    model = context.fresh_model("retrain_model", stream_seed(config["seed"], "final-model"), start)
-    seed = stream_seed(config["seed"], "final-training")
+    recipe, clocks = context.recipe(config.optim), Clocks(settings.device)
+    model = context.fresh_model("retrain_model", stream_seed(config.seed, "final-model"), start)
+    seed = stream_seed(config.seed, "final-training")
     order = sampling or Shuffled(context.data.pool if kept is None else kept, seed)
     num_epochs = settings.max_epochs if kept is None else final_epochs(context, len(kept))
     module = make_module(
-        *(context, config["final_paradigm"], model, recipe),
+        *(context, config.final_paradigm, model, recipe),
         num_epochs=num_epochs,
         seed=seed,
         sampling=sampling,
@@ -174,7 +174,7 @@ def _save_static_mask(context: Context, sampling: Sampling, folder: Path) -> Non
         context.data.pool,
         rows,
         fingerprint=context.data.fingerprint,
-        metadata={"method": named(context.config["method"]), "pruning_ratio": context.config["pruning_ratio"]},
+        metadata={"method": named(context.config.method), "pruning_ratio": context.config.pruning_ratio},
         num_rows=len(context.data.labels),
     )
     from_rows.save(folder / STATIC_MASK)

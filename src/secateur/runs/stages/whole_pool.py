@@ -5,7 +5,7 @@ from typing import Any
 
 from secateur.core.seeds import stream_seed
 from secateur.data.order import Shuffled
-from secateur.runs.config import Config
+from secateur.runs.config import Node
 from secateur.runs.context import Context
 from secateur.runs.cost import training_cost
 from secateur.runs.modules import feature_monitor, make_module
@@ -17,7 +17,7 @@ from secateur.training.fit import finish_folder, fit
 
 
 def train_on_pool(
-    context: Context, folder: Path, stage: str, *, paradigm: Config, optim: Config, num_epochs: int, seed: int
+    context: Context, folder: Path, stage: str, *, paradigm: Node, optim: Node, num_epochs: int, seed: int
 ) -> dict[str, Any]:
     """Train ``model=`` on all samples in ``folder`` (resuming what lies there); return the stage's summary.
 
