@@ -326,9 +326,9 @@ def test_slices_that_normalized_themselves_are_not_repeated_by_one_process(run_d
         "devices": 2,
         "sync_batchnorm": False,
     }
-    record["config"]["strategy"] = strategy
+    record.config["strategy"] = strategy
     with pytest.raises(ConfigError, match="each of 2 slices of a batch by itself"):
-        repeatable(record, record["config"], run_dir, [], comparison=False)
+        repeatable(record, record.config, run_dir, [], comparison=False)
 
 
 def test_a_stage_of_another_version_is_said(run_dir, verify):

@@ -243,7 +243,7 @@ records = st.builds(
     status=st.sampled_from(["running", "finished", "failed", "interrupted"]),
     seed=st.none() | st.integers(),
     warnings=st.lists(texts),
-    config=st.none() | st.dictionaries(texts, st.integers() | texts | st.lists(st.booleans())),
+    config=st.dictionaries(texts, st.integers() | texts | st.lists(st.booleans())),
 )
 
 

@@ -414,7 +414,7 @@ class RunRecord(Block):
     seed: Annotated[Integer | None, FIRST, KNOWN] = None
     score_seed: Annotated[Integer | None, FIRST] = None
     select_on: Annotated[str | None, FIRST, KNOWN] = None
-    config: Annotated[dict[str, Any] | None, FIRST, KNOWN] = None
+    config: Annotated[dict[str, Any], FIRST] = {}
     provenance: Annotated[dict[str, Any], FIRST] = {}
     started: str | None = None
     finished: str | None = None

@@ -4,14 +4,13 @@ import csv
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from secateur.core.errors import DataError
 from secateur.core.files import read_json, write_json
 from secateur.core.group import is_rank_zero
 from secateur.core.hashing import file_sha256
 from secateur.core.names import named
-from secateur.core.record import FILE_NAME, label_of, load_record, one_line
+from secateur.core.record import FILE_NAME, Pruning, RunRecord, label_of, load_record, one_line
 from secateur.data.prepared import PreparedData
 from secateur.runs.config import Config, build
 from secateur.runs.naming import Choices, choice
@@ -145,7 +144,7 @@ def job_of(config: Config, run_dir: Path, choices: Choices) -> Job:
     """Return what is known of a run before it begins."""
     nodes = ("method", "score", "extrapolation", "selection")
     options = {key: choice(config, key, choices) for key in nodes}
-    label = label_of({"pruning": {**options, "variant": config["variant"]}})
+    label = label_of(Pruning.of({**options, "variant": config["variant"]}))
     data = "-".join(node["name"] for node in (config["data"], config["downstream"]) if node)
     experiment = str(choices.get("experiment") or "")
     paper = experiment.split("/")[0] if "/" in experiment else ""
@@ -187,16 +186,15 @@ def _left_out(error: Exception) -> str:
     )
 
 
-def _record(run_dir: Path) -> dict[str, Any] | None:
+def _record(run_dir: Path) -> RunRecord | None:
     with suppress(DataError):
         return load_record(run_dir)
     return None
 
 
-def _ended(record: Mapping[str, Any] | None) -> Status:
+def _ended(record: RunRecord | None) -> Status:
     """Return how a run ended; without a record that says so it failed."""
-    status: Status = record["status"] if record and record["status"] != "running" else "failed"
-    return status
+    return "failed" if record is None or record.status == "running" else record.status
 
 
 def _mirrored(run_dir: Path) -> Mapping[str, str]:

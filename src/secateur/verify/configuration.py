@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from secateur.core.errors import ConfigError, FingerprintError
+from secateur.core.record import RunRecord
 from secateur.runs.baselines import BASELINES
 from secateur.runs.config import DATA_NOT_IN_KEY, NOT_IN_KEY, Config, canonical, normalizing
 from secateur.runs.pools import forget_pools, pools
@@ -23,9 +24,7 @@ _MOVABLE = re.compile(
 )
 
 
-def repeatable(
-    record: Mapping[str, Any], defaults: Config, output_dir: Path, moved: Iterable[str], comparison: bool
-) -> Config:
+def repeatable(record: RunRecord, defaults: Config, output_dir: Path, moved: Iterable[str], comparison: bool) -> Config:
     """Return a record's configuration for a repetition in another folder.
 
     Args:
@@ -39,32 +38,32 @@ def repeatable(
     Raises:
         ConfigError: something is set anew that is a part of the run itself, or one process cannot repeat it.
     """
-    if slices := normalizing(record["config"]).get("batchnorm_slices"):
+    if slices := normalizing(record.config).get("batchnorm_slices"):
         raise ConfigError(
             f"The run normalized each of {slices} slices of a batch by itself (strategy.sync_batchnorm=false), which "
             "one process cannot repeat; --quick checks the folder alone."
         )
-    config = _filled(deepcopy(record["config"]), defaults)
+    config = _filled(deepcopy(record.config), defaults)
     config.update({key: deepcopy(defaults[key]) for key in NOT_IN_KEY if key in defaults})
     config["paths"]["output_dir"] = str(output_dir)
-    config["name"] = record["name"]
+    config["name"] = record.name
     config["compare_with"] = _baselines(record) if comparison else []
-    fidelity = record["config"].get("fidelity") or defaults["fidelity"]
+    fidelity = record.config.get("fidelity") or defaults["fidelity"]
     config["fidelity"] = {**fidelity, "against": _full_scorings(record, fidelity) if comparison else []}
     for override in moved:
         _move(config, override)
     return canonical(config)
 
 
-def _baselines(record: Mapping[str, Any]) -> list[str]:
+def _baselines(record: RunRecord) -> list[str]:
     """Return what was asked for, and what a later call of the finished run added."""
-    asked = record["config"].get("compare_with") or []
-    return [name for name in dict.fromkeys([*asked, *record["comparison"]]) if name in BASELINES]
+    asked = record.config.get("compare_with") or []
+    return [name for name in dict.fromkeys([*asked, *record.comparison]) if name in BASELINES]
 
 
-def _full_scorings(record: Mapping[str, Any], fidelity: Mapping[str, Any]) -> list[int]:
-    added = record["extrapolation"].get("fidelity") or []
-    return list(dict.fromkeys([*fidelity["against"], *(entry["score_seed"] for entry in added)]))
+def _full_scorings(record: RunRecord, fidelity: Mapping[str, Any]) -> list[int]:
+    added = [entry.score_seed for entry in record.extrapolation.fidelity]
+    return list(dict.fromkeys([*fidelity["against"], *added]))
 
 
 def _filled(config: Config, defaults: Config) -> Config:
@@ -105,7 +104,7 @@ def _move(config: Config, override: str) -> None:
     node[last] = value["value"]  # type: ignore[index, call-overload]
 
 
-def check_pools(record: Mapping[str, Any], config: Config) -> None:
+def check_pools(record: RunRecord, config: Config) -> None:
     """Prepare the data and check that it is what the run was made of.
 
     Raises:
@@ -114,10 +113,10 @@ def check_pools(record: Mapping[str, Any], config: Config) -> None:
     """
     forget_pools()
     data, downstream = pools(config)
-    recorded = {"data": record["data"]["fingerprint"]}
+    recorded = {"data": record.data.fingerprint}
     found = {"data": data.fingerprint}
     if downstream is not None:
-        recorded["downstream"], found["downstream"] = record["transfer"].get("fingerprint"), downstream.fingerprint
+        recorded["downstream"], found["downstream"] = record.transfer.fingerprint, downstream.fingerprint
     for node, fingerprint in found.items():
         if fingerprint != recorded[node]:
             raise FingerprintError(
@@ -136,9 +135,9 @@ MACHINE = {
 }
 
 
-def circumstances(record: Mapping[str, Any], config: Config) -> Iterator[str]:
+def circumstances(record: RunRecord, config: Config) -> Iterator[str]:
     """Yield what is not as it was when the run was made: stage versions, code, libraries, device."""
-    then, now = record["provenance"], provenance(TrainerSettings(**config["trainer"]).device)
+    then, now = record.provenance, provenance(TrainerSettings(**config["trainer"]).device)
     for stage, version in (then.get("stage_versions") or {}).items():
         if VERSIONS.get(stage) != version:
             yield f"stage {stage} was version {version}, is {VERSIONS.get(stage)} now: its results changed on purpose"

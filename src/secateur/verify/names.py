@@ -2,19 +2,18 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
+from secateur.core.errors import DataError
 from secateur.core.names import name_of, short_name
-from secateur.core.record import label_of
+from secateur.core.record import RunRecord, label_of
 from secateur.runs.config import Config
 from secateur.runs.naming import PARTS, choice, compose_node, exact_options, is_shipped, model_names, options_of
 from secateur.runs.paths import CONF
 
-Record = Mapping[str, Any]
 NETWORKS = {"model": ("model", "scoring"), "model@retrain_model": ("retrain_model", "final")}
 
 
-def names_from_config(record: Record, user_conf: Path | None = None) -> dict[str, str]:
+def names_from_config(record: RunRecord, user_conf: Path | None = None) -> dict[str, str]:
     """Return the option that each group of a record's configuration was set to, as far as the configuration tells.
 
     A recorded name is believed only where it is an option of the node's ``_target_``, and no other option is exactly
@@ -25,39 +24,39 @@ def names_from_config(record: Record, user_conf: Path | None = None) -> dict[str
         record: the record.
         user_conf: folder of the user's own options, as ``--config-dir``.
     """
-    config: Config = record["config"]
-    found = {key: _option(key, key, record["pruning"].get(key), config, user_conf) for key in PARTS}
+    config: Config = record.config
+    found = {key: _option(key, key, getattr(record.pruning, key), config, user_conf) for key in PARTS}
     for key, (node, block) in NETWORKS.items():
-        models = record["models"]
-        said = models.get(block) or (models.get("final") if config["retrain_model"] == config["model"] else None)
+        same = record.models.final if config["retrain_model"] == config["model"] else None
+        said = getattr(record.models, block) or same
         found[key] = _option("model", node, said, config, user_conf)
     return {key: name for key, name in found.items() if name}
 
 
-def name_problems(record: Record, names: Mapping[str, str]) -> Iterator[str]:
+def name_problems(record: RunRecord, names: Mapping[str, str]) -> Iterator[str]:
     """Yield every name in run.json that its configuration contradicts.
 
     Args:
         record: the record.
         names: what :func:`names_from_config` returned.
     """
-    config: Config = record["config"]
+    config: Config = record.config
     pruning = {key: choice(config, key, names) for key in PARTS}
-    said = {f"pruning.{key}": (record["pruning"].get(key), name) for key, name in pruning.items()}
+    said = {f"pruning.{key}": (getattr(record.pruning, key), name) for key, name in pruning.items()}
     networks = model_names(config, names)
-    said |= {f"models.{key}": (record["models"].get(key), name) for key, name in networks.items()}
-    said["select_on"] = (record["select_on"], config["method"].get("select_on", "last"))
+    said |= {f"models.{key}": (getattr(record.models, key), name) for key, name in networks.items()}
+    said["select_on"] = (record.select_on, config["method"].get("select_on", "last"))
     if named := config["data"].get("name"):
-        said["data.name"] = (record["data"]["name"], named)
+        said["data.name"] = (record.data.name, named)
     for key, (recorded, expected) in said.items():
         if recorded != expected:
             yield f"run.json: {key} is {recorded}, but its config says {expected}{_hint(key, recorded)}"
     try:
-        label = label_of(record)
-    except (LookupError, TypeError, ValueError):  # it names no method, which was said above
+        label = label_of(record.pruning, record.select_on)
+    except DataError:  # it names no method, which was said above
         return
-    if record["label"] != label:
-        yield f"run.json: label is {record['label']}, but its names give {label}"
+    if record.label != label:
+        yield f"run.json: label is {record.label}, but its names give {label}"
 
 
 def _hint(key: str, recorded: str | None) -> str:
