@@ -33,7 +33,8 @@ from typing import Any
 
 from scipy.stats import beta
 
-from secateur.core.record import new_record, save_record
+from secateur.core.files import write_json
+from secateur.core.record import FILE_NAME, new_record
 from secateur.report.build import build_report
 
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "false_verdicts.md"
@@ -133,7 +134,8 @@ def records_of(table: str, method: str, accuracies: Accuracies, *, per_seed: boo
         per_seed: the method draws another mask for every training seed, whatever the score seed is.
     """
     for (seed, score_seed), accuracy in accuracies.items():
-        record = new_record(status="finished", seed=seed, score_seed=score_seed, config={}, finished="2026-01-01")
+        made = new_record(status="finished", seed=seed, score_seed=score_seed, config={}, finished="2026-01-01")
+        record = made.to_json()
         record["started"] = "2026-01-01"
         record["run_key"] = f"{table}-{method}-{seed}-{score_seed}"
         record["data"].update(name=table, fingerprint=table, num_test=NUM_TEST)
@@ -168,7 +170,7 @@ def report_on(pairs: Iterable[tuple[Accuracies, Accuracies]], folder: Path, *, p
         table = f"pair-{number:05d}"
         records = [*records_of(table, "tested", tested), *records_of(table, "random", drawn, per_seed=per_seed)]
         for record in records:
-            save_record(folder / "runs" / record["run_key"], record)
+            write_json(folder / "runs" / record["run_key"] / FILE_NAME, record)
     build_report([folder / "runs"], folder / "report", formats=["csv"], figure_formats=[])
     return false_verdicts(folder / "report" / "results.csv")
 

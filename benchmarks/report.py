@@ -17,7 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from secateur.core.record import new_record, save_record
+from secateur.core.files import write_json
+from secateur.core.record import FILE_NAME, new_record
 from secateur.tracking.provenance import processor
 
 METHODS = {"random": None, "el2n": 0.2, "tdds": 1.0, "aum": 1.0, "dual": 0.3, "dynamic_uncertainty": 1.0}
@@ -62,7 +63,7 @@ def make_records(root, count):
     while made < count:
         for method, ratio in [("full", 0.0), *((method, ratio) for method in METHODS for ratio in RATIOS)]:
             if made < count:
-                save_record(root / f"{made:05d}", make_record(method, ratio, seed, noise))
+                write_json(root / f"{made:05d}" / FILE_NAME, make_record(method, ratio, seed, noise))
                 made += 1
         seed += 1
 
@@ -82,7 +83,7 @@ def make_record(method, ratio, seed, noise):
         config={"seed": seed, "score_seed": seed, "pruning_ratio": ratio, **{f"group_{i}": node for i in range(20)}},
         provenance={"packages": {f"package_{i}": "1.0.0" for i in range(12)}, "host": "host"},
         finished="2026-01-01T00:00:00+00:00",
-    )
+    ).to_json()
     names = [f"class {i}" for i in range(100)]
     record["data"].update(name="synthetic", fingerprint="f" * 64, num_train=50_000, num_test=10_000, class_names=names)
     record["models"].update(final="resnet18", scoring="resnet18" if scored else None)

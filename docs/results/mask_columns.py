@@ -28,7 +28,7 @@ def raw_kept(cell: Cell) -> str:
 
 def flipped(cell: Cell) -> str:
     """Return the flipped share of the pruned over a cell's runs."""
-    shares = [run.record["pruning"]["flipped_share_pruned"] for run in cell.runs]
+    shares = [run.record.pruning.flipped_share_pruned for run in cell.runs]
     found = [100 * share for share in shares if share is not None]
     return f"{statistics.mean(found):.1f} ± {statistics.stdev(found):.1f} %" if len(found) > 1 else ""
 

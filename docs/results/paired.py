@@ -22,7 +22,7 @@ def number_of(run: Run, name: str) -> float:
     Raises:
         KeyError: neither has it.
     """
-    value = run.record["metrics"].get(name)
+    value = getattr(run.record.metrics, name, None)
     if value is None:
         with (run.path / "metrics.csv").open(newline="") as file:
             value = list(csv.DictReader(file))[-1][name]

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from secateur.core.hashing import fingerprint
+from secateur.core.ledger import StageCost
 from secateur.core.mask import Mask, keep_count
 from secateur.core.record import new_record, save_record
 from secateur.core.tables import ScoreTable
@@ -48,24 +49,26 @@ def write_run(folder: Path, arm: str, ratio: float, seed: int, accuracy: float, 
     settings = {"_target_": "secateur.data.npz.NpzData", "name": "fruit", "root": str(path)}
     config = {"data": settings, "trainer": {"max_epochs": 3}, "pruning_ratio": ratio, "score": {"name": arm}}
     record = new_record(status="finished", seed=seed, score_seed=seed, config=config, finished="2026-01-01")
-    record["command"] = f"python -m secateur run score={'x' if arm == HOSTILE else arm} pruning_ratio={ratio}"
-    record["provenance"] = {"python": "3.11.7", "packages": {"torch": "2.15.0"}, "host": "secret-host"}
-    record["run_key"] = hashlib.sha256(f"{arm} {ratio} {seed}".encode()).hexdigest()[:12]
-    record["data"].update(name="fruit", fingerprint=found, class_names=list(CLASSES), num_train=NUM, num_test=9000)
-    record["models"].update(final="small_cnn")
+    record.command = f"python -m secateur run score={'x' if arm == HOSTILE else arm} pruning_ratio={ratio}"
+    record.provenance = {"python": "3.11.7", "packages": {"torch": "2.15.0"}, "host": "secret-host"}
+    record.run_key = hashlib.sha256(f"{arm} {ratio} {seed}".encode()).hexdigest()[:12]
+    record.data.update({"name": "fruit", "fingerprint": found, "class_names": list(CLASSES), "num_train": NUM})
+    record.data.num_test = 9000
+    record.models.final = "small_cnn"
     kept = 1.0 if arm == "full" else keep_count(NUM, ratio) / NUM
-    record["pruning"].update(method=method, score=None if method != "score" else arm, variant="reference")
-    record["pruning"].update(pruning_ratio=ratio, keep_fraction=kept, num_total=NUM, num_kept=round(kept * NUM))
-    record["metrics"].update(test_accuracy=accuracy, worst_class_accuracy=accuracy - 0.1)
-    stages = [{"stage": "training", "reused": False, "flops": 100.0 * kept, "seconds": 1.0, "pruning": False}]
+    record.pruning.update({"method": method, "score": None if method != "score" else arm, "variant": "reference"})
+    record.pruning.update({"pruning_ratio": ratio, "keep_fraction": kept})
+    record.pruning.update({"num_total": NUM, "num_kept": round(kept * NUM)})
+    record.metrics.update({"test_accuracy": accuracy, "worst_class_accuracy": accuracy - 0.1})
+    stages = [StageCost("training", 0, 0, flops=100.0 * kept, seconds=1.0, pruning=False)]
     if method == "score":
-        stages.insert(0, {"stage": "scoring", "reused": seed > 0, "flops": 50.0, "seconds": 1.0, "pruning": True})
-        record["warnings"] = ["a class nearly vanished"] if ratio == 0.8 else []
-    cost = sum(stage["flops"] for stage in stages) / 100
-    record["ledger"].update(stages=stages, cost_vs_full=cost, cost_vs_full_amortized=kept)
+        stages.insert(0, StageCost("scoring", 0, 0, flops=50.0, seconds=1.0, reused=seed > 0))
+        record.warnings = ["a class nearly vanished"] if ratio == 0.8 else []
+    cost = sum(stage.flops for stage in stages) / 100
+    record.ledger.update({"stages": stages, "cost_vs_full": cost, "cost_vs_full_amortized": kept})
     if arm != "full":
         write_tables(folder, method, ratio, seed, labels, found)
-        record["artifacts"] = {file.name: "" for file in sorted(folder.iterdir())}
+        record.artifacts = {file.name: "" for file in sorted(folder.iterdir())}
     save_record(folder, record)
 
 
@@ -93,7 +96,7 @@ def write_runs(root: Path) -> None:
     failed = new_record(status="failed", seed=0, config={}, error="<b>disk & all</b>", label="tdds")
     save_record(root / "failed", failed)
     (root / "cut").mkdir()
-    (root / "cut" / "run.json").write_text(json.dumps(failed)[:50])
+    (root / "cut" / "run.json").write_text(json.dumps(failed.to_json())[:50])
 
 
 @pytest.fixture(scope="session")

@@ -10,12 +10,12 @@ def leave_runs(root, methods=("full", "random"), seeds=(0, 1, 2)):
     for method in methods:
         for seed in seeds:
             record = new_record(status="finished", run_key=f"{method}{seed}", seed=seed, score_seed=seed, config={})
-            record["data"].update(name="digits", fingerprint="f")
-            record["models"].update(final="small_cnn")
-            record["pruning"].update(method=method, pruning_ratio=0.5, keep_fraction=0.5)
-            record["metrics"].update(test_accuracy=0.9 + 0.001 * seed)
-            record["ledger"].update(cost_vs_full=0.5)
-            save_record(root / record["run_key"], record)
+            record.data.update({"name": "digits", "fingerprint": "f"})
+            record.models.final = "small_cnn"
+            record.pruning.update({"method": method, "pruning_ratio": 0.5, "keep_fraction": 0.5})
+            record.metrics.test_accuracy = 0.9 + 0.001 * seed
+            record.ledger.cost_vs_full = 0.5
+            save_record(root / record.run_key, record)
 
 
 def test_the_table_is_printed_and_the_files_are_named(tmp_path, capsys, monkeypatch):

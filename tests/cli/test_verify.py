@@ -47,15 +47,18 @@ def edit(path, change):
 
 def load_targeted(run_dir):
     """Return the record with import paths in place of names, as every check of it gets it."""
-    record = json.loads((run_dir / "run.json").read_text())
-    return {**record, "config": targeted(record["config"])}
+    from secateur.core.record import load_record
+
+    record = load_record(run_dir)
+    record.config = targeted(record.config)
+    return record
 
 
 def config_of(record):
     """Return a record's configuration as an experiment."""
     from secateur.runs.config import Experiment
 
-    return Experiment.of(targeted(record["config"]), recorded=True)
+    return Experiment.of(targeted(record.config if hasattr(record, "config") else record["config"]), recorded=True)
 
 
 def fingerprints(record):
@@ -248,15 +251,17 @@ def test_a_network_of_several_with_one_class_is_told_by_its_settings(run_dir):
 
     record = load_targeted(run_dir)
     node = OmegaConf.to_container(OmegaConf.load(CONF / "model" / "resnet20.yaml"))
-    record["config"].update(model=node, retrain_model=node)
-    for name, problems in (("resnet20", 0), ("resnet18", 2)):
-        record["models"] = {"scoring": name, "final": name}
-        assert (
-            len(list(name_problems(record, config_of(record), names_from_config(record, config_of(record)))))
-            == problems
-        )
+    record.config.update(model=node, retrain_model=node)
+
+    def problems():
+        config = config_of(record)
+        return list(name_problems(record, config, names_from_config(record, config)))
+
+    for name, expected in (("resnet20", 0), ("resnet18", 2)):
+        record.models.scoring = record.models.final = name
+        assert len(problems()) == expected
     node["widths"] = [8, 8, 8]
-    assert not list(name_problems(record, config_of(record), names_from_config(record, config_of(record))))
+    assert not problems()
 
 
 @pytest.mark.parametrize("said", ["knn_cv", "knn_same_class_cv", "knn"])
@@ -270,8 +275,8 @@ def test_an_extrapolation_of_several_with_one_class_is_told_by_its_settings(run_
     GlobalHydra.instance().clear()
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
         node = OmegaConf.to_container(compose("extrapolation/knn_same_class_cv"))["extrapolation"]
-    record["config"]["extrapolation"] = node
-    record["pruning"]["extrapolation"] = said
+    record.config["extrapolation"] = node
+    record.pruning.extrapolation = said
     assert names_from_config(record, config_of(record))["extrapolation"] == "knn_same_class_cv"
 
 
@@ -336,7 +341,7 @@ def test_slices_that_normalized_themselves_are_not_repeated_by_one_process(run_d
         "devices": 2,
         "sync_batchnorm": False,
     }
-    record["config"]["strategy"] = strategy
+    record.config["strategy"] = strategy
     config = config_of(record)
     with pytest.raises(ConfigError, match="each of 2 slices of a batch by itself"):
         repeatable(record, config, config, run_dir, [], comparison=False)

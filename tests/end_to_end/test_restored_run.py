@@ -166,12 +166,12 @@ def test_a_failed_attempt_leaves_the_finished_record(program, monkeypatch, after
 
 
 def test_a_kept_record_survives_a_process_that_is_killed(tmp_path):
-    save_record(tmp_path, {**new_record(name="old"), "status": "finished"})
+    save_record(tmp_path, new_record(name="old", status="finished"))
     keep_record(tmp_path)
-    save_record(tmp_path, {**new_record(name="new"), "status": "running"})
+    save_record(tmp_path, new_record(name="new", status="running"))
     keep_record(tmp_path)  # of the next process
-    assert load_record(tmp_path)["name"] == "new"
-    assert put_back_record(tmp_path)["name"] == load_record(tmp_path)["name"] == "old"
+    assert load_record(tmp_path).name == "new"
+    assert put_back_record(tmp_path).name == load_record(tmp_path).name == "old"
     assert put_back_record(tmp_path) is None
     keep_record(tmp_path)
     forget_record(tmp_path)

@@ -21,7 +21,7 @@ def cell(status="running", **values):
 
 
 def record(folder, status, finished=None, error=None):
-    save_record(folder / "run", {**new_record(error=error), "status": status, "finished": finished})
+    save_record(folder / "run", new_record(error=error, status=status, finished=finished))
 
 
 def look(folder, cell, queue=None, *, launching=False):

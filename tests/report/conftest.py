@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from secateur.core.record import new_record, save_record
+from secateur.core.files import write_json
+from secateur.core.record import FILE_NAME, new_record
 from secateur.report.data.cells import make_cells
 from secateur.report.data.fidelity_rows import make_fidelity_rows
 from secateur.report.data.load import load_runs
@@ -30,8 +31,8 @@ METHODS = {
 def make_record(method="random", score=None, ratio=0.5, seed=0, accuracy=0.9, **changes):
     """Return a finished record; ``changes`` replace a top-level key, or ``block__key`` a key of a block."""
     kept = 1.0 if method == "full" else 1 - ratio
-    record = new_record(status="finished", seed=seed, score_seed=seed, config={}, finished="2026-01-01")
-    record["started"] = "2026-01-01"
+    record = new_record(status="finished", config={}, finished="2026-01-01").to_json()
+    record.update(started="2026-01-01", seed=seed, score_seed=seed)
     record["data"].update(name="digits", fingerprint="f" * 64, num_train=1000)
     record["models"].update(final="small_cnn")
     record["pruning"].update(method=method, score=score, pruning_ratio=ratio, keep_fraction=kept)
@@ -106,7 +107,7 @@ def write_records(root, records):
     """Write each record into a folder of its own and return the folders."""
     folders = [root / f"{number:05d}" for number in range(len(records))]
     for folder, record in zip(folders, records, strict=True):
-        save_record(folder, record)
+        write_json(folder / FILE_NAME, record)
     return folders
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from secateur.core.errors import ConfigError, DataError
-from secateur.core.record import save_record
+from secateur.core.files import write_json
+from secateur.core.record import FILE_NAME
 from secateur.report.build import build_report
 from secateur.report.data.league import with_ranks
 from secateur.report.tables.files import to_csv, to_latex, to_markdown
@@ -196,7 +197,7 @@ def test_robust_accuracy_is_in_every_form(tmp_path, write, comparison, record):
     build_report([base], tmp_path / "plain")
     robust = [record("full", seed=seed, accuracy=0.9, metrics__robust_accuracy=0.4125) for seed in (0, 1)]
     for number, made in enumerate([*robust, record("full", data__name="svhn")]):
-        save_record(tmp_path / "attacked" / str(number), made)
+        write_json(tmp_path / "attacked" / str(number) / FILE_NAME, made)
     build_report([tmp_path / "attacked"], tmp_path / "robust")
     headers = {"results.md": "robust (n)", "results.tex": "robust (n)", "report.html": ">robust</button>"}
     for name, column in headers.items():

@@ -32,14 +32,17 @@ def test_an_accuracy_that_is_missing_without_being_asked_to_is_still_unusable(wr
     ("changes", "reason"),
     [
         ({"cost_vs_full_scoring": "cheap"}, "extrapolation.cost_vs_full_scoring is 'cheap', not a number"),
-        ({"subset_fraction": None}, "extrapolation.subset_fraction is None"),
-        ({"spearman": True}, "extrapolation.fidelity.spearman is True, not a number"),
-        ({"score_seed": None}, "score_seed is None"),
+        ({"subset_fraction": None}, "extrapolation.subset_fraction is not recorded"),
+        ({"spearman": True}, "extrapolation.fidelity[0].pearson is true, not a number"),
+        ({"score_seed": None}, "score_seed is not recorded"),
         ({"fidelity": 5}, "extrapolation.fidelity is 5, not a list"),
-        ({"fidelity": [{"by_ratio": [{"a": 1}]}]}, "extrapolation.fidelity.by_ratio.pruning_ratio is None"),
-        ({"seed_level": [1]}, "extrapolation.seed_level is [1], not an object"),
-        ({"subset_fraction": 7}, "extrapolation.subset_fraction is 7, not in [0, 1]"),
-        ({"cost_choosing_vs_full": -1}, "extrapolation.cost_choosing_vs_full is -1, below 0"),
+        (
+            {"fidelity": [{"score_seed": 1, "by_ratio": [{}]}]},
+            "extrapolation.fidelity[0].by_ratio[0] has no pruning_ratio",
+        ),
+        ({"seed_level": [1]}, "extrapolation.seed_level is [1], not a mapping"),
+        ({"subset_fraction": 7}, "extrapolation.subset_fraction is 7, not a number in [0, 1]"),
+        ({"cost_choosing_vs_full": -1}, "extrapolation.cost_choosing_vs_full is -1, not a number of at least 0"),
     ],
 )
 def test_a_record_with_a_broken_extrapolation_is_left_out_as_a_whole(write, predicted, changes, reason):

@@ -30,7 +30,7 @@ class Heard:
         self._hear("log_result", "result", self.ended)
 
     def log_failure(self, result):
-        self._hear("log_failure", result.record["error"], self.ended)
+        self._hear("log_failure", result.record.error, self.ended)
 
     def release(self, status):
         self._hear("release", status, self.ended)

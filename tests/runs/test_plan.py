@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from rich.console import Console
 
-from secateur.core.record import load_record
+from secateur.core.record import read_record
 from secateur.core.store import Store
 from secateur.data.prepared import prepare
 from secateur.models.small_cnn import SmallCNN
@@ -104,7 +104,7 @@ def context_of(folder, *overrides):
 
 def booked(folder, *overrides):
     outcome = execute(resolve(composed(folder, *overrides)), Console(quiet=True))
-    return load_record(outcome.run_dir), outcome.run_dir
+    return read_record(outcome.run_dir), outcome.run_dir
 
 
 def what_counts(stages):

@@ -1,8 +1,6 @@
-import copy
-
 import pytest
 
-from secateur.core.record import TEMPLATE
+from secateur.core.record import new_record
 from secateur.tracking.facts import filterable, summary
 
 STAGE = {
@@ -17,14 +15,14 @@ STAGE = {
 
 @pytest.fixture
 def record():
-    filled = copy.deepcopy(TEMPLATE)
-    filled.update(status="finished", label="el2n")
-    filled["data"]["name"] = "digits"
-    filled["pruning"].update(method="score", score="el2n", pruning_ratio=0.5, keep_fraction=0.5, num_kept=5)
-    filled["pruning"].update(num_total=10, class_counts=[3, 0, 2], realized_pruning_ratio=0.5)
-    filled["metrics"]["test_accuracy"] = 0.75
-    filled["ledger"].update(stages=[STAGE, {**STAGE, "seconds": 3.0}], total_seconds=5.0, cost_vs_full=1.5)
-    filled["comparison"] = {"full": {"test_accuracy": 0.8, "robust_accuracy": None, "reused": True}}
+    pruning = {"method": "score", "score": "el2n", "pruning_ratio": 0.5, "keep_fraction": 0.5, "num_kept": 5}
+    filled = new_record(status="finished", label="el2n")
+    filled.data.name = "digits"
+    filled.pruning.update({**pruning, "num_total": 10, "class_counts": [3, 0, 2], "realized_pruning_ratio": 0.5})
+    filled.metrics.test_accuracy = 0.75
+    stages = [STAGE, {**STAGE, "seconds": 3.0}]
+    filled.ledger.update({"stages": stages, "total_seconds": 5.0, "cost_vs_full": 1.5})
+    filled.update({"comparison": {"full": {"test_accuracy": 0.8, "robust_accuracy": None, "reused": True}}})
     return filled
 
 
@@ -36,8 +34,8 @@ def test_what_tells_runs_apart_is_flat_and_known(record):
 
 
 def test_an_empty_record_has_no_outcomes():
-    assert filterable(TEMPLATE) == {"status": "running"}
-    assert summary(TEMPLATE) == {}
+    assert filterable(new_record()) == {"status": "running"}
+    assert summary(new_record()) == {}
 
 
 def test_the_summary_holds_numbers_only(record):

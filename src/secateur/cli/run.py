@@ -5,10 +5,9 @@ import shutil
 import sys
 import traceback
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from hydra import main as hydra_main
 from omegaconf import DictConfig
@@ -18,7 +17,7 @@ from secateur.cli.console import make_console
 from secateur.cli.terminal import BAD_INPUT, message
 from secateur.core.errors import ConfigError, SecateurError
 from secateur.core.manifest import Cell, load_manifest
-from secateur.core.record import load_record, one_line
+from secateur.core.record import Pruning, RunRecord, load_record, one_line
 from secateur.launch.job import SingleRun, job_of_sweep
 from secateur.launch.launcher import launch, new_sweep
 from secateur.launch.ranks import check_sweep, is_follower, start_processes, together
@@ -250,26 +249,24 @@ def _set(name: str, value: str | None) -> None:
 def outcome_line(outcome: Outcome) -> str:
     """Return one line on a finished run."""
     record = load_record(outcome.run_dir)
-    pruning = record["pruning"]
     state = "already finished" if outcome.reused else "finished"
-    return f"[bold]{record['label']}[/] {_kept(pruning)}: {_result(record)}; {state}: {outcome.run_dir}"
+    return f"[bold]{record.label}[/] {_kept(record.pruning)}: {_result(record)}; {state}: {outcome.run_dir}"
 
 
-def _kept(pruning: Mapping[str, Any]) -> str:
+def _kept(pruning: Pruning) -> str:
     """Return how much was kept; of what is chosen anew in every epoch, how many visits were left out."""
-    num_total = pruning["num_total"]
-    if not pruning.get("per_epoch"):
-        return f"kept {pruning['num_kept']} of {num_total}"
-    seen = pruning["num_seen"]
+    num_total, seen = pruning.num_total, pruning.num_seen
+    if not pruning.per_epoch:
+        return f"kept {pruning.num_kept} of {num_total}"
     samples = f"all {num_total} samples" if seen == num_total else f"{seen} of {num_total} samples"
-    return f"left out {percent(pruning['realized_pruning_ratio'])} of the visits, {samples} seen"
+    return f"left out {percent(pruning.realized_pruning_ratio)} of the visits, {samples} seen"
 
 
-def _result(record: Mapping[str, Any]) -> str:
+def _result(record: RunRecord) -> str:
     """Return accuracy and cost; of a run that trained nothing on its mask what the mask cost."""
-    accuracy, cost = record["metrics"]["test_accuracy"], record["ledger"]["cost_vs_full"]
+    accuracy, cost = record.metrics.test_accuracy, record.ledger.cost_vs_full
     if accuracy is None:
-        choosing = record["extrapolation"].get("cost_choosing_vs_full")
+        choosing = record.extrapolation.cost_choosing_vs_full
         return MASK_ONLY if choosing is None else f"{MASK_ONLY}, its cost {choosing:.2f} of a full training"
     return f"test accuracy {100 * accuracy:.2f} %, cost {cost:.2f} of a full training"
 
@@ -282,7 +279,8 @@ def draw_figures(outcome: Outcome) -> None:
         from secateur.report.figures.joint import save_joint_figure
 
         save_joint_figure(diagnostics, figures)
-    if load_record(outcome.run_dir)["extrapolation"] and (not outcome.reused or _compared_since(outcome.run_dir)):
+    predicted = not load_record(outcome.run_dir).extrapolation.is_empty
+    if predicted and (not outcome.reused or _compared_since(outcome.run_dir)):
         from secateur.report.figures.predicted import save_predicted_figure
 
         save_predicted_figure(outcome.run_dir, figures)

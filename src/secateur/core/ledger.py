@@ -1,13 +1,17 @@
 """What a result cost: every stage it needs, reused ones included, against one training on all the data."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict
+
+from secateur.core.block import Cost, Count, Flag, Text
 
 
 @dataclass(frozen=True)
 class StageCost:
-    """The cost of one stage.
+    """The cost of one stage, in a run and in the ``ledger`` block of its record; keys that came later are kept.
 
     Attributes:
         stage: name of the stage (``scoring``, ``training``, ...).
@@ -31,21 +35,23 @@ class StageCost:
         pruning: the stage exists only to decide which samples are kept (false for the final training).
     """
 
-    stage: str
-    samples_forward: int
-    samples_backward: int
-    flops: float
-    seconds: float
-    device_seconds: float | None = None
-    train_seconds: float | None = None
-    train_device_seconds: float | None = None
-    evaluation_seconds: float | None = None
-    evaluation_device_seconds: float | None = None
-    energy_joules: float | None = None
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="allow")
+
+    stage: Text
+    samples_forward: Count
+    samples_backward: Count
+    flops: Cost
+    seconds: Cost
+    device_seconds: Cost | None = None
+    train_seconds: Cost | None = None
+    train_device_seconds: Cost | None = None
+    evaluation_seconds: Cost | None = None
+    evaluation_device_seconds: Cost | None = None
+    energy_joules: Cost | None = None
     energy_source: str | None = None
-    peak_memory_bytes: int | None = None
-    reused: bool = False
-    pruning: bool = True
+    peak_memory_bytes: Count | None = None
+    reused: Flag = False
+    pruning: Flag = True
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], *, reused: bool) -> "StageCost":
@@ -54,7 +60,7 @@ class StageCost:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return asdict(self)
+        return dict(vars(self))
 
 
 @dataclass

@@ -4,11 +4,10 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.manifest import FILE_NAME, Cell, Manifest, Status, editing, load_manifest
-from secateur.core.record import load_record
+from secateur.core.record import RunRecord, load_record
 from secateur.core.store import is_held
 
 LAUNCH_LOCK = "launch.lock"
@@ -51,17 +50,17 @@ def status_of(
         launching: whether the command that launches the sweep is still there.
     """
     record = _record(folder, cell)
-    if record.get("status") == "finished" and (cell.status == "finished" or _is_of_this_attempt(record, cell)):
+    ended = record.status if record else None
+    if ended == "finished" and (cell.status == "finished" or _is_of_this_attempt(record, cell)):
         return "finished", None
     if cell.status == "failed":
         return "failed", cell.error
-    if record.get("status") == "failed" and _is_of_this_attempt(record, cell):
-        return "failed", record.get("error")
+    if record and ended == "failed" and _is_of_this_attempt(record, cell):
+        return "failed", record.error
     if (alive := _alive(cell, folder, queue, launching=launching)) is not None:
         return alive, None
     if record or cell.attempts or cell.started or cell.run is not None:
-        stopped = record.get("status") == "interrupted"
-        return "interrupted", "stopped by hand or by its scheduler" if stopped else INTERRUPTED
+        return "interrupted", "stopped by hand or by its scheduler" if ended == "interrupted" else INTERRUPTED
     return "not started", NOT_STARTED
 
 
@@ -99,14 +98,14 @@ def _alive(cell: Cell, folder: Path, queue: Mapping[str, str] | None, *, launchi
     return "pending" if launching and cell.status == "pending" else None
 
 
-def _record(folder: Path, cell: Cell) -> Mapping[str, Any]:
+def _record(folder: Path, cell: Cell) -> RunRecord | None:
     run_dir = cell.run_dir(folder)
     try:
-        return {} if run_dir is None else load_record(run_dir)
+        return None if run_dir is None else load_record(run_dir)
     except DataError:
-        return {}
+        return None
 
 
-def _is_of_this_attempt(record: Mapping[str, Any], cell: Cell) -> bool:
+def _is_of_this_attempt(record: RunRecord | None, cell: Cell) -> bool:
     """Whether a record ended after the job's last start, and is thus not of an earlier run that is being redone."""
-    return str(record.get("finished")) >= str(cell.started)
+    return record is not None and str(record.finished) >= str(cell.started)

@@ -142,7 +142,7 @@ def _result(folder: Path, cell: Cell) -> str:
         return f"{cell.error or ''}{f' ({log})' if log else ''}"
     run_dir = cell.run_dir(folder)
     try:
-        accuracy = load_record(run_dir)["metrics"]["test_accuracy"] if run_dir else None
+        accuracy = load_record(run_dir).metrics.test_accuracy if run_dir else None
     except DataError:
         return ""
     return "" if accuracy is None else f"test accuracy {100 * accuracy:.2f} %"

@@ -90,7 +90,7 @@ def _known(cells: Sequence[Cell]) -> Known:
     by_settings, by_targets, ratios = {}, {}, {}
     for cell in cells:
         for run in cell.runs:
-            config = run.record.get("config")
+            config = run.record.config
             if config and not run.is_comparison:
                 by_settings[_settings(config)] = cell.label
                 asked = config.get("pruning_ratio")
@@ -236,9 +236,7 @@ def _entry(cell: Cell, others: Sequence[Run], num_runs: int, usual: Version, sha
 
 def version_of(run: Run) -> Version:
     """Return what a run's record says of the code that made it: code, and the stages' versions."""
-    provenance = run.record.get("provenance")
-    if not isinstance(provenance, Mapping):
-        return "unknown code", ()
+    provenance = run.record.provenance
     stages = provenance.get("stage_versions")
     if not isinstance(stages, Mapping):
         return _code(provenance), ()

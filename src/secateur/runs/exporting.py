@@ -1,10 +1,8 @@
 """A run's mask and scores as foreign files."""
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -12,7 +10,7 @@ from secateur.core.errors import DataError
 from secateur.core.files import writing
 from secateur.core.mask import Mask
 from secateur.core.names import targeted
-from secateur.core.record import load_record
+from secateur.core.record import RunRecord, load_record
 from secateur.core.tables import ScoreTable
 from secateur.data.encoded import FileImages
 from secateur.data.prepared import PreparedData, prepare
@@ -78,7 +76,7 @@ def export_run(
 
 
 def _export_mask(
-    run_dir: Path, record: dict[str, Any], file_format: str, output: Path, data_root: Path | None, own_code: bool
+    run_dir: Path, record: RunRecord, file_format: str, output: Path, data_root: Path | None, own_code: bool
 ) -> Exported:
     mask = Mask.load(_there(run_dir / "mask.parquet"))
     if file_format not in NEEDS_DATA:
@@ -143,9 +141,9 @@ def _score_file(output: Path) -> Path:
     return output.with_name(f"score_{output.name.removeprefix('data_mask_')}")
 
 
-def _check_free(path: Path, run_dir: Path, record: dict[str, Any], force: bool) -> None:
+def _check_free(path: Path, run_dir: Path, record: RunRecord, force: bool) -> None:
     """Refuse to write over what a run consists of, and over anything else without being told to."""
-    own = {os.path.realpath(run_dir / name) for name in ("run.json", "config.yaml", *(record.get("artifacts") or {}))}
+    own = {os.path.realpath(run_dir / name) for name in ("run.json", "config.yaml", *record.artifacts)}
     with writing(path):
         if os.path.realpath(path) in own:
             raise DataError(f"{path} is a file of the run itself, which export never writes over: choose another path.")
@@ -155,9 +153,8 @@ def _check_free(path: Path, run_dir: Path, record: dict[str, Any], force: bool) 
             raise DataError(f"{path} exists already; add --force to write over it.")
 
 
-def _data_node(run_dir: Path, record: Mapping[str, Any], own_code: bool) -> Node:
-    config = record.get("config")
-    node = targeted(config.get("data")) if isinstance(config, dict) else None
+def _data_node(run_dir: Path, record: RunRecord, own_code: bool) -> Node:
+    node = targeted(record.config.get("data"))
     if not isinstance(node, dict) or "_target_" not in node:
         raise DataError(f"{run_dir}/run.json has no configuration of its data set.")
     if not own_code:

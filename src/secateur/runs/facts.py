@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from secateur.core.mask import Mask
+from secateur.core.record import DataFacts
 from secateur.data.prepared import PreparedData
 from secateur.runs.context import Context
 from secateur.runs.methods.base import Pruned, drawn_by, is_given
@@ -16,23 +17,23 @@ STARVED = 0.5  # a class that keeps less than this part of its proportional shar
 MAX_LISTED = 5  # classes in one warning
 
 
-def data_facts(data: PreparedData) -> dict[str, Any]:
+def data_facts(data: PreparedData) -> DataFacts:
     """Return the ``data`` block."""
-    return {
-        "name": data.name,
-        "class_names": data.class_names,
-        "num_train": len(data.pool),
-        "num_validation": len(data.validation),
-        "num_test": len(data.test),
-        "num_classes": data.num_classes,
-        "fingerprint": data.fingerprint,
-        "evaluation_fingerprint": data.evaluation_fingerprint,
-        "num_flipped": int(data.flipped.sum()),
-    }
+    return DataFacts(
+        name=data.name,
+        class_names=list(data.class_names),
+        num_train=len(data.pool),
+        num_validation=len(data.validation),
+        num_test=len(data.test),
+        num_classes=data.num_classes,
+        fingerprint=data.fingerprint,
+        evaluation_fingerprint=data.evaluation_fingerprint,
+        num_flipped=int(data.flipped.sum()),
+    )
 
 
 def pruning_facts(context: Context, pruned: Pruned) -> dict[str, Any]:
-    """Return the ``pruning`` block, and warn about classes that the mask empties."""
+    """Return the keys of the ``pruning`` block, and warn about classes that the mask empties."""
     config = context.config
     return {
         **{key: choice(config, key, context.choices) for key in ("method", "score", "extrapolation", "selection")},

@@ -4,14 +4,13 @@ import csv
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from secateur.core.errors import DataError
 from secateur.core.files import read_json, write_json
 from secateur.core.group import is_rank_zero
 from secateur.core.hashing import file_sha256
 from secateur.core.names import TARGET, named
-from secateur.core.record import FILE_NAME, label_of, load_record, one_line
+from secateur.core.record import FILE_NAME, Pruning, RunRecord, label_of, load_record, one_line
 from secateur.data.prepared import PreparedData
 from secateur.runs.config import Experiment
 from secateur.runs.naming import Choices, choices_of_parts
@@ -144,7 +143,7 @@ def mirror(
 def job_of(config: Experiment, run_dir: Path, choices: Choices) -> Job:
     """Return what is known of a run before it begins."""
     options = choices_of_parts(config, choices)
-    label = label_of({"pruning": {**options, "variant": config.variant}})
+    label = label_of(Pruning.of({**options, "variant": config.variant}))
     data = "-".join(node["name"] for node in (config.data, config.downstream) if node)
     experiment = str(choices.get("experiment") or "")
     paper = experiment.split("/")[0] if "/" in experiment else ""
@@ -186,16 +185,15 @@ def _left_out(error: Exception) -> str:
     )
 
 
-def _record(run_dir: Path) -> dict[str, Any] | None:
+def _record(run_dir: Path) -> RunRecord | None:
     with suppress(DataError):
         return load_record(run_dir)
     return None
 
 
-def _ended(record: Mapping[str, Any] | None) -> Status:
+def _ended(record: RunRecord | None) -> Status:
     """Return how a run ended; without a record that says so it failed."""
-    status: Status = record["status"] if record and record["status"] != "running" else "failed"
-    return status
+    return "failed" if record is None or record.status == "running" else record.status
 
 
 def _mirrored(run_dir: Path) -> Mapping[str, str]:

@@ -9,6 +9,7 @@ from secateur.core.errors import ConfigError, DataError
 from secateur.core.group import current
 from secateur.core.hashing import canonical_json, content_key
 from secateur.core.ledger import Ledger
+from secateur.core.record import Transfer
 from secateur.data.prepared import PreparedData, prepare
 from secateur.data.recipe import DataRecipe
 from secateur.runs.config import Experiment
@@ -91,18 +92,18 @@ def shared_cost(ledger: Ledger) -> dict[str, Any]:
     return {"surrogate_cost_vs_full": surrogate, "cost_vs_full_shared": shared}
 
 
-def transfer_facts(config: Experiment, source: PreparedData, downstream: PreparedData | None) -> dict[str, Any]:
+def transfer_facts(config: Experiment, source: PreparedData, downstream: PreparedData | None) -> Transfer:
     """Return the record's ``transfer`` block; empty values without a downstream set."""
     if downstream is None:
-        return {"source": None, "downstream": None, "finetune": None}
-    return {
-        "source": source.name,
-        "downstream": downstream.name,
-        "finetune": list(config.finetune["modes"]) if config.finetune else None,
-        "num_train": len(downstream.pool),
-        "num_validation": len(downstream.validation),
-        "num_test": len(downstream.test),
-        "num_classes": downstream.num_classes,
-        "fingerprint": downstream.fingerprint,
-        "evaluation_fingerprint": downstream.evaluation_fingerprint,
-    }
+        return Transfer.blank()
+    return Transfer(
+        source=source.name,
+        downstream=downstream.name,
+        finetune=list(config.finetune["modes"]) if config.finetune else None,
+        num_train=len(downstream.pool),
+        num_validation=len(downstream.validation),
+        num_test=len(downstream.test),
+        num_classes=downstream.num_classes,
+        fingerprint=downstream.fingerprint,
+        evaluation_fingerprint=downstream.evaluation_fingerprint,
+    )

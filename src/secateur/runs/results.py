@@ -2,15 +2,15 @@
 
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 from omegaconf import OmegaConf
 
 from secateur.core.files import link_or_copy, write_text
 from secateur.core.group import is_rank_zero
 from secateur.core.hashing import file_sha256
+from secateur.core.record import RunRecord
 from secateur.core.stage_files import file_flaw
 from secateur.runs.config import Config
 from secateur.runs.final import Final
@@ -40,7 +40,7 @@ def write_artifacts(run_dir: Path, pruned: Pruned, final: Final | None) -> list[
     return paths + [link_or_copy(path, run_dir / path.name) for path in pruned.files]
 
 
-def list_artifacts(record: dict[str, Any], run_dir: Path, paths: list[Path]) -> None:
+def list_artifacts(record: RunRecord, run_dir: Path, paths: list[Path]) -> None:
     """Add files to a record's ``artifacts`` (sha256) and ``artifact_bytes`` (size), by their path in the run's folder.
 
     Args:
@@ -50,8 +50,8 @@ def list_artifacts(record: dict[str, Any], run_dir: Path, paths: list[Path]) -> 
     """
     for path in paths:
         name = path.relative_to(run_dir).as_posix()
-        record["artifacts"][name] = file_sha256(path)
-        record["artifact_bytes"][name] = path.stat().st_size
+        record.artifacts[name] = file_sha256(path)
+        record.artifact_bytes[name] = path.stat().st_size
 
 
 def write_config(run_dir: Path, config: Config) -> Path:
@@ -59,7 +59,7 @@ def write_config(run_dir: Path, config: Config) -> Path:
     return write_text(run_dir / CONFIG, _yaml(config))
 
 
-def flaws(run_dir: Path, record: Mapping[str, Any], *, check: bool = False) -> dict[str, str]:
+def flaws(run_dir: Path, record: RunRecord, *, check: bool = False) -> dict[str, str]:
     """Return what is wrong with the files of a finished run, by their path in its folder.
 
     Sizes are always compared. Hashes are where the files have at most :data:`HASHED_BYTES` together, or on demand.
@@ -70,17 +70,17 @@ def flaws(run_dir: Path, record: Mapping[str, Any], *, check: bool = False) -> d
         record: its record.
         check: compare the hashes, however large the files are.
     """
-    sizes = record.get("artifact_bytes") or {}  # records of before do not have them
+    sizes = record.artifact_bytes  # records of before do not have them
     hashed = check or sum(sizes.values()) <= HASHED_BYTES
     found = {
         name: file_flaw(run_dir / name, sizes.get(name), sha256 if hashed or name not in sizes else None)
-        for name, sha256 in record["artifacts"].items()
+        for name, sha256 in record.artifacts.items()
     }
-    found[CONFIG] = _config_flaw(run_dir / CONFIG, record["config"])
+    found[CONFIG] = _config_flaw(run_dir / CONFIG, record.config)
     return {name: flaw for name, flaw in found.items() if flaw}
 
 
-def replace_files(run_dir: Path, made: Path, record: Mapping[str, Any], names: Collection[str]) -> None:
+def replace_files(run_dir: Path, made: Path, record: RunRecord, names: Collection[str]) -> None:
     """Move files that were made anew into a finished run's folder, where they are as its record says.
 
     Args:
@@ -89,10 +89,9 @@ def replace_files(run_dir: Path, made: Path, record: Mapping[str, Any], names: C
         record: the run's record.
         names: the files to replace; all others are left alone.
     """
-    sizes = record.get("artifact_bytes") or {}
     for name in names:
-        sha256 = record["artifacts"].get(name)
-        if sha256 is not None and file_flaw(made / name, sizes.get(name), sha256) is None:
+        sha256 = record.artifacts.get(name)
+        if sha256 is not None and file_flaw(made / name, record.artifact_bytes.get(name), sha256) is None:
             (run_dir / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(made / name, run_dir / name)
 

@@ -8,17 +8,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
+from secateur.core.block import Status
 from secateur.core.errors import ConfigError, DataError, SecateurError
 from secateur.core.group import current, failing_together, is_rank_zero
 from secateur.core.hashing import canonical_json
 from secateur.core.names import named
 from secateur.core.record import (
     FILE_NAME,
+    Models,
+    RunRecord,
     forget_record,
     is_finished,
     keep_record,
@@ -152,8 +154,8 @@ def execute_resolved(
             return Outcome(run_dir, reused=True)
         recording = _recording(run_dir, config, data, lambda: bool(context.ledger.stages), context.say)
         with following(config, run_dir, *log, data) as history, recording as record:
-            record["ignored"] = list(ignored)
-            record["transfer"] = transfer_facts(config, data, downstream)
+            record.ignored = list(ignored)
+            record.transfer = transfer_facts(config, data, downstream)
             context.history = history
             _run(context, run_dir, record)
     return Outcome(run_dir, reused=False)
@@ -175,23 +177,23 @@ def _is_of_this(context: Context, run_dir: Path) -> bool:
     return False
 
 
-def _run(context: Context, run_dir: Path, record: dict[str, Any]) -> None:
+def _run(context: Context, run_dir: Path, record: RunRecord) -> None:
     """Prune, train, and fill the record."""
-    record["warnings"] = context.warnings
-    record["models"] = model_names(context.config, context.choices)
+    record.warnings = context.warnings  # the list itself, to which the stages add
+    record.models = Models(**model_names(context.config, context.choices))
     pruned = prune(context)
-    record["pruning"].update(pruning_facts(context, pruned))
-    record["label"] = label_of(record)
-    record["extrapolation"] = dict(pruned.extrapolation)
+    record.pruning.update(pruning_facts(context, pruned), "pruning")
+    record.label = label_of(record.pruning)
+    record.extrapolation.update(pruned.extrapolation, "extrapolation")
     final = final_training(context, pruned)
-    record["ledger"] = context.ledger.to_json()
-    record["transfer"].update(shared_cost(context.ledger))
+    record.ledger.update(context.ledger.to_json(), "ledger")
+    record.transfer.update(shared_cost(context.ledger), "transfer")
     if final is None:  # the mask alone: there is no result yet whose cost could be told
-        record["ledger"].update(cost_vs_full=None, cost_vs_full_amortized=None)
+        record.ledger.cost_vs_full = record.ledger.cost_vs_full_amortized = None
     else:
-        record["metrics"].update(final.metrics)
+        record.metrics.update(final.metrics, "metrics")
         names = wanted(context.config, record, context.choices)
-        record["comparison"] = compare(context, record["pruning"], names)
+        record.comparison = compare(context, record.pruning, names)
     if is_rank_zero():
         forget_record(run_dir)
     list_artifacts(record, run_dir, write_artifacts(run_dir, pruned, final))
@@ -201,21 +203,21 @@ def _run(context: Context, run_dir: Path, record: dict[str, Any]) -> None:
 def _add_comparisons(context: Context, run_dir: Path) -> None:
     """Add to a finished run's record what it was not compared with yet: baselines, full scorings."""
     record = current().from_zero(lambda: load_record(run_dir))
-    before = canonical_json(record)
+    before = canonical_json(record.to_json())
     if names := wanted(context.config, record, context.choices):
-        record["comparison"].update(compare(context, record["pruning"], names))
+        record.comparison = {**record.comparison, **compare(context, record.pruning, names)}
     _add_fidelity(context, run_dir, record)
-    if canonical_json(record) != before and is_rank_zero():
+    if canonical_json(record.to_json()) != before and is_rank_zero():
         save_record(run_dir, record)
 
 
-def _add_fidelity(context: Context, run_dir: Path, record: dict[str, Any]) -> None:
+def _add_fidelity(context: Context, run_dir: Path, record: RunRecord) -> None:
     """Compare predicted scores with full scorings, if asked for and not done."""
-    if missing(context, record["extrapolation"]):
+    if missing(context, record.extrapolation):
         table = current().from_zero(lambda: ScoreTable.load(run_dir / "scores.parquet", context.data.fingerprint))
-        before = [entry["score_seed"] for entry in record["extrapolation"].get("fidelity") or []]
+        before = [entry.score_seed for entry in record.extrapolation.fidelity]
         block, full = assess(context, table, before)
-        record["extrapolation"].update(block)
+        record.extrapolation.update(block, "extrapolation")
         if is_rank_zero():
             list_artifacts(record, run_dir, [full.save(run_dir / FIDELITY)])
 
@@ -223,7 +225,7 @@ def _add_fidelity(context: Context, run_dir: Path, record: dict[str, Any]) -> No
 @contextmanager
 def _recording(
     run_dir: Path, config: Experiment, data: PreparedData, has_begun: Callable[[], bool], say: Callable[[str], None]
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[RunRecord]:
     """Keep run.json: ``running`` while the block runs, then ``finished``, ``failed`` or ``interrupted``.
 
     A finished record of before is put back where the block fails before it replaces the files of that record.
@@ -239,13 +241,13 @@ def _recording(
         say: called with a line of text when a finished record of before is put back.
     """
     record = _begin(run_dir.name, config)
-    record["data"].update(data_facts(data))
+    record.data = data_facts(data)
     if not is_rank_zero():
         with failing_together():
             yield record
         return
     keep_record(run_dir)
-    write_config(run_dir, record["config"])
+    write_config(run_dir, record.config)
     save_record(run_dir, record)
     try:
         with failing_together():
@@ -253,24 +255,30 @@ def _recording(
     except BaseException as error:
         forget_pools()  # the data may be mended before the next try
         if (before := _put_back(run_dir)) is not None:
-            say(f"{run_dir} keeps the result that was finished at {before['finished']}: making it again failed.")
+            say(f"{run_dir} keeps the result that was finished at {before.finished}: making it again failed.")
             raise
         if isinstance(error, ConfigError) and not has_begun():
             for name in (FILE_NAME, CONFIG):
                 (run_dir / name).unlink(missing_ok=True)
             raise
-        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         with suppress(OSError):  # a full disk, which the error says already
-            save_record(run_dir, {**record, "status": status, "error": one_line(error), "finished": now()})
+            _end(run_dir, record, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", error)
         raise
-    save_record(run_dir, {**record, "status": "finished", "finished": now()})
+    _end(run_dir, record, "finished")
 
 
-def _put_back(run_dir: Path) -> dict[str, Any] | None:
+def _end(run_dir: Path, record: RunRecord, status: Status, error: BaseException | None = None) -> None:
+    """Save the record of a run that has ended."""
+    record.status, record.finished = status, now()
+    record.error = None if error is None else one_line(error)
+    save_record(run_dir, record)
+
+
+def _put_back(run_dir: Path) -> RunRecord | None:
     """Put back the finished record that was kept, and its config.yaml; return it, or None where there is none."""
     with suppress(OSError, DataError):  # a full disk, which the run's own error says already
         if (before := put_back_record(run_dir)) is not None:
-            write_config(run_dir, before["config"])
+            write_config(run_dir, before.config)
             return before
     return None
 
@@ -290,8 +298,7 @@ def _failing_into(
         if not is_rank_zero():
             raise
         key = run_key(config, "unreadable", VERSIONS)
-        record = _begin(key, config)
-        save_record(folder / key, {**record, "status": "failed", "error": one_line(error), "finished": now()})
+        _end(folder / key, _begin(key, config), "failed", error)
         mirror(config, folder / key, choices, say)
         raise
 
@@ -303,7 +310,7 @@ def _command() -> str:
     )
 
 
-def _begin(key: str, config: Experiment) -> dict[str, Any]:
+def _begin(key: str, config: Experiment) -> RunRecord:
     return new_record(
         run_key=key,
         name=config.name,
@@ -333,7 +340,7 @@ def restored(context: Context, run_dir: Path) -> bool:
     found = current().from_zero(lambda: flaws(run_dir, record, check=True))  # all of them, before anything is replaced
     again = replace(context, history=None, warnings=[])  # a ledger of its own: nothing is booked twice
     if CONFIG in found and is_rank_zero():
-        write_config(run_dir, record["config"])
+        write_config(run_dir, record.config)
     if found.keys() - {CONFIG}:
         with failing_together():
             _make_files(again, run_dir, record, found)
@@ -347,7 +354,7 @@ def restored(context: Context, run_dir: Path) -> bool:
     return not left
 
 
-def _make_files(context: Context, run_dir: Path, record: dict[str, Any], names: Collection[str]) -> None:
+def _make_files(context: Context, run_dir: Path, record: RunRecord, names: Collection[str]) -> None:
     """Make some files of a finished run anew, from the stages in the store; its record is left alone.
 
     All files are made in a folder beside them; of these the named ones that are as recorded take their places.
@@ -367,13 +374,10 @@ def _make_files(context: Context, run_dir: Path, record: dict[str, Any], names: 
             shutil.rmtree(made, ignore_errors=True)
 
 
-def _make_fidelity(
-    context: Context, scores: Path, target: Path, record: dict[str, Any], names: Collection[str]
-) -> None:
+def _make_fidelity(context: Context, scores: Path, target: Path, record: RunRecord, names: Collection[str]) -> None:
     """Make the full scores of a comparison anew, if they are named, with the scores in one folder, in another."""
     if FIDELITY in names:
-        entries = record["extrapolation"]["fidelity"]
-        seeds = [entry["score_seed"] for entry in entries]
+        seeds = [entry.score_seed for entry in record.extrapolation.fidelity]
         wanted = context.config.fidelity.model_copy(update={"against": seeds})
         table = current().from_zero(lambda: ScoreTable.load(scores / "scores.parquet", context.data.fingerprint))
         _, full = assess(replace(context, config=context.config.changed(fidelity=wanted)), table)

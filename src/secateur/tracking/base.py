@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from secateur.core.errors import ConfigError
+from secateur.core.record import RunRecord
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
@@ -57,7 +58,7 @@ class Job:
 class Result:
     """What is known of a run when it ends: its record, its folder, and the data where it could be read."""
 
-    record: Mapping[str, Any]
+    record: RunRecord
     run_dir: Path
     data: "PreparedData | None" = None
 

@@ -1,46 +1,38 @@
 """What of a run record goes into a logger, as flat keys that tables can be filtered and sorted by."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
-# Of the block ``pruning``, what only a table of runs would be sorted or filtered by.
-FILTERED = (
-    *("realized_pruning_ratio", "keep_fraction", "num_total", "num_kept", "variant"),
-    *("given", "per_epoch", "visited_share", "num_seen"),
-)
-MASK = (
-    *("keep_fraction", "realized_pruning_ratio", "num_kept", "num_groups_kept", "observed_share"),
-    *("visited_share", "num_seen"),
-)
-NOISE = ("flipped_share_kept", "flipped_share_pruned")
+from secateur.core.block import Mark
+from secateur.core.ledger import StageCost
+from secateur.core.record import RunRecord
 
 
-def filterable(record: Mapping[str, Any]) -> dict[str, Any]:
+def filterable(record: RunRecord) -> dict[str, Any]:
     """Return what joins the resolved configuration: outcomes that tell runs apart. What is not known is left out."""
-    pruning, ledger = record["pruning"], record["ledger"]
+    pruning, nodes = record.pruning, ("method", "score", "extrapolation", "selection")
     values = {
-        **{key: pruning[key] for key in FILTERED},
-        **{f"{key}_name": pruning[key] for key in ("method", "score", "extrapolation", "selection")},
-        **{key: ledger[key] for key in ("cost_vs_full", "cost_vs_full_amortized")},
-        "data_name": record["data"]["name"],
-        "label": record["label"],
-        "status": record["status"],
+        **pruning.marked(Mark.FILTER),
+        **{f"{node}_name": getattr(pruning, node) for node in nodes},
+        **record.ledger.marked(Mark.FILTER),
+        "data_name": record.data.name,
+        "label": record.label,
+        "status": record.status,
     }
     return {key: value for key, value in values.items() if value is not None}
 
 
-def summary(record: Mapping[str, Any]) -> dict[str, float | int]:
+def summary(record: RunRecord) -> dict[str, float | int]:
     """Return all single numbers of a finished record: metrics, ledger, mask and comparison."""
-    pruning, ledger = record["pruning"], record["ledger"]
     values = {
-        **record["metrics"],
-        **{f"mask/{key}": pruning[key] for key in (*MASK, *NOISE)},
-        **_class_balance(pruning["class_counts"]),
-        **{f"ledger/{key}": value for key, value in ledger.items() if key != "stages"},
-        **_stages(ledger["stages"]),
+        **record.metrics.to_json(),
+        **{f"mask/{key}": value for key, value in record.pruning.marked(Mark.SUMMARY).items()},
+        **_class_balance(record.pruning.class_counts),
+        **{f"ledger/{key}": value for key, value in record.ledger.to_json().items()},
+        **_stages(record.ledger.stages),
     }
-    for name, block in record["comparison"].items():
-        values.update({f"comparison/{name}/{key}": value for key, value in block.items()})
+    for name, baseline in record.comparison.items():
+        values.update({f"comparison/{name}/{key}": value for key, value in baseline.to_json().items()})
     return {key: value for key, value in values.items() if type(value) in (int, float)}
 
 
@@ -55,11 +47,11 @@ def _class_balance(counts: list[int] | None) -> dict[str, int]:
     }
 
 
-def _stages(stages: list[dict[str, Any]]) -> dict[str, float]:
+def _stages(stages: Sequence[StageCost]) -> dict[str, float]:
     """Return operations and seconds by stage; those of one name are summed."""
     totals: dict[str, float] = {}
     for stage in stages:
         for key in ("flops", "seconds", "samples_forward", "samples_backward"):
-            name = f"ledger/{stage['stage']}/{key}"
-            totals[name] = totals.get(name, 0) + stage[key]
+            name = f"ledger/{stage.stage}/{key}"
+            totals[name] = totals.get(name, 0) + getattr(stage, key)
     return totals

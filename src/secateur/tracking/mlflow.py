@@ -91,4 +91,4 @@ class MlflowSession(Session):
 
     def log_failure(self, result: Result) -> None:
         """Log the error."""
-        self.logger.experiment.set_tag(self.logger.run_id, "error", str(result.record["error"])[:TAG_LENGTH])
+        self.logger.experiment.set_tag(self.logger.run_id, "error", str(result.record.error)[:TAG_LENGTH])

@@ -35,5 +35,5 @@ class TensorBoardSession(Session):
     def log_result(self, result: Result) -> None:
         """Log what tells runs apart as hyper-parameters, and the single numbers that came out."""
         keys = ("seed", "score_seed", "pruning_ratio")
-        settings = {**{key: result.record["config"][key] for key in keys}, **filterable(result.record)}
+        settings = {**{key: result.record.config[key] for key in keys}, **filterable(result.record)}
         self.logger.log_hyperparams(settings, summary(result.record))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from secateur.core.errors import ConfigError, SecateurError
 from secateur.core.mask import Mask
+from secateur.core.record import RunRecord
 from secateur.core.tables import ScoreTable
 from secateur.data.prepared import PreparedData
 from secateur.tracking.base import HISTORIES, Job, Result, Session, Status, Tracker, environment
@@ -145,19 +146,19 @@ class WandbSession(Session):
 
     def log_failure(self, result: Result) -> None:
         """Log the error."""
-        self.run.config.update({"status": result.record["status"]}, allow_val_change=True)
-        self.run.summary["error"] = result.record["error"]
+        self.run.config.update({"status": result.record.status}, allow_val_change=True)
+        self.run.summary["error"] = result.record.error
 
     def release(self, status: Status) -> None:
         """Finish the run with the exit code that the status has."""
         with self.resources:
             self.run.finish(exit_code=EXIT_CODES[status])
 
-    def _log_artifact(self, kind: str, path: Path, record: Mapping[str, Any]) -> None:
+    def _log_artifact(self, kind: str, path: Path, record: RunRecord) -> None:
         """Log a file of the run's folder as it lies there: it is final, so nothing is copied."""
         import wandb
 
-        facts = {"fingerprint": record["data"]["fingerprint"], "run_key": self.run_key, "label": record["label"]}
+        facts = {"fingerprint": record.data.fingerprint, "run_key": self.run_key, "label": record.label}
         order = {"higher_score": "kept first"} if kind == "scores" else {}
         artifact = wandb.Artifact(f"{kind}-{self.run_key}", type=kind, metadata={**facts, **order})
         artifact.add_file(str(path.resolve()), policy="immutable")

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from secateur.core.files import read_json
 from secateur.core.parquet import METADATA_KEY
+from secateur.core.record import RunRecord
 from secateur.training.fit import PREDICTIONS
 from secateur.verify.verdict import Compared, Kind
 
@@ -274,7 +275,6 @@ _READERS: dict[str, Reader] = {
 }
 
 
-Record = Mapping[str, Any]
 # Made of full scorings, and so a comparison.
 OF_FIDELITY = ("fidelity", "seed_level")
 # What was asked for must be there, no less and no more; other blocks may have keys that came with later code than the
@@ -282,7 +282,7 @@ OF_FIDELITY = ("fidelity", "seed_level")
 WHOLE = ("comparison", "fidelity")
 
 
-def compare_blocks(record: Record, repeated: Record, comparison: bool) -> Iterator[Compared]:
+def compare_blocks(record: RunRecord, repeated: RunRecord, comparison: bool) -> Iterator[Compared]:
     """Yield every block beside its repetition; seconds and what was reused are no result.
 
     Args:
@@ -306,59 +306,61 @@ def compare_blocks(record: Record, repeated: Record, comparison: bool) -> Iterat
         yield Compared("run.json warnings", "metrics", math.inf if warnings else 0.0, str(warnings or ""))
 
 
-def warning_remarks(record: Record, repeated: Record) -> Iterator[str]:
+def warning_remarks(record: RunRecord, repeated: RunRecord) -> Iterator[str]:
     """Yield the warnings that only one of two runs of different code gave: a warning's wording may change."""
     if not same_code(record, repeated):
-        then, now = set(record["warnings"]), set(repeated["warnings"])
+        then, now = set(record.warnings), set(repeated.warnings)
         yield from (f"a warning that is not given any more: {message}" for message in sorted(then - now))
         yield from (f"a warning that was not given then: {message}" for message in sorted(now - then))
 
 
-def same_code(record: Record, repeated: Record) -> bool:
+def same_code(record: RunRecord, repeated: RunRecord) -> bool:
     """Whether two records were made by the same code of Secateur's."""
-    return bool(record["provenance"].get("code") == repeated["provenance"].get("code"))
+    return bool(record.provenance.get("code") == repeated.provenance.get("code"))
 
 
-def _warnings(one: Record, other: Record) -> dict[str, str]:
+def _warnings(one: RunRecord, other: RunRecord) -> dict[str, str]:
     """Return every warning of two records, and whether the first one has it."""
-    every = dict.fromkeys([*one["warnings"], *other["warnings"]])
-    return {message: "a warning" if message in one["warnings"] else "none" for message in every}
+    every = dict.fromkeys([*one.warnings, *other.warnings])
+    return {message: "a warning" if message in one.warnings else "none" for message in every}
 
 
-def _names(one: Record, other: Record) -> dict[str, Any]:
+def _names(one: RunRecord, other: RunRecord) -> dict[str, Any]:
     """Return the names that follow from the configuration.
 
     A data set without a name in the configuration is called by its folder, which may lie elsewhere now.
     """
-    names = {"label": one["label"], "select_on": one["select_on"], "models": one["models"]}
+    names = {"label": one.label, "select_on": one.select_on, "models": one.models.to_json()}
     for key, node, name in (
-        ("data.name", "data", one["data"]["name"]),
-        ("transfer.source", "data", (one["transfer"] or {}).get("source")),
-        ("transfer.downstream", "downstream", (one["transfer"] or {}).get("downstream")),
+        ("data.name", "data", one.data.name),
+        ("transfer.source", "data", one.transfer.source),
+        ("transfer.downstream", "downstream", one.transfer.downstream),
     ):
-        own, others = (record["config"].get(node) or {} for record in (one, other))
+        own, others = (record.config.get(node) or {} for record in (one, other))
         if own.get("name") or own.get("root") == others.get("root"):
             names[key] = name
     return names
 
 
-def _blocks(record: Record, comparison: bool) -> dict[str, Any]:
-    ledger = record["ledger"]
+def _blocks(record: RunRecord, comparison: bool) -> dict[str, Any]:
+    extrapolation, data = record.extrapolation.to_json(), record.data.to_json()
     counted = ("stage", "samples_forward", "samples_backward", "flops")
     blocks: dict[str, dict[str, Any]] = {
-        "metrics": record["metrics"],
-        "pruning": record["pruning"],
-        "extrapolation": _without(record["extrapolation"], *OF_FIDELITY),
-        "transfer": _without(record["transfer"], "source", "downstream"),
-        "data": _without(record["data"], "name"),  # a folder's name is the data set's where it has no other
+        "metrics": record.metrics.to_json(),
+        "pruning": record.pruning.to_json(),
+        "extrapolation": _without(extrapolation, *OF_FIDELITY),
+        "transfer": _without(record.transfer.to_json(), "source", "downstream"),
+        "data": _without(data, "name"),  # a folder's name is the data set's where it has no other
         "ledger": {
-            **{key: ledger[key] for key in ("cost_vs_full", "cost_vs_full_amortized")},
-            "stages": [{key: stage.get(key) for key in counted} for stage in ledger["stages"]],
+            "cost_vs_full": record.ledger.cost_vs_full,
+            "cost_vs_full_amortized": record.ledger.cost_vs_full_amortized,
+            "stages": [{key: getattr(stage, key) for key in counted} for stage in record.ledger.stages],
         },
     }
     if comparison:
-        blocks["comparison"] = {name: _without(metrics, "reused") for name, metrics in record["comparison"].items()}
-        blocks["fidelity"] = {key: record["extrapolation"].get(key) for key in OF_FIDELITY}
+        compared = record.comparison.items()
+        blocks["comparison"] = {name: _without(baseline.to_json(), "reused") for name, baseline in compared}
+        blocks["fidelity"] = {key: extrapolation.get(key) for key in OF_FIDELITY}
     return blocks
 
 

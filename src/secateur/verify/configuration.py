@@ -10,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from secateur.core.errors import ConfigError, FingerprintError
 from secateur.core.names import TARGET
+from secateur.core.record import RunRecord
 from secateur.runs.baselines import BASELINES
 from secateur.runs.compose import read_value
 from secateur.runs.config import Config, DataKeys, Experiment, Fidelity, Paths, inner_keys_with, keys_with
@@ -20,13 +21,13 @@ from secateur.tracking.provenance import provenance
 from secateur.training.settings import TrainerSettings
 
 
-def experiment_of(record: Mapping[str, Any], defaults: Experiment) -> Experiment:
+def experiment_of(record: RunRecord, defaults: Experiment) -> Experiment:
     """Return a record's configuration as an experiment; keys that the record's code did not have take their default."""
-    return Experiment.of(_filled(deepcopy(record["config"]), defaults.to_json()), recorded=True)
+    return Experiment.of(_filled(deepcopy(record.config), defaults.to_json()), recorded=True)
 
 
 def repeatable(
-    record: Mapping[str, Any],
+    record: RunRecord,
     config: Experiment,
     defaults: Experiment,
     output_dir: Path,
@@ -55,7 +56,7 @@ def repeatable(
     repeated = config.changed(
         **{key: getattr(defaults, key) for key in keys_with(key="never")}
         | {
-            "name": record["name"],
+            "name": record.name,
             "paths": Paths(output_dir=str(output_dir)),
             "compare_with": _baselines(record) if comparison else [],
             "fidelity": Fidelity(against=against, ratios=config.fidelity.ratios),
@@ -66,15 +67,15 @@ def repeatable(
     return canonical(repeated)
 
 
-def _baselines(record: Mapping[str, Any]) -> list[str]:
+def _baselines(record: RunRecord) -> list[str]:
     """Return what was asked for, and what a later call of the finished run added."""
-    asked = record["config"].get("compare_with") or []
-    return [name for name in dict.fromkeys([*asked, *record["comparison"]]) if name in BASELINES]
+    asked = record.config.get("compare_with") or []
+    return [name for name in dict.fromkeys([*asked, *record.comparison]) if name in BASELINES]
 
 
-def _full_scorings(record: Mapping[str, Any], fidelity: Fidelity) -> list[int]:
-    added = record["extrapolation"].get("fidelity") or []
-    return list(dict.fromkeys([*fidelity.against, *(entry["score_seed"] for entry in added)]))
+def _full_scorings(record: RunRecord, fidelity: Fidelity) -> list[int]:
+    added = [entry.score_seed for entry in record.extrapolation.fidelity]
+    return list(dict.fromkeys([*fidelity.against, *added]))
 
 
 def _filled(config: Config, defaults: Config) -> Config:
@@ -123,7 +124,7 @@ def _moved(config: Experiment, override: str) -> Experiment:
     return Experiment.of(values, recorded=True)
 
 
-def check_pools(record: Mapping[str, Any], config: Experiment) -> None:
+def check_pools(record: RunRecord, config: Experiment) -> None:
     """Prepare the data and check that it is what the run was made of.
 
     Raises:
@@ -132,10 +133,10 @@ def check_pools(record: Mapping[str, Any], config: Experiment) -> None:
     """
     forget_pools()
     data, downstream = pools(config)
-    recorded = {"data": record["data"]["fingerprint"]}
+    recorded = {"data": record.data.fingerprint}
     found = {"data": data.fingerprint}
     if downstream is not None:
-        recorded["downstream"], found["downstream"] = record["transfer"].get("fingerprint"), downstream.fingerprint
+        recorded["downstream"], found["downstream"] = record.transfer.fingerprint, downstream.fingerprint
     for node, fingerprint in found.items():
         if fingerprint != recorded[node]:
             raise FingerprintError(
@@ -155,9 +156,9 @@ MACHINE = {
 }
 
 
-def circumstances(record: Mapping[str, Any], config: Experiment) -> Iterator[str]:
+def circumstances(record: RunRecord, config: Experiment) -> Iterator[str]:
     """Yield what is not as it was when the run was made: stage versions, code, libraries, device."""
-    then, now = record["provenance"], provenance(config.trainer.device)
+    then, now = record.provenance, provenance(config.trainer.device)
     for stage, version in (then.get("stage_versions") or {}).items():
         if VERSIONS.get(stage) != version:
             yield f"stage {stage} was version {version}, is {VERSIONS.get(stage)} now: its results changed on purpose"

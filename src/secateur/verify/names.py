@@ -2,19 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
+from secateur.core.errors import DataError
 from secateur.core.names import TARGET, name_of, short_name
-from secateur.core.record import label_of
+from secateur.core.record import RunRecord, label_of
 from secateur.runs.compose import compose_node, search_path
 from secateur.runs.config import Experiment, Node, parts
 from secateur.runs.naming import choices_of_parts, exact_options, is_shipped, model_names, options_of
 from secateur.runs.paths import CONF
 
-Record = Mapping[str, Any]
 
-
-def names_from_config(record: Record, config: Experiment, user_conf: Path | None = None) -> dict[str, str]:
+def names_from_config(record: RunRecord, config: Experiment, user_conf: Path | None = None) -> dict[str, str]:
     """Return the option that each group of a record's configuration was set to, as far as the configuration tells.
 
     A recorded name is believed only where it is an option of the node's ``_target_``, and no other option is exactly
@@ -26,16 +24,17 @@ def names_from_config(record: Record, config: Experiment, user_conf: Path | None
         config: its configuration.
         user_conf: folder of the user's own options, as ``--config-dir``.
     """
-    recorded, models = record["pruning"], record["models"]
-    found = {key: _option(key, getattr(config, key), recorded.get(key), config.variant, user_conf) for key in parts()}
-    final = models.get("final")
-    scoring = models.get("scoring") or (final if config.retrain_model == config.model else None)
+    recorded, models = record.pruning, record.models
+    found = {
+        key: _option(key, getattr(config, key), getattr(recorded, key), config.variant, user_conf) for key in parts()
+    }
+    scoring = models.scoring or (models.final if config.retrain_model == config.model else None)
     found["model"] = _option("model", config.model, scoring, config.variant, user_conf)
-    found["model@retrain_model"] = _option("model", config.retrain_model, final, config.variant, user_conf)
+    found["model@retrain_model"] = _option("model", config.retrain_model, models.final, config.variant, user_conf)
     return {key: name for key, name in found.items() if name}
 
 
-def name_problems(record: Record, config: Experiment, names: Mapping[str, str]) -> Iterator[str]:
+def name_problems(record: RunRecord, config: Experiment, names: Mapping[str, str]) -> Iterator[str]:
     """Yield every name in run.json that its configuration contradicts.
 
     Args:
@@ -44,21 +43,21 @@ def name_problems(record: Record, config: Experiment, names: Mapping[str, str]) 
         names: what :func:`names_from_config` returned.
     """
     pruning = choices_of_parts(config, names)
-    said = {f"pruning.{key}": (record["pruning"].get(key), name) for key, name in pruning.items()}
+    said = {f"pruning.{key}": (getattr(record.pruning, key), name) for key, name in pruning.items()}
     networks = model_names(config, names)
-    said |= {f"models.{key}": (record["models"].get(key), name) for key, name in networks.items()}
-    said["select_on"] = (record["select_on"], config.select_on)
+    said |= {f"models.{key}": (getattr(record.models, key), name) for key, name in networks.items()}
+    said["select_on"] = (record.select_on, config.select_on)
     if named := config.data.get("name"):
-        said["data.name"] = (record["data"]["name"], named)
+        said["data.name"] = (record.data.name, named)
     for key, (recorded, expected) in said.items():
         if recorded != expected:
             yield f"run.json: {key} is {recorded}, but its config says {expected}{_hint(key, recorded)}"
     try:
-        label = label_of(record)
-    except (LookupError, TypeError, ValueError):  # it names no method, which was said above
+        label = label_of(record.pruning, record.select_on)
+    except DataError:  # it names no method, which was said above
         return
-    if record["label"] != label:
-        yield f"run.json: label is {record['label']}, but its names give {label}"
+    if record.label != label:
+        yield f"run.json: label is {record.label}, but its names give {label}"
 
 
 def _hint(key: str, recorded: str | None) -> str:

@@ -3,18 +3,17 @@
 import math
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from secateur.core.errors import DataError, FingerprintError, SecateurError
-from secateur.core.record import load_record, one_line
+from secateur.core.record import RunRecord, load_record, one_line
 from secateur.runs.config import Experiment
 from secateur.runs.recorded import check_targets
 from secateur.runs.run import VERSIONS, execute_resolved
@@ -31,7 +30,6 @@ from secateur.verify.configuration import check_pools, circumstances, experiment
 from secateur.verify.names import name_problems, names_from_config
 from secateur.verify.verdict import Compared, Tolerances, Verification
 
-Record = Mapping[str, Any]
 BAD_CONFIG = (SecateurError, HydraException, OmegaConfBaseException)  # these say what is wrong in a line of their own
 
 
@@ -73,7 +71,7 @@ def verify(run_dir: Path, defaults: Experiment, options: Options, console: Conso
     """
     record = finished_record(run_dir)
     if options.user_conf is None:
-        check_targets(record["config"], "config")
+        check_targets(record.config, "config")
     ambiguous = configuration_problems(run_dir, record)
     key = _key_problems(record, console)
     with _as_recorded(run_dir):
@@ -97,7 +95,7 @@ def verify(run_dir: Path, defaults: Experiment, options: Options, console: Conso
             return Verification([*problems, one_line(error)], tolerances=options.tolerances)
         for remark in remarks:
             console.print(f"note: {remark}", markup=False)
-        console.print(f"running {record['run_key']} ({record['label']}) again in {folder}", markup=False)
+        console.print(f"running {record.run_key} ({record.label}) again in {folder}", markup=False)
         repeated = execute_resolved(config, console, names).run_dir
         again = load_record(repeated)
         compared = [
@@ -109,7 +107,7 @@ def verify(run_dir: Path, defaults: Experiment, options: Options, console: Conso
     return Verification(problems, _without_echoes(compared), options.tolerances, repeated if options.keep else None)
 
 
-def _key_problems(record: Record, console: Console) -> list[str]:
+def _key_problems(record: RunRecord, console: Console) -> list[str]:
     try:
         return list(filter(None, [key_problem(record, VERSIONS)]))
     except OlderRecordError as error:
@@ -140,14 +138,14 @@ def _workplace(keep: bool) -> Iterator[Path]:
 
 
 def _compare_all_files(
-    run_dir: Path, record: Record, repeated: Path, again: Record, comparison: bool
+    run_dir: Path, record: RunRecord, repeated: Path, again: RunRecord, comparison: bool
 ) -> Iterator[Compared]:
     """Compare what either run lists, so that no file can be left out by taking it off the list."""
-    listed = set(record["artifacts"]) | set(again["artifacts"])
+    listed = set(record.artifacts) | set(again.artifacts)
     names = [name for name in FILES if name in listed]
     names += sorted(listed - set(names) - (set() if comparison else {"fidelity.parquet"}))
     for name in names:
-        if name in record["artifacts"]:
+        if name in record.artifacts:
             yield compare_files(name, run_dir / name, repeated / name, new_keys=not same_code(record, again))
         else:
             yield Compared(name, "metrics", math.inf, "the run makes it, but run.json does not list it")

@@ -4,7 +4,7 @@ import pytest
 from filelock import FileLock
 
 from secateur.core.errors import DataError
-from secateur.core.record import label_of
+from secateur.core.record import Pruning, label_of
 from secateur.report.build import build_report
 from secateur.report.data.league import with_ranks
 from secateur.report.data.load import load_runs
@@ -64,43 +64,58 @@ CHANGES = [
     ({"status": "running"}, "interrupted", "its process is gone"),
     ({"status": None}, "damaged", "status is None"),
     ({"status": "interrupted"}, "interrupted", "the same command goes on"),
-    ({"metrics__test_accuracy": None}, "unusable", "metrics.test_accuracy is None"),
-    ({"metrics__test_accuracy": 95.2}, "unusable", "not in [0, 1]"),
-    ({"metrics__test_accuracy": True}, "unusable", "metrics.test_accuracy is True"),
-    ({"seed": "0"}, "unusable", "seed is '0'"),
-    ({"pruning": None}, "unusable", "pruning is None, not an object"),
-    ({"pruning__pruning_ratio": None}, "unusable", "pruning.pruning_ratio is None"),
-    ({"pruning__method": None}, "unusable", "names no method"),
-    ({"data": {"name": "digits"}}, "unusable", "no key data.fingerprint"),
+    ({"metrics__test_accuracy": None}, "unusable", "metrics.test_accuracy is not recorded"),
+    ({"metrics__test_accuracy": 95.2}, "unusable", "not a number in [0, 1]"),
+    ({"metrics__test_accuracy": True}, "unusable", "metrics.test_accuracy is true, not a number"),
+    ({"seed": "0"}, "unusable", "seed is '0', not a whole number"),
+    ({"pruning": None}, "unusable", "pruning is null, not a mapping"),
+    ({"pruning__pruning_ratio": None}, "unusable", "pruning.pruning_ratio is not recorded"),
+    ({"pruning__method": None}, "unusable", "pruning.method is not recorded"),
+    ({"data": {"name": "digits"}}, "unusable", "data.fingerprint is not recorded"),
     ({"ledger__cost_vs_full": "cheap"}, "unusable", "ledger.cost_vs_full is 'cheap'"),
     ({"config": [1]}, "unusable", "config is [1], not a mapping"),
-    ({"config": None}, "unusable", "config is None, not a mapping"),
+    ({"config": None}, "unusable", "config is null, not a mapping"),
     ({"config": "x" * 999}, "unusable", "not a mapping"),
     *(({"run_key": value}, "unusable", f"run_key is {value!r}, not a text") for value in ("", " ", 5, [], {})),
-    ({"pruning__pruning_ratio": 2.5}, "unusable", "pruning.pruning_ratio is 2.5, not in [0, 1)"),
-    ({"pruning__pruning_ratio": -0.1}, "unusable", "pruning.pruning_ratio is -0.1, not in [0, 1)"),
-    ({"pruning__pruning_ratio": 1}, "unusable", "pruning.pruning_ratio is 1, not in [0, 1)"),
-    ({"pruning__keep_fraction": 7}, "unusable", "pruning.keep_fraction is 7, not in [0, 1]"),
-    ({"ledger__cost_vs_full": -1.5}, "unusable", "ledger.cost_vs_full is -1.5, below 0"),
-    ({"ledger__cost_vs_full_amortized": -1}, "unusable", "ledger.cost_vs_full_amortized is -1, below 0"),
+    ({"pruning__pruning_ratio": 2.5}, "unusable", "pruning.pruning_ratio is 2.5, not a number in [0, 1)"),
+    ({"pruning__pruning_ratio": -0.1}, "unusable", "pruning.pruning_ratio is -0.1, not a number in [0, 1)"),
+    ({"pruning__pruning_ratio": 1}, "unusable", "pruning.pruning_ratio is 1, not a number in [0, 1)"),
+    ({"pruning__order_r2": "high"}, "unusable", "pruning.order_r2 is 'high', not a number"),
+    ({"ledger__cost_vs_full": -1.5}, "unusable", "ledger.cost_vs_full is -1.5, not a number of at least 0"),
+    (
+        {"ledger__cost_vs_full_amortized": -1},
+        "unusable",
+        "ledger.cost_vs_full_amortized is -1, not a number of at least 0",
+    ),
     ({"ledger__cost_vs_full": 1e300}, "unusable", "ledger.cost_vs_full is 1e+300, not a number"),
-    ({"data__num_test": 0}, "unusable", "data.num_test is 0, below 1"),
-    ({"data__num_test": -5}, "unusable", "data.num_test is -5, below 1"),
-    ({"metrics__test_accuracy": -0.1}, "unusable", "metrics.test_accuracy is -0.1, not in [0, 1]"),
-    ({"metrics__robust_accuracy": 2}, "unusable", "metrics.robust_accuracy is 2, not in [0, 1]"),
-    ({"metrics": []}, "unusable", "metrics is [], not an object"),
-    ({"ledger": 3}, "unusable", "ledger is 3, not an object"),
-    ({"data": "x"}, "unusable", "data is 'x', not an object"),
-    ({"extrapolation": 5}, "unusable", "extrapolation is 5, not an object"),
-    ({"models": None}, "unusable", "models is None, not an object"),
-    ({"transfer": [1]}, "unusable", "transfer is [1], not an object"),
-    ({"comparison": [1], "pruning__method": "rs2"}, "unusable", "comparison is [1], not an object"),
-    ({"comparison": {"full": 1}, "pruning__method": "rs2"}, "unusable", "comparison.full is 1, not an object"),
+    ({"data__num_test": 0}, "unusable", "data.num_test is 0, not a whole number of at least 1"),
+    ({"data__num_test": -5}, "unusable", "data.num_test is -5, not a whole number of at least 1"),
+    ({"metrics__test_accuracy": -0.1}, "unusable", "metrics.test_accuracy is -0.1, not a number in [0, 1]"),
+    ({"metrics__robust_accuracy": 2}, "unusable", "metrics.robust_accuracy is 2, not a number in [0, 1]"),
+    ({"metrics": []}, "unusable", "metrics is [], not a mapping"),
+    ({"ledger": 3}, "unusable", "ledger is 3, not a mapping"),
+    ({"data": "x"}, "unusable", "data is 'x', not a mapping"),
+    ({"extrapolation": 5}, "unusable", "extrapolation is 5, not a mapping"),
+    ({"models": None}, "unusable", "models is null, not a mapping"),
+    ({"transfer": [1]}, "unusable", "transfer is [1], not a mapping"),
+    ({"comparison": [1], "pruning__method": "rs2"}, "unusable", "comparison is [1], not a mapping"),
+    ({"comparison": {"full": 1}, "pruning__method": "rs2"}, "unusable", "comparison.full is 1, not a mapping"),
     ({"pruning__modifiers": 5}, "unusable", "pruning.modifiers is 5, not a list"),
-    ({"pruning__num_total": "x"}, "unusable", "pruning.num_total is 'x', not an integer"),
+    ({"pruning__visited_share": 7}, "unusable", "pruning.visited_share is 7, not a number in [0, 1]"),
+    ({"pruning__num_total": "x"}, "unusable", "pruning.num_total is 'x', not a whole number of at least 1"),
     ({"pruning__method": ""}, "unusable", "names no method"),
     ({"pruning__drawn_by": ["seeds"]}, "unusable", "pruning.drawn_by is ['seeds'], not a list of seed and score_seed"),
-    ({"comparison": {"full": {}}, "pruning__method": "rs2"}, "unusable", "no key comparison.full.test_accuracy"),
+    ({"artifacts": None}, "unusable", "artifacts is null, not a mapping"),
+    ({"warnings": "x"}, "unusable", "warnings is 'x', not a list"),
+    ({"provenance": []}, "unusable", "provenance is [], not a mapping"),
+    ({"ledger__stages": ["odd"]}, "unusable", "ledger.stages[0] is 'odd', not a mapping"),
+    ({"data__class_names": 3}, "unusable", "data.class_names is 3, not a list"),
+    ({"pruning__class_counts": [2.5]}, "unusable", "pruning.class_counts[0] is 2.5, not a whole number of at least 0"),
+    (
+        {"comparison": {"full": {}}, "pruning__method": "rs2"},
+        "unusable",
+        "comparison.full.test_accuracy is not recorded",
+    ),
 ]
 
 
@@ -118,7 +133,7 @@ def test_records_without_a_key_do_not_become_one(tmp_path, write, record):
         path.write_text(json.dumps({**json.loads(path.read_text()), "run_key": None}))
     loaded = load_runs([root])
     assert loaded.runs == []
-    assert [left.reason for left in loaded.left_out] == ["run_key is None, not a text"] * 2
+    assert [left.reason for left in loaded.left_out] == ["run_key is not recorded"] * 2
 
 
 BITS = "an integer of more than 63 bits"
@@ -167,7 +182,7 @@ def test_a_nan_in_the_file_is_not_a_number(write, record):
     values = json.loads(path.read_text())
     values["metrics"]["test_accuracy"] = float("nan")
     path.write_text(json.dumps(values))
-    assert load_runs([root]).left_out[0].reason == "metrics.test_accuracy is nan, not a number"
+    assert load_runs([root]).left_out[0].reason == "metrics.test_accuracy is nan, not a number in [0, 1]"
 
 
 def test_a_running_record_is_lost_only_when_nobody_holds_its_lock(write, record):
@@ -209,8 +224,7 @@ LABELS = [
 
 @pytest.mark.parametrize(("pruning", "more", "label"), LABELS)
 def test_labels(pruning, more, label):
-    empty = dict.fromkeys(("score", "extrapolation", "selection", "variant"))
-    assert label_of({"pruning": {**empty, **pruning}, **more}) == label
+    assert label_of(Pruning(**pruning), **more) == label
 
 
 def test_transfer_names_both_data_sets(write, record):

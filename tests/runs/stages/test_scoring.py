@@ -11,7 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from rich.console import Console
 from safetensors.torch import load_file
 
-from secateur.core.record import load_record
+from secateur.core.record import read_record
 from secateur.core.tables import ScoreTable
 from secateur.data.order import Shuffled, positions
 from secateur.runs.compose import resolve
@@ -33,7 +33,7 @@ def run(folder, *overrides):
         cfg = compose("config", [*QUICK, *overrides, f"paths.output_dir={folder}"])
     GlobalHydra.instance().clear()
     outcome = execute(resolve(cfg), Console(quiet=True))
-    return load_record(outcome.run_dir), outcome.run_dir
+    return read_record(outcome.run_dir), outcome.run_dir
 
 
 def entry(folder):

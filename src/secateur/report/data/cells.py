@@ -118,8 +118,7 @@ class Cell:
     @property
     def class_resolution(self) -> float:
         """Smallest step of the accuracy of one class: one of its test images, were classes of equal size."""
-        blocks = [data for run in self.runs if isinstance(data := run.record.get("data"), Mapping)]
-        counts = [count for data in blocks if isinstance(count := data.get("num_classes"), int)]
+        counts = [count for run in self.runs if (count := run.record.data.num_classes) is not None]
         return min(self.resolution * max(counts, default=1), 1.0)
 
     @property
@@ -176,12 +175,16 @@ def _once(runs: Iterable[Run]) -> tuple[list[Run], list[LeftOut]]:
         copies[run.run_key].append(run)
     latest = {key: max(members, key=lambda run: run.finished) for key, members in copies.items()}
     left_out = [
-        LeftOut(run.path, "superseded", f"same run key as {latest[key].path}, another accuracy", run.record)
+        _superseded(run, f"same run key as {latest[key].path}, another accuracy")
         for key, members in copies.items()
         for run in members
         if run.accuracy != latest[key].accuracy
     ]
     return list(latest.values()), left_out
+
+
+def _superseded(run: Run, reason: str) -> LeftOut:
+    return LeftOut(run.path, "superseded", reason, run.record.to_json())
 
 
 def _named_apart(runs: Sequence[Run]) -> list[Run]:
@@ -224,7 +227,7 @@ def _latest(runs: Sequence[Run]) -> tuple[tuple[Run, ...], list[LeftOut]]:
     for run in sorted(runs, key=lambda run: (run.finished, run.run_key), reverse=True):
         kept = chosen.setdefault((run.seed, run.score_seed), run)
         if run.accuracy != kept.accuracy:
-            left_out.append(LeftOut(run.path, "superseded", f"same settings and seeds as {kept.path}", run.record))
+            left_out.append(_superseded(run, f"same settings and seeds as {kept.path}"))
     return tuple(sorted(chosen.values(), key=lambda run: (run.seed, str(run.score_seed)))), left_out
 
 

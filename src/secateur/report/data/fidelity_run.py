@@ -6,21 +6,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from secateur.report.data.run import (
-    as_object,
-    at,
-    block,
-    cost,
-    data_name,
-    integer,
-    number,
-    number_in,
-    objects,
-    optional,
-    optional_integer,
-    pruning_ratio,
-    text,
-)
+from secateur.core.block import Block
+from secateur.core.record import ByRatio, Extrapolation, RunRecord
+from secateur.report.data.run import data_name, known
 from secateur.runs.config import compared_settings, is_of_scores
 
 FIDELITY = ("spearman", "pearson", "tail_recall", "tail_chance", "ks", "wasserstein")
@@ -91,41 +79,40 @@ class FidelityRun:
         return {key: value for key, value in self.settings.items() if not key.startswith("extrapolation.")}
 
 
-def fidelity_run_of(path: Path, record: Mapping[str, Any]) -> FidelityRun | None:
+def fidelity_run_of(path: Path, record: RunRecord) -> FidelityRun | None:
     """Return what a finished record says of its extrapolation; None for a run without.
 
     Raises:
-        ValueError: the record lacks something, or it is not what it should be; the message has its key.
+        DataError: the record lacks something; the message has its key.
     """
-    if not record.get("extrapolation"):
+    predicted, pruning = record.extrapolation, record.pruning
+    if predicted.is_empty:
         return None
-    predicted = block(record, "extrapolation")
-    factor, chosen = predicted.get("subset_epochs_factor"), predicted.get("chosen")
-    fraction = at(record, "extrapolation.subset_fraction")
+    factor, ratio = predicted.subset_epochs_factor, known(pruning.pruning_ratio, "pruning.pruning_ratio")
     return FidelityRun(
         path=path,
-        run_key=text(at(record, "run_key"), "run_key"),
-        seed=integer(at(record, "seed"), "seed"),
-        score_seed=integer(at(record, "score_seed"), "score_seed"),
+        run_key=known(record.run_key, "run_key"),
+        seed=known(record.seed, "seed"),
+        score_seed=known(record.score_seed, "score_seed"),
         data=data_name(record),
-        fingerprint=str(at(record, "data.fingerprint")),
-        model=str(at(record, "models.scoring")),
-        score=str(at(record, "pruning.score")),
-        extrapolation=str(at(record, "pruning.extrapolation")),
-        merge=str(predicted.get("merge") or ""),
-        subset_fraction=number_in(fraction, "extrapolation.subset_fraction", 0, 1),
-        subset_epochs_factor=1.0 if factor is None else number(factor, "extrapolation.subset_epochs_factor"),
-        pruning_ratio=round(pruning_ratio(at(record, "pruning.pruning_ratio")), 9),
-        chosen=None if chosen is None else str(chosen),
-        num_compared=len(_entries(predicted)),
+        fingerprint=known(record.data.fingerprint, "data.fingerprint"),
+        model=known(record.models.scoring, "models.scoring"),
+        score=known(pruning.score, "pruning.score"),
+        extrapolation=known(pruning.extrapolation, "pruning.extrapolation"),
+        merge=predicted.merge or "",
+        subset_fraction=float(known(predicted.subset_fraction, "extrapolation.subset_fraction")),
+        subset_epochs_factor=1.0 if factor is None else float(factor),
+        pruning_ratio=_rounded(ratio),
+        chosen=predicted.chosen,
+        num_compared=len(predicted.fidelity),
         values=_values(predicted),
         by_ratio=_by_ratio(predicted),
-        cost_vs_full=cost(at(record, "ledger.cost_vs_full"), "ledger.cost_vs_full"),
-        finished=str(at(record, "finished") or ""),
-        settings=_settings_of_scores(as_object(at(record, "config") or {}, "config")),
-        is_control=predicted.get("control") is True,
-        num_predicted=optional_integer(predicted.get("num_predicted"), "extrapolation.num_predicted", 0),
-        num_total=optional_integer(block(record, "pruning").get("num_total"), "pruning.num_total", 1),
+        cost_vs_full=record.ledger.cost_vs_full,
+        finished=record.finished or "",
+        settings=_settings_of_scores(record.config),
+        is_control=predicted.control is True,
+        num_predicted=predicted.num_predicted,
+        num_total=pruning.num_total,
     )
 
 
@@ -135,49 +122,35 @@ def mean_of_all(values: Sequence[float | None]) -> float | None:
     return fmean(known) if known and len(known) == len(values) else None
 
 
-def _entries(predicted: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return what was measured against each full scoring."""
-    return objects(predicted.get("fidelity"), "extrapolation.fidelity")
-
-
-def _seed_level(predicted: Mapping[str, Any]) -> Mapping[str, Any]:
-    return as_object(predicted.get("seed_level") or {}, "extrapolation.seed_level")
-
-
-def _values(predicted: Mapping[str, Any]) -> dict[str, float | None]:
-    values = {name: _mean(_entries(predicted), name) for name in FIDELITY}
-    level = optional(_seed_level(predicted).get("spearman"), "extrapolation.seed_level.spearman")
+def _values(predicted: Extrapolation) -> dict[str, float | None]:
+    values = {name: _mean(predicted.fidelity, name) for name in FIDELITY}
+    level = predicted.seed_level.spearman if predicted.seed_level else None
     spearman = values["spearman"]
     values["seed_spearman"] = level
     values["of_seed_level"] = spearman / level if spearman is not None and level is not None and level > 0 else None
-    for name in COSTS:
-        values[name] = cost(predicted.get(name), f"extrapolation.{name}")
-    return values
+    return values | {name: getattr(predicted, name) for name in COSTS}
 
 
-def _mean(entries: Sequence[Mapping[str, Any]], name: str) -> float | None:
-    return mean_of_all([optional(entry.get(name), f"extrapolation.fidelity.{name}") for entry in entries])
+def _mean(entries: Sequence[Block], name: str) -> float | None:
+    return mean_of_all([getattr(entry, name) for entry in entries])
 
 
-def _by_ratio(predicted: Mapping[str, Any]) -> dict[float, dict[str, float | None]]:
+def _by_ratio(predicted: Extrapolation) -> dict[float, dict[str, float | None]]:
     """Return the values by ratio, averaged over the full scorings, with the recall between those."""
-    found: dict[float, list[Mapping[str, Any]]] = {}
-    for entry in _entries(predicted):
-        for line in objects(entry.get("by_ratio"), "extrapolation.fidelity.by_ratio"):
-            found.setdefault(_ratio(line, "extrapolation.fidelity.by_ratio"), []).append(line)
-    between = objects(_seed_level(predicted).get("by_ratio"), "extrapolation.seed_level.by_ratio")
-    seeds = {_ratio(line, "extrapolation.seed_level.by_ratio"): line for line in between}
+    found: dict[float, list[ByRatio]] = {}
+    for entry in predicted.fidelity:
+        for line in entry.by_ratio:
+            found.setdefault(_rounded(line.pruning_ratio), []).append(line)
+    between = predicted.seed_level.by_ratio if predicted.seed_level else []
+    seeds = {_rounded(line.pruning_ratio): line.recall for line in between}
     return {
-        ratio: {
-            **{name: _mean(lines, name) for name in BY_RATIO},
-            "seed_recall": optional(seeds.get(ratio, {}).get("recall"), "extrapolation.seed_level.recall"),
-        }
+        ratio: {**{name: _mean(lines, name) for name in BY_RATIO}, "seed_recall": seeds.get(ratio)}
         for ratio, lines in sorted(found.items())
     }
 
 
-def _ratio(line: Mapping[str, Any], name: str) -> float:
-    return round(pruning_ratio(line.get("pruning_ratio"), f"{name}.pruning_ratio"), 9)
+def _rounded(ratio: float) -> float:
+    return round(float(ratio), 9)
 
 
 def _settings_of_scores(config: Mapping[str, Any]) -> dict[str, Any]:

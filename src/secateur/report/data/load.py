@@ -9,11 +9,20 @@ from typing import Any, Final, Literal
 from secateur.core.errors import DataError
 from secateur.core.files import flaw_of
 from secateur.core.manifest import Cell
-from secateur.core.record import FILE_NAME, load_record, one_line
+from secateur.core.record import FILE_NAME, RunRecord, one_line, read_record
 from secateur.core.store import is_held
 from secateur.report.data.fidelity_run import FidelityRun, fidelity_run_of
 from secateur.report.data.run import Run, is_mask_only, runs_of
-from secateur.report.data.sweeps import Sweep, job_of, load_sweep, settled, sweep_folders, unfinished, without_record
+from secateur.report.data.sweeps import (
+    Job,
+    Sweep,
+    job_of,
+    load_sweep,
+    settled,
+    sweep_folders,
+    unfinished,
+    without_record,
+)
 
 MASK_ONLY: Final = "mask only"
 LOCK, CONFIG, LAUNCH_LOCK = "run.lock", "config.yaml", "launch.lock"
@@ -39,7 +48,7 @@ class LeftOut:
         path: folder of the record; of a missing run the folder its sweep's runs lie in.
         kind: what is wrong.
         reason: the same in words, one line.
-        record: what could be read of the record.
+        record: what could be read of the record, as it is.
         name: what was to be run, in words; empty where that is not known.
         method: label of the method, where known.
         pruning_ratio: its ratio.
@@ -105,12 +114,19 @@ def load_runs(paths: Iterable[Path | str]) -> Loaded:
         _read(folder, loaded)
     done: list[Run | LeftOut] = [*loaded.runs, *(one for one in loaded.left_out if one.kind == MASK_ONLY)]
     finished = {one.path for one in done}
-    elsewhere = settled(sweeps, finished, {job_of(one.record) for one in done})
+    elsewhere = settled(sweeps, finished, {_job(one) for one in done})
     for sweep in sweeps:
         gone = without_record(sweep, found, elsewhere[sweep.folder])
         loaded.left_out.extend(_without_record(sweep, cell) for cell in gone)
         loaded.unfinished.extend(unfinished(sweep, finished, elsewhere[sweep.folder]))
     return loaded
+
+
+def _job(one: Run | LeftOut) -> Job:
+    record = one.record
+    if isinstance(record, RunRecord):
+        return job_of(record.name, record.command)
+    return job_of(record.get("name"), record.get("command"))
 
 
 def _sweeps(paths: Sequence[Path], found: Iterable[Path], loaded: Loaded) -> list[Sweep]:
@@ -160,27 +176,27 @@ def _records_under(path: Path) -> list[Path]:
 
 def _read(folder: Path, loaded: Loaded) -> None:
     """Add one record (a run, and the runs it was compared with), or say why it cannot be used."""
-    record = _finished(folder)
-    if isinstance(record, LeftOut):
-        loaded.left_out.append(record)
+    values = _finished(folder)
+    if isinstance(values, LeftOut):
+        loaded.left_out.append(values)
         return
     try:
+        record = RunRecord.of(values)
         mask_only = is_mask_only(record)
         runs = [] if mask_only else runs_of(folder, record)
         extrapolated = fidelity_run_of(folder, record)
-    except (KeyError, ValueError) as error:
-        what = f"no key {error}" if isinstance(error, KeyError) else one_line(error)
-        loaded.left_out.append(LeftOut(folder, "unusable", what, record))
+    except DataError as error:
+        loaded.left_out.append(LeftOut(folder, "unusable", one_line(error), values))
         return
     if mask_only:
-        loaded.left_out.append(LeftOut(folder, MASK_ONLY, "nothing was trained on the mask", record))
+        loaded.left_out.append(LeftOut(folder, MASK_ONLY, "nothing was trained on the mask", values))
     loaded.runs.extend(runs)
     loaded.extrapolated.extend([extrapolated] if extrapolated else [])
 
 
 def _finished(folder: Path) -> Mapping[str, Any] | LeftOut:
     try:
-        record = load_record(folder)
+        record = read_record(folder)
     except (DataError, OSError) as error:
         return LeftOut(folder, "damaged", one_line(error).replace(f"{folder}/", ""))
     if flaw := flaw_of(record):

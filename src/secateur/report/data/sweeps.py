@@ -3,7 +3,7 @@
 import os
 import shlex
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -112,13 +112,18 @@ def settled(
     }
 
 
-def job_of(record: Mapping[str, Any]) -> Job:
-    """Return name and overrides of a run that was started by itself; of a sweep's they are those of no single job."""
+def job_of(name: Any, command: Any) -> Job:
+    """Return name and overrides of a run that was started by itself; of a sweep's they are those of no single job.
+
+    Args:
+        name: what its record has under that key.
+        command: likewise.
+    """
     try:
-        words = shlex.split(str(record.get("command") or ""))
+        words = shlex.split(str(command or ""))
     except ValueError:  # a quotation mark without its other one
         words = []
-    return str(record.get("name") or ""), frozenset(word for word in words if "=" in word)
+    return str(name or ""), frozenset(word for word in words if "=" in word)
 
 
 def unfinished(sweep: Sweep, finished: Collection[Path], elsewhere: Collection[int] = ()) -> list[str]:

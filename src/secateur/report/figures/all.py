@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -118,10 +117,8 @@ def class_names_of(rows: Sequence[Row]) -> list[str] | None:
     """Return the names of the classes of a table's pool, as its records have them."""
     for row in rows:
         for run in row.runs:
-            data: Any = run.record.get("data")
-            names = data.get("class_names") if isinstance(data, Mapping) else None
-            if isinstance(names, list) and names:
-                return [str(name) for name in names]
+            if names := run.record.data.class_names:
+                return list(names)
     return None
 
 

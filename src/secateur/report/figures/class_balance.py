@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from secateur.report.data.kept import chosen_ratios, heading, without_per_epoch
 from secateur.report.data.rows import Row
-from secateur.report.data.run import Run, cost
+from secateur.report.data.run import Run
 from secateur.report.figures.style import (
     CHARACTER,
     LINE,
@@ -47,15 +47,8 @@ def class_counts(row: Row) -> Array | None:
 
 def counts_of(run: Run) -> Array | None:
     """Return the kept samples of each class as a run's record has them, float64 ``[C]``; None where it has none."""
-    pruning = run.record.get("pruning")
-    counts = pruning.get("class_counts") if isinstance(pruning, Mapping) and not run.is_comparison else None
-    if not isinstance(counts, list) or not counts:
-        return None
-    try:
-        values = [cost(count, "pruning.class_counts") for count in counts]
-    except ValueError:
-        return None
-    return None if None in values else np.asarray(values, dtype=np.float64)
+    counts = None if run.is_comparison else run.record.pruning.class_counts
+    return np.asarray(counts, dtype=np.float64) if counts else None
 
 
 def class_totals(rows: Sequence[Row]) -> Array | None:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from secateur.report.data.run import LARGEST
 from secateur.report.page.text import listed, name_and_settings
 from secateur.report.tables.terminal import percent, ratio_text
 
@@ -82,20 +81,14 @@ def mean_stages(runs: Iterable[Mapping[str, Any]]) -> dict[tuple[str, bool], flo
     ledgers = [run["ledger"] for run in runs]
     sums: dict[tuple[str, bool], float] = defaultdict(float)
     for ledger in ledgers:
-        flops = math.fsum(_flops(stage) for stage in ledger["stages"])
+        flops = math.fsum(stage["flops"] for stage in ledger["stages"])
         cost = ledger["cost_vs_full"] or 0.0
         if not flops:
             sums[TRAINING, False] += cost
             continue
         for stage in ledger["stages"]:
-            sums[str(stage["stage"]), bool(stage["reused"])] += _flops(stage) / flops * cost
+            sums[str(stage["stage"]), bool(stage["reused"])] += stage["flops"] / flops * cost
     return {key: value / len(ledgers) for key, value in sums.items() if value > 0}
-
-
-def _flops(stage: Mapping[str, Any]) -> float:
-    """Return what a stage computed; 0 where a damaged record has no such number."""
-    flops = stage["flops"]
-    return float(flops) if isinstance(flops, int | float) and 0 < flops <= LARGEST else 0.0
 
 
 def _bar(

@@ -199,10 +199,9 @@ class Shared:
 def run_entry(run: Run, shared: Shared) -> dict[str, Any]:
     """Return a run as the page needs it, and add what it shares with others to ``shared``."""
     record = run.record
-    pruning, ledger = _mapping(record, "pruning"), _mapping(record, "ledger")
-    config = {key: value for key, value in _mapping(record, "config").items() if key not in OWN}
-    counts, artifacts = counts_of(run), record.get("artifacts")
-    own = not run.is_comparison
+    pruning, ledger, own = record.pruning, record.ledger, not run.is_comparison
+    config = {key: value for key, value in record.config.items() if key not in OWN}
+    counts = counts_of(run)
     return {
         "id": run.run_key,
         "path": str(run.path),
@@ -211,48 +210,34 @@ def run_entry(run: Run, shared: Shared) -> dict[str, Any]:
         "is_comparison": run.is_comparison,
         "seed": run.seed,
         "score_seed": run.score_seed,
-        "started": record.get("started"),
+        "started": record.started,
         "finished": run.finished,
-        "command": record.get("command"),
+        "command": record.command,
         "label": run.label,
-        "method": pruning.get("method") if own else run.label,
-        "score": pruning.get("score") if own else None,
-        "select_on": record.get("select_on") if own else None,
+        "method": pruning.method if own else run.label,
+        "score": pruning.score if own else None,
+        "select_on": record.select_on if own else None,
         "accuracy": run.accuracy,
         "worst_class_accuracy": run.worst_class_accuracy,
         "robust_accuracy": run.robust_accuracy,
-        "num_total": pruning.get("num_total"),
-        "num_kept": pruning.get("num_kept") if own else None,
+        "num_total": pruning.num_total,
+        "num_kept": pruning.num_kept if own else None,
         "class_counts": None if counts is None else counts.tolist(),
         "fingerprint": run.fingerprint,
         "mask_sha256": run.mask,
         "visited_share": run.visited_share,
         "num_seen": run.num_seen,
         "config": _keep(shared.configs, config),
-        "provenance": _keep(shared.provenance, _mapping(record, "provenance")),
-        "warnings": _texts(record.get("warnings")),
-        "artifacts": sorted(artifacts) if own and isinstance(artifacts, Mapping) else [],
+        "provenance": _keep(shared.provenance, record.provenance),
+        "warnings": record.warnings,
+        "artifacts": sorted(record.artifacts) if own else [],
         "ledger": {
-            "total_seconds": ledger.get("total_seconds") if own else None,
+            "total_seconds": ledger.total_seconds if own else None,
             "cost_vs_full": run.cost_vs_full,
             "cost_vs_full_amortized": run.cost_vs_full_amortized,
-            "stages": _stages(ledger.get("stages")) if own else [],
+            "stages": [{key: getattr(stage, key) for key in STAGE} for stage in ledger.stages if own],
         },
     }
-
-
-def _stages(stages: Any) -> list[dict[str, Any]]:
-    known = [stage for stage in stages if isinstance(stage, Mapping)] if isinstance(stages, list) else []
-    return [{key: stage.get(key) for key in STAGE} for stage in known]
-
-
-def _texts(values: Any) -> list[str]:
-    return [str(value) for value in values] if isinstance(values, list) else []
-
-
-def _mapping(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = record.get(key)
-    return value if isinstance(value, Mapping) else {}
 
 
 def _keep(store: dict[str, Any], value: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from secateur.core.errors import ConfigError
 from secateur.core.mask import keep_count
+from secateur.core.record import Extrapolation
 from secateur.core.tables import ScoreTable
 from secateur.extrapolation.fidelity import Fidelity, fidelity, seed_level
 from secateur.runs.context import Context
@@ -30,13 +31,11 @@ def check_wanted(context: Context) -> None:
     scorer(config.score).setup(1, config.scoring.max_epochs)
 
 
-def missing(context: Context, block: Mapping[str, Any]) -> bool:
+def missing(context: Context, block: Extrapolation) -> bool:
     """Whether ``fidelity.against`` or ``fidelity.ratios`` ask for more than a record's ``extrapolation`` block has."""
     wanted = context.config.fidelity
-    entries = {entry["score_seed"]: entry for entry in block.get("fidelity") or []}
-    return bool(block) and any(
-        seed not in entries or _ratios(entries[seed]) != wanted.ratios for seed in wanted.against
-    )
+    ratios = {entry.score_seed: [line.pruning_ratio for line in entry.by_ratio] for entry in block.fidelity}
+    return not block.is_empty and any(ratios.get(seed) != wanted.ratios for seed in wanted.against)
 
 
 def assess(context: Context, table: ScoreTable, before: Sequence[int] = ()) -> tuple[dict[str, Any], ScoreTable]:
@@ -79,10 +78,6 @@ def _entry(result: Fidelity) -> dict[str, Any]:
     by_ratio = [{new: kept[old] for old, new in names.items()} for kept in values.pop("kept")]
     tail = {"tail_recall": values.pop("top_recall"), "tail_chance": values.pop("chance_tail_recall")}
     return {**values, **tail, "by_ratio": by_ratio}
-
-
-def _ratios(entry: Mapping[str, Any]) -> list[float]:
-    return [row["pruning_ratio"] for row in entry["by_ratio"]]
 
 
 def _mean(values: Sequence[Any]) -> Any:
