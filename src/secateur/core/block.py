@@ -1,5 +1,6 @@
 """The base of a record's blocks: the types of its values, what is known of a key, and what a wrong value is called."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -198,8 +199,7 @@ def _key(*parts: str | int) -> str:
 
 def shown(value: Any) -> str:
     """Return a JSON value as a message shows it: in one line, cut where it is long."""
-    known = {None: "null", True: "true", False: "false"}
     if value is None or isinstance(value, bool):
-        return known[value]
+        return json.dumps(value)
     text = repr(value[:SHOWN] if isinstance(value, str) else value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
