@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from secateur.cli.main import main
 from secateur.core.errors import ConfigError
 from secateur.core.names import targeted
+from secateur.core.record import Models, load_record
 
 pytestmark = pytest.mark.slow
 
@@ -47,8 +48,9 @@ def edit(path, change):
 
 def load_targeted(run_dir):
     """Return the record with import paths in place of names, as every check of it gets it."""
-    record = json.loads((run_dir / "run.json").read_text())
-    return {**record, "config": targeted(record["config"])}
+    record = load_record(run_dir)
+    record.config = targeted(record.config)
+    return record
 
 
 def fingerprints(record):
@@ -241,9 +243,9 @@ def test_a_network_of_several_with_one_class_is_told_by_its_settings(run_dir):
 
     record = load_targeted(run_dir)
     node = OmegaConf.to_container(OmegaConf.load(CONF / "model" / "resnet20.yaml"))
-    record["config"].update(model=node, retrain_model=node)
+    record.config.update(model=node, retrain_model=node)
     for name, problems in (("resnet20", 0), ("resnet18", 2)):
-        record["models"] = {"scoring": name, "final": name}
+        record.models = Models(scoring=name, final=name)
         assert len(list(name_problems(record, names_from_config(record)))) == problems
     node["widths"] = [8, 8, 8]
     assert not list(name_problems(record, names_from_config(record)))
@@ -260,8 +262,8 @@ def test_an_extrapolation_of_several_with_one_class_is_told_by_its_settings(run_
     GlobalHydra.instance().clear()
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
         node = OmegaConf.to_container(compose("extrapolation/knn_same_class_cv"))["extrapolation"]
-    record["config"]["extrapolation"] = node
-    record["pruning"]["extrapolation"] = said
+    record.config["extrapolation"] = node
+    record.pruning.extrapolation = said
     assert names_from_config(record)["extrapolation"] == "knn_same_class_cv"
 
 
@@ -317,7 +319,6 @@ def test_that_several_processes_made_it_is_said(run_dir, verify):
 
 
 def test_slices_that_normalized_themselves_are_not_repeated_by_one_process(run_dir):
-    from secateur.core.record import load_record
     from secateur.verify.configuration import repeatable
 
     record = load_record(run_dir)

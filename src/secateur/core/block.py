@@ -7,7 +7,7 @@ from enum import Enum, auto
 from functools import cache
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler, ValidationError
 from pydantic_core import ErrorDetails, core_schema
 
 from secateur.core.errors import DataError
@@ -65,6 +65,9 @@ Status = Annotated[
 Seeds = Annotated[
     list[str], Expected("a list of seed and score_seed", core_schema.list_schema(_SEEDS, strict=True, min_length=1))
 ]
+# Where null says the same as an empty mapping, or an empty list.
+NULL_MAPPING = BeforeValidator(lambda value: {} if value is None else value)
+NULL_LIST = BeforeValidator(lambda value: [] if value is None else value)
 
 
 class Mark(Enum):
