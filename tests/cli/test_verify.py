@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from secateur.cli.main import main
 from secateur.core.errors import ConfigError
 from secateur.core.names import targeted
+from secateur.core.record import Models, load_record
 
 pytestmark = pytest.mark.slow
 
@@ -47,8 +48,6 @@ def edit(path, change):
 
 def load_targeted(run_dir):
     """Return the record with import paths in place of names, as every check of it gets it."""
-    from secateur.core.record import load_record
-
     record = load_record(run_dir)
     record.config = targeted(record.config)
     return record
@@ -258,7 +257,7 @@ def test_a_network_of_several_with_one_class_is_told_by_its_settings(run_dir):
         return list(name_problems(record, config, names_from_config(record, config)))
 
     for name, expected in (("resnet20", 0), ("resnet18", 2)):
-        record.models.scoring = record.models.final = name
+        record.models = Models(scoring=name, final=name)
         assert len(problems()) == expected
     node["widths"] = [8, 8, 8]
     assert not problems()
@@ -332,7 +331,6 @@ def test_that_several_processes_made_it_is_said(run_dir, verify):
 
 
 def test_slices_that_normalized_themselves_are_not_repeated_by_one_process(run_dir):
-    from secateur.core.record import load_record
     from secateur.verify.configuration import repeatable
 
     record = load_record(run_dir)

@@ -102,6 +102,13 @@ def test_a_record_of_an_older_version_is_read_and_written_as_it_was(tmp_path):
     assert read_record(tmp_path) == older
 
 
+def test_null_is_nothing_where_older_records_have_it():
+    record = RunRecord.of({"artifact_bytes": None, "transfer": None, "extrapolation": None, "comparison": None})
+    assert (record.artifact_bytes, record.transfer.downstream, record.comparison) == ({}, None, {})
+    assert record.extrapolation.is_empty
+    assert RunRecord.of({"extrapolation": {"fidelity": None}}).extrapolation.fidelity == []
+
+
 def test_unknown_keys_are_kept(tmp_path):
     stage = {"stage": "training", "samples_forward": 1, "samples_backward": 1, "flops": 1, "seconds": 0.5, "room": "B"}
     later = {"schema": 1, "weather": "rain", "pruning": {"depth": [1]}, "ledger": {"stages": [stage]}}

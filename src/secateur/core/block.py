@@ -1,12 +1,13 @@
 """The base of a record's blocks: the types of its values, what is known of a key, and what a wrong value is called."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cache
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler, ValidationError
 from pydantic_core import ErrorDetails, core_schema
 
 from secateur.core.errors import DataError
@@ -64,6 +65,9 @@ Status = Annotated[
 Seeds = Annotated[
     list[str], Expected("a list of seed and score_seed", core_schema.list_schema(_SEEDS, strict=True, min_length=1))
 ]
+# Where null says the same as an empty mapping, or an empty list.
+NULL_MAPPING = BeforeValidator(lambda value: {} if value is None else value)
+NULL_LIST = BeforeValidator(lambda value: [] if value is None else value)
 
 
 class Mark(Enum):
@@ -198,8 +202,7 @@ def _key(*parts: str | int) -> str:
 
 def shown(value: Any) -> str:
     """Return a JSON value as a message shows it: in one line, cut where it is long."""
-    known = {None: "null", True: "true", False: "false"}
     if value is None or isinstance(value, bool):
-        return known[value]
+        return json.dumps(value)
     text = repr(value[:SHOWN] if isinstance(value, str) else value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

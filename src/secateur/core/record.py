@@ -9,6 +9,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from secateur.core.block import (
+    NULL_LIST,
+    NULL_MAPPING,
     Block,
     Cost,
     Count,
@@ -236,7 +238,7 @@ class SeedLevel(Block):
     true_quantiles: dict[str, Number | None] | None = None
     tail_recall: Number | None = None
     tail_chance: Number | None = None
-    by_ratio: list[ByRatio] = []
+    by_ratio: Annotated[list[ByRatio], NULL_LIST] = []
 
 
 class FullScoring(Block):
@@ -293,7 +295,7 @@ class Extrapolation(Block):
     num_folds: Annotated[Count | None, LATER] = None
     neighbors: Annotated[dict[str, Any] | None, LATER] = None
     control: Annotated[Flag | None, LATER] = None
-    fidelity: Annotated[list[Fidelity], LATER] = []
+    fidelity: Annotated[list[Fidelity], LATER, NULL_LIST] = []
     seed_level: Annotated[SeedLevel | None, LATER] = None
 
     @property
@@ -422,14 +424,14 @@ class RunRecord(Block):
     warnings: Annotated[list[str], FIRST] = []
     ignored: list[str] = []
     artifacts: Annotated[dict[str, str], FIRST] = {}
-    artifact_bytes: dict[str, Count] = {}
+    artifact_bytes: Annotated[dict[str, Count], NULL_MAPPING] = {}
     data: Annotated[DataFacts, FIRST] = Field(default_factory=DataFacts)
     models: Annotated[Models, FIRST] = Field(default_factory=Models)
     pruning: Annotated[Pruning, FIRST] = Field(default_factory=Pruning)
-    transfer: Annotated[Transfer, FIRST] = Field(default_factory=Transfer)
-    extrapolation: Annotated[Extrapolation, FIRST] = Field(default_factory=Extrapolation)
+    transfer: Annotated[Transfer, FIRST, NULL_MAPPING] = Field(default_factory=Transfer)
+    extrapolation: Annotated[Extrapolation, FIRST, NULL_MAPPING] = Field(default_factory=Extrapolation)
     metrics: Annotated[Metrics, FIRST] = Field(default_factory=Metrics)
-    comparison: Annotated[dict[str, Baseline], FIRST] = {}
+    comparison: Annotated[dict[str, Baseline], FIRST, NULL_MAPPING] = {}
     ledger: Annotated[LedgerBlock, FIRST] = Field(default_factory=LedgerBlock)
 
 
