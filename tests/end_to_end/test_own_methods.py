@@ -16,6 +16,7 @@ import torch
 
 from secateur.dynamic.base import DynamicPolicy
 from secateur.mapping.keep import Keep
+from secateur.runs.methods.base import Method
 from secateur.runs.methods.dynamic import train_and_prune
 from secateur.runs.plan import final_plan
 
@@ -49,7 +50,7 @@ class Halves(DynamicPolicy):
         pass
 
 
-class Alternating:
+class Alternating(Method):
     reads: ClassVar[frozenset] = frozenset({"pruning_ratio", "score_seed"})
 
     def prune(self, context):

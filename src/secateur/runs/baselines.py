@@ -6,7 +6,6 @@ from secateur.core.record import Baseline, Pruning, RunRecord
 from secateur.runs.config import Experiment
 from secateur.runs.context import Context
 from secateur.runs.final import finish
-from secateur.runs.methods.base import drawn_by
 from secateur.runs.methods.full import full_mask
 from secateur.runs.methods.random import RandomSubset, random_mask
 from secateur.runs.naming import Choices, choice
@@ -58,7 +57,7 @@ def _measure(context: Context, num_keep: int, name: str) -> Baseline:
     trained = train_on_mask(unfollowed, baseline, recompute=context.recompute)
     final = finish(unfollowed, trained)
     cost = sum(stage.flops for stage in final.costs) / context.ledger.full_flops
-    seeds = {} if name == "full" else {"drawn_by": drawn_by(RandomSubset)}
+    seeds = {} if name == "full" else {"drawn_by": list(RandomSubset.drawn_by)}
     made = {"num_kept": baseline.num_kept, "mask_sha256": baseline.sha256, **seeds}
     values = {**final.metrics, "cost_vs_full": cost, "reused": trained.cost.reused, **made}
     return Baseline.of(values, f"comparison.{name}")

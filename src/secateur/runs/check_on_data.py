@@ -20,9 +20,7 @@ def check_on_data(context: Context) -> None:
     warn_of_empty_classes(context)
     if context.config.scoring is not None:
         context.flops("model")
-    method = shared(context.config.method)
-    if hasattr(method, "check"):
-        method.check(context)
+    shared(context.config.method).check(context)
 
 
 def warn_of_empty_classes(context: Context) -> None:

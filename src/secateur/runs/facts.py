@@ -9,7 +9,7 @@ from secateur.core.mask import Mask
 from secateur.core.record import DataFacts
 from secateur.data.prepared import PreparedData
 from secateur.runs.context import Context
-from secateur.runs.methods.base import Pruned, drawn_by, is_given
+from secateur.runs.methods.base import Pruned
 from secateur.runs.naming import choice
 from secateur.runs.nodes import method_class
 
@@ -40,8 +40,8 @@ def pruning_facts(context: Context, pruned: Pruned) -> dict[str, Any]:
         "variant": config.variant,
         "pruning_ratio": config.pruning_ratio,
         "num_total": context.num_total,
-        "given": is_given(method_class(config)),
-        "drawn_by": drawn_by(method_class(config)),
+        "given": method_class(config).given,
+        "drawn_by": list(method_class(config).drawn_by),
         "per_epoch": pruned.visits is not None,
         **_visit_facts(pruned),
         **(_mask_facts(context, pruned, pruned.mask) if pruned.mask else {}),

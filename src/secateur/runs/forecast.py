@@ -14,11 +14,9 @@ from secateur.core.store import StageResult, Store
 from secateur.runs.check_on_data import warn_of_empty_classes
 from secateur.runs.context import Context
 from secateur.runs.final import finish
-from secateur.runs.methods.groups import keeps_at_most
 from secateur.runs.naming import choice
 from secateur.runs.nodes import build, method_class, shared
 from secateur.runs.plan import choosing_flops, final_plan, full_scoring_flops
-from secateur.runs.plan_extrapolation import predicts_at_most
 from secateur.runs.stages.training import train_on_mask
 
 
@@ -66,7 +64,7 @@ def forecast(context: Context) -> Forecast:
         ledger=planned,
         training=training,
         full_scoring=_full_scoring(context, training or 0.0),
-        at_most=not getattr(method, "plans_exactly", True) or predicts_at_most(context) or keeps_at_most(context),
+        at_most=method.plans_at_most(context),
         remarks=remarks,
     )
 

@@ -21,9 +21,7 @@ def check_ratio(asked: Experiment, overrides: Sequence[str]) -> None:
         ConfigError: the file leaves out another share.
     """
     if "pruning_ratio" not in method_class(asked).reads and "pruning_ratio" in map(_root, overrides):
-        method = shared(asked.method)
-        if hasattr(method, "check_ratio"):
-            method.check_ratio(asked.pruning_ratio)
+        shared(asked.method).check_ratio(asked.pruning_ratio)
 
 
 def idle_settings(
@@ -48,7 +46,7 @@ def _why(text: str, asked: Experiment, config: Experiment, choices: Mapping[str,
     root, method = _root(text), method_class(config)
     name = choice(config, "method", choices)
     if root in keys_with(read_by="method") and root not in method.reads:
-        checked = root == "pruning_ratio" and (not asked.pruning_ratio or hasattr(method, "check_ratio"))
+        checked = root == "pruning_ratio" and (not asked.pruning_ratio or method.has_ratio)
         return None if checked else f"method={name} does not read it"
     if root in (*keys_with(read_by="extrapolation"), "fidelity") and config.extrapolation is None:
         known = "extrapolation" in method.reads

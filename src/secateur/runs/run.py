@@ -171,7 +171,7 @@ def _is_there(context: Context, run_dir: Path) -> bool:
 def _is_of_this(context: Context, run_dir: Path) -> bool:
     """Whether a finished run had what its method reads now: the key has the path of a file, not what is in it."""
     method = shared(context.config.method)
-    if not hasattr(method, "made") or method.made(context, run_dir):
+    if method.is_current(context, run_dir):
         return True
     context.console.print(f"{method.path} is not what the finished run had: it runs again", markup=False)
     return False

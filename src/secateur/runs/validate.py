@@ -10,6 +10,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from secateur.core.errors import ConfigError
 from secateur.core.mask import check_pruning_ratio
+from secateur.core.names import TARGET
 from secateur.core.tables import BASE_COLUMNS
 from secateur.data.joined import check_extra
 from secateur.extrapolation.base import Needs
@@ -17,6 +18,7 @@ from secateur.extrapolation.merging import Merge
 from secateur.runs.baselines import check_baselines
 from secateur.runs.config import Experiment, Node
 from secateur.runs.history import tracker_of
+from secateur.runs.methods.base import Method
 from secateur.runs.nodes import build, class_of, method_class, scorer, shared, targets
 from secateur.runs.paradigms import classifies, is_trainable, passes_of
 from secateur.runs.subset import subset_epochs
@@ -56,7 +58,8 @@ def validate(config: Experiment) -> None:
     _check_transfer(config)
     check_strategy(config)
     shared(config.optim).check_epochs(config.trainer.max_epochs)
-    shared(config.method)
+    if not isinstance(shared(config.method), Method):
+        raise ConfigError(f"{config.method[TARGET]} is not a secateur.runs.methods.base.Method.")
     for paradigm in (config.paradigm, config.final_paradigm):
         passes_of(paradigm)  # builds and checks it
     if not is_trainable(config.final_paradigm):
@@ -165,11 +168,11 @@ def _check_transfer(config: Experiment) -> None:
         shared(config.finetune)
     elif config.train_final and not classifies(config.final_paradigm):
         raise ConfigError("This paradigm trains features without classes: judging it needs downstream= and finetune=.")
-    elif getattr(method_class(config), "needs_downstream", False):
+    elif method_class(config).needs_downstream:
         raise ConfigError(
             "This method needs a downstream set: add downstream=... and finetune=linear_probe, full or both."
         )
-    if getattr(method_class(config), "needs_classes", False) and not classifies(config.paradigm):
+    if method_class(config).needs_classes and not classifies(config.paradigm):
         raise ConfigError(
             "label_mapping reads the classes of the surrogate, and this paradigm trains none: take feature_mapping."
         )

@@ -10,7 +10,7 @@ from secateur.core.mask import Mask, check_pruning_ratio, keep_count
 from secateur.core.tables import ScoreTable
 from secateur.runs.config import Experiment
 from secateur.runs.context import Context
-from secateur.runs.methods.base import Pruned
+from secateur.runs.methods.base import Method, Pruned
 from secateur.runs.nodes import build
 from secateur.runs.paradigms import passes_of
 from secateur.runs.plan import final_plan, if_trained, training_plan
@@ -20,7 +20,7 @@ from secateur.training.modules.classifier import ONE_PASS
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdaPruner(JointSettings):
+class AdaPruner(JointSettings, Method):
     """Warm-up on all data, joint pruning and fine-tuning, then the final training on what is kept.
 
     The settings of :class:`~secateur.runs.stages.joint_pruning.JointSettings` and the constants of
@@ -58,10 +58,9 @@ class AdaPruner(JointSettings):
         files = (joint.path / "diagnostics.json",)
         return Pruned(mask, scores=scores, trained=trained, files=files, facts=self._facts(config, joint.summary))
 
-    @property
-    def plans_exactly(self) -> bool:
-        """Whether :meth:`plan` knows how many samples are kept."""
-        return self.exact_ratio
+    def plans_at_most(self, context: Context) -> bool:
+        """Whether the plan is an upper bound: without ``exact_ratio`` the joint training decides how many are kept."""
+        return not self.exact_ratio
 
     def plan(self, context: Context) -> list[StageCost]:
         """Plan warm-up, joint training and final training."""

@@ -10,7 +10,7 @@ from secateur.dynamic.base import DynamicPolicy
 from secateur.dynamic.infobatch import InfoBatch
 from secateur.dynamic.rs2 import RS2
 from secateur.runs.context import Context
-from secateur.runs.methods.base import Pruned
+from secateur.runs.methods.base import Method, Pruned
 from secateur.runs.plan import final_plan
 from secateur.runs.stages.training import STATIC_MASK, train_with_policy
 from secateur.training.sampling import Sampling, Visits
@@ -31,7 +31,7 @@ def train_and_prune(context: Context, policy: DynamicPolicy, num_keep: int) -> P
 
 
 @dataclass(frozen=True)
-class InfoBatchMethod:
+class InfoBatchMethod(Method):
     """Trains with :class:`~secateur.dynamic.infobatch.InfoBatch`; its static mask keeps the highest last losses.
 
     ``pruning_ratio`` is the share left out *of the samples below the mean loss*, so far less than that is saved. The
@@ -43,7 +43,6 @@ class InfoBatchMethod:
 
     NAME: ClassVar[str] = "method/infobatch"
     reads: ClassVar[frozenset[str]] = frozenset({"pruning_ratio", "score_seed"})
-    plans_exactly: ClassVar[bool] = False
     anneal: float = 0.125
 
     def prune(self, context: Context) -> Pruned:
@@ -58,6 +57,10 @@ class InfoBatchMethod:
         """Raise :class:`ConfigError` where nothing would be kept."""
         keep_count(context.num_total, context.config.pruning_ratio)
 
+    def plans_at_most(self, context: Context) -> bool:
+        """Return true: which samples are left out is not known before."""
+        return True
+
     def plan(self, context: Context) -> list[StageCost]:
         """Plan a training on everything: how many samples lie below the mean loss is known only afterwards."""
         context.warn(
@@ -68,7 +71,7 @@ class InfoBatchMethod:
 
 
 @dataclass(frozen=True)
-class RS2Method:
+class RS2Method(Method):
     """Trains with :class:`~secateur.dynamic.rs2.RS2`; its static mask is the last epoch's subset.
 
     Args:

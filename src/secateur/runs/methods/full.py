@@ -7,11 +7,11 @@ import torch
 from secateur.core.ledger import StageCost
 from secateur.core.mask import Mask
 from secateur.runs.context import Context
-from secateur.runs.methods.base import Pruned
+from secateur.runs.methods.base import Method, Pruned
 from secateur.runs.plan import final_plan, if_trained
 
 
-class FullData:
+class FullData(Method):
     """Keeps everything; the pruning ratio is not read."""
 
     NAME: ClassVar[str] = "method/full"

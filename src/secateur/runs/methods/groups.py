@@ -13,7 +13,7 @@ from secateur.core.seeds import stream_seed
 from secateur.mapping.keep import KeepRule, KeptGroups, group_mask
 from secateur.mapping.ranking import random_ranking
 from secateur.runs.context import Context
-from secateur.runs.methods.base import Pruned
+from secateur.runs.methods.base import Method, Pruned
 from secateur.runs.nodes import shared
 from secateur.runs.plan import final_plan, if_trained
 from secateur.runs.stages.mapping import class_groups
@@ -22,7 +22,7 @@ LISTED = 20  # names of kept and of removed classes in the record
 
 
 @dataclass(frozen=True)
-class RandomGroups:
+class RandomGroups(Method):
     """Keeps random classes, drawn by :func:`draw_seed`; a higher ratio keeps some of those that a lower one keeps."""
 
     NAME: ClassVar[str] = "method/random_groups"
@@ -39,6 +39,10 @@ class RandomGroups:
     def check(self, context: Context) -> None:
         """Raise where so many classes cannot do, see :func:`check_keep`."""
         check_keep(context, context.data.num_classes)
+
+    def plans_at_most(self, context: Context) -> bool:
+        """Whether the classes that are kept may hold fewer samples than planned."""
+        return class_plan_is_bound(context)
 
     def plan(self, context: Context) -> list[StageCost]:
         """Plan the training on what is kept."""
@@ -119,11 +123,8 @@ def class_bounds(context: Context) -> tuple[int, int]:
     return bounds
 
 
-def keeps_at_most(context: Context) -> bool:
+def class_plan_is_bound(context: Context) -> bool:
     """Whether the plan of a method that keeps whole classes is an upper bound."""
-    method = shared(context.config.method)
-    if "mapping" not in method.reads or getattr(method, "num_clusters", None):
-        return False
     fewest, most = class_bounds(context)
     return fewest < most
 

@@ -11,7 +11,7 @@ from secateur.core.ledger import StageCost
 from secateur.core.mask import Mask, keep_count
 from secateur.core.tables import BASE_COLUMNS, ScoreTable
 from secateur.runs.context import Context
-from secateur.runs.methods.base import Pruned
+from secateur.runs.methods.base import Method, Pruned
 from secateur.runs.naming import choice
 from secateur.runs.nodes import build
 from secateur.runs.plan import final_plan, if_trained
@@ -20,7 +20,7 @@ SELECTION_DEFAULT = "top"
 
 
 @dataclass(frozen=True)
-class ImportedScores:
+class ImportedScores(Method):
     """Selects from a ``scores.parquet``; what it took to make the file is not in this run's cost.
 
     Args:
@@ -67,7 +67,7 @@ class ImportedScores:
         """
         self._select(context)
 
-    def made(self, context: Context, run_dir: Path) -> bool:
+    def is_current(self, context: Context, run_dir: Path) -> bool:
         """Whether a finished run had the scores that the file has now."""
         before, now = ScoreTable.load(run_dir / "scores.parquet"), ScoreTable.load(self.path, context.data.fingerprint)
         names = {*BASE_COLUMNS, *before.columns}

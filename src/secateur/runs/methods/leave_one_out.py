@@ -12,9 +12,9 @@ from secateur.core.ranking import group_sizes
 from secateur.mapping.ranking import score_ranking
 from secateur.runs.context import Context
 from secateur.runs.final import finish
-from secateur.runs.methods.base import Pruned
+from secateur.runs.methods.base import Method, Pruned
 from secateur.runs.methods.full import full_mask
-from secateur.runs.methods.groups import check_keep, keep_groups, plan_groups
+from secateur.runs.methods.groups import check_keep, class_plan_is_bound, keep_groups, plan_groups
 from secateur.runs.plan import final_plan
 from secateur.runs.stages.finetune import downstream_of
 from secateur.runs.stages.mapping import class_groups
@@ -22,7 +22,7 @@ from secateur.runs.stages.training import train_on_mask
 
 
 @dataclass(frozen=True)
-class LeaveOneOut:
+class LeaveOneOut(Method):
     """Ranks classes by the downstream validation accuracy that is lost without them; K + 1 pretrainings.
 
     After Jain et al., CVPR 2023, arXiv 2207.05739, who estimate the same from random halves of the classes. The
@@ -53,6 +53,10 @@ class LeaveOneOut:
         lost[size == 0] = lost.min() - 1  # an empty class comes last: keeping it keeps nothing
         about = {"fingerprint": context.data.fingerprint, "metadata": {"method": "leave_one_out"}}
         return keep_groups(context, score_ranking(lost, size, **about), groups)
+
+    def plans_at_most(self, context: Context) -> bool:
+        """Whether the classes that are kept may hold fewer samples than planned."""
+        return class_plan_is_bound(context)
 
     def plan(self, context: Context) -> list[StageCost]:
         """Plan the pretrainings that choose and the final one; adapting the former is left out."""

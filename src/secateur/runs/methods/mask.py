@@ -8,12 +8,12 @@ from secateur.core.errors import ConfigError, DataError
 from secateur.core.ledger import StageCost
 from secateur.core.mask import Mask, keep_count
 from secateur.runs.context import Context
-from secateur.runs.methods.base import Pruned
+from secateur.runs.methods.base import Method, Pruned
 from secateur.runs.plan import final_plan, if_trained
 
 
 @dataclass(frozen=True)
-class MaskFile:
+class MaskFile(Method):
     """Keeps what a ``mask.parquet`` keeps; what it took to make the file is not in this run's cost.
 
     Args:
@@ -26,6 +26,7 @@ class MaskFile:
     NAME: ClassVar[str] = "method/mask"
     reads: ClassVar[frozenset[str]] = frozenset()
     given: ClassVar[bool] = True
+    has_ratio: ClassVar[bool] = True
     path: str
 
     def __post_init__(self) -> None:
@@ -47,7 +48,7 @@ class MaskFile:
         """Raise :class:`DataError` where the file is no mask, or was made for another pool."""
         self._load(context)
 
-    def made(self, context: Context, run_dir: Path) -> bool:
+    def is_current(self, context: Context, run_dir: Path) -> bool:
         """Whether a finished run kept what the file keeps now."""
         return Mask.load(run_dir / "mask.parquet").sha256 == self._load(context).sha256
 

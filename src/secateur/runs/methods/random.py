@@ -6,11 +6,11 @@ from secateur.core.ledger import StageCost
 from secateur.core.mask import Mask, keep_count
 from secateur.core.seeds import permutation
 from secateur.runs.context import Context
-from secateur.runs.methods.base import Pruned
+from secateur.runs.methods.base import Method, Pruned
 from secateur.runs.plan import final_plan, if_trained
 
 
-class RandomSubset:
+class RandomSubset(Method):
     """Keeps a uniformly random subset, drawn anew for every ``seed`` and ``score_seed``.
 
     Every repetition of the baseline has its own subset, also with a fixed ``score_seed``. For one pair of seeds a

@@ -8,7 +8,7 @@ from secateur.core.ledger import StageCost
 from secateur.core.ranking import group_sizes
 from secateur.mapping.ranking import random_ranking
 from secateur.runs.context import Context
-from secateur.runs.methods.base import Pruned
+from secateur.runs.methods.base import Method, Pruned
 from secateur.runs.methods.groups import check_keep, draw_seed, keep_groups, plan_groups
 from secateur.runs.plan import embeddings_plan, surrogate_plan
 from secateur.runs.stages.mapping import check_kmeans, cluster_groups
@@ -16,7 +16,7 @@ from secateur.runs.stages.surrogate import surrogate
 
 
 @dataclass(frozen=True, kw_only=True)
-class RandomClusters:
+class RandomClusters(Method):
     """Keeps random k-means clusters of the surrogate's features, without labels or a downstream set.
 
     They are drawn by ``seed`` and ``score_seed``.

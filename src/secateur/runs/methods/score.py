@@ -6,17 +6,17 @@ from typing import ClassVar
 from secateur.core.ledger import StageCost
 from secateur.core.mask import keep_count
 from secateur.runs.context import Context
-from secateur.runs.methods.base import Pruned
+from secateur.runs.methods.base import Method, Pruned
 from secateur.runs.nodes import build
 from secateur.runs.plan import final_plan, if_trained, scoring_plan
-from secateur.runs.plan_extrapolation import extrapolation_plan
+from secateur.runs.plan_extrapolation import extrapolation_plan, predicts_at_most
 from secateur.runs.stages.extrapolation import check_extrapolation, extrapolated_scores
 from secateur.runs.stages.scoring import measure
 
 MERGE_DEFAULT = "quantile_match"
 
 
-class ScoreAndSelect:
+class ScoreAndSelect(Method):
     """Trains (or reuses) the scoring network, reads ``score=``, keeps what ``selection=`` chooses.
 
     With ``extrapolation=`` the network is trained on a subset, and the scores of all other samples are predicted.
@@ -52,6 +52,10 @@ class ScoreAndSelect:
         keep_count(context.num_total, context.config.pruning_ratio)
         if context.config.extrapolation:
             check_extrapolation(context)
+
+    def plans_at_most(self, context: Context) -> bool:
+        """Whether what the extrapolation will compute is planned at its upper bound."""
+        return predicts_at_most(context)
 
     def plan(self, context: Context) -> list[StageCost]:
         """Plan the scoring, of the pool or of a subset and all that predicts the rest, and the final training."""

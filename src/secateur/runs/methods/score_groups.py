@@ -8,15 +8,15 @@ from secateur.core.ledger import StageCost
 from secateur.core.ranking import group_sizes
 from secateur.mapping.ranking import group_mean_scores, score_ranking
 from secateur.runs.context import Context
-from secateur.runs.methods.base import Pruned
-from secateur.runs.methods.groups import check_keep, keep_groups, plan_groups
+from secateur.runs.methods.base import Method, Pruned
+from secateur.runs.methods.groups import check_keep, class_plan_is_bound, keep_groups, plan_groups
 from secateur.runs.plan import scoring_plan
 from secateur.runs.stages.mapping import class_groups
 from secateur.runs.stages.scoring import measure
 
 
 @dataclass(frozen=True)
-class ScoreGroups:
+class ScoreGroups(Method):
     """Keeps the classes with the highest mean score; the sample-wise counterpart is ``method=score``.
 
     Raises:
@@ -44,6 +44,10 @@ class ScoreGroups:
         return replace(
             pruned, scores=table, facts={**pruned.facts, "order_r2": measured.order_r2, "modifiers": modifiers}
         )
+
+    def plans_at_most(self, context: Context) -> bool:
+        """Whether the classes that are kept may hold fewer samples than planned."""
+        return class_plan_is_bound(context)
 
     def plan(self, context: Context) -> list[StageCost]:
         """Plan the scoring of the pool, and the training on what is kept."""

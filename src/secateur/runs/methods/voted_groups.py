@@ -18,8 +18,8 @@ from secateur.mapping.feature_mapping import FeatureVotes
 from secateur.mapping.label_mapping import LabelVotes
 from secateur.mapping.ranking import TieBreak
 from secateur.runs.context import Context
-from secateur.runs.methods.base import Pruned
-from secateur.runs.methods.groups import check_keep, keep_groups, plan_groups
+from secateur.runs.methods.base import Method, Pruned
+from secateur.runs.methods.groups import check_keep, class_plan_is_bound, keep_groups, plan_groups
 from secateur.runs.plan import embeddings_plan, forward_plan, surrogate_plan
 from secateur.runs.pools import prepare_downstream
 from secateur.runs.stages.finetune import downstream_of
@@ -37,7 +37,7 @@ READS = frozenset({"pruning_ratio", "score_seed", "scoring", "mapping", "variant
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelMapping:
+class LabelMapping(Method):
     """Source classes by how many downstream images the surrogate takes for each (LM).
 
     [DP4TL] Zhang et al., NeurIPS 2023, arXiv 2310.08782.
@@ -74,13 +74,17 @@ class LabelMapping:
         """Raise where so many classes cannot do."""
         check_keep(context, context.data.num_classes)
 
+    def plans_at_most(self, context: Context) -> bool:
+        """Whether the classes that are kept may hold fewer samples than planned."""
+        return class_plan_is_bound(context)
+
     def plan(self, context: Context) -> list[StageCost]:
         """Plan the surrogate, the passes over the downstream sets, and the training on what is kept."""
         return plan_groups(context, [surrogate_plan(context), *_votes_plan(context, self.further)])
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeatureMapping:
+class FeatureMapping(Method):
     """Source groups by how many downstream images are nearest to their mean feature (FM); clusters need no labels.
 
     [DP4TL] Zhang et al., NeurIPS 2023, arXiv 2310.08782.
@@ -134,6 +138,10 @@ class FeatureMapping:
         if self.num_clusters is None:
             return class_groups(context)
         return cluster_groups(context, network, self.num_clusters, self.kmeans_backend)
+
+    def plans_at_most(self, context: Context) -> bool:
+        """Whether classes are kept, and these may hold fewer samples than planned."""
+        return self.num_clusters is None and class_plan_is_bound(context)
 
     def plan(self, context: Context) -> list[StageCost]:
         """Plan the surrogate, the passes over source and downstream sets, and the training on what is kept.
