@@ -186,7 +186,7 @@ class Score(ABC):
     def update(self, batch: BatchSignals) -> None:
         """Take in one batch."""
 
-    def end_epoch(self, epoch: int) -> None:  # noqa: B027 - an optional hook, most scorers have nothing to reduce
+    def end_epoch(self, epoch: int) -> None:
         """Reduce what the epoch gave; called once after the last batch of each epoch."""
 
     @abstractmethod
