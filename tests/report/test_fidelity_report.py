@@ -42,7 +42,7 @@ def test_an_accuracy_that_is_missing_without_being_asked_to_is_still_unusable(wr
         ),
         ({"seed_level": [1]}, "extrapolation.seed_level is [1], not a mapping"),
         ({"subset_fraction": 7}, "extrapolation.subset_fraction is 7, not a number in [0, 1]"),
-        ({"cost_choosing_vs_full": -1}, "extrapolation.cost_choosing_vs_full is -1, not a number of at least 0"),
+        ({"cost_choosing_vs_full": -1}, "extrapolation.cost_choosing_vs_full is -1, not a number in [0, 1e100]"),
     ],
 )
 def test_a_record_with_a_broken_extrapolation_is_left_out_as_a_whole(write, predicted, changes, reason):

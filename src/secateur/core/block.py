@@ -50,7 +50,7 @@ _STATUS = ["running", "finished", "failed", "interrupted"]
 
 # A boolean is none of these numbers, and neither is NaN or infinity.
 Number = Annotated[float, _number("a number", -LARGEST)]
-Cost = Annotated[float, _number("a number of at least 0", 0)]
+Cost = Annotated[float, _number("a number in [0, 1e100]", 0)]
 Share = Annotated[float, _number("a number in [0, 1]", 0, 1)]
 Ratio = Annotated[float, _number("a number in [0, 1)", 0, 1, below=True)]
 Integer = Annotated[int, _integer("a whole number", None)]

@@ -48,10 +48,9 @@ def list_artifacts(record: RunRecord, run_dir: Path, paths: list[Path]) -> None:
         run_dir: the run's folder.
         paths: files in it.
     """
-    for path in paths:
-        name = path.relative_to(run_dir).as_posix()
-        record.artifacts[name] = file_sha256(path)
-        record.artifact_bytes[name] = path.stat().st_size
+    files = {path.relative_to(run_dir).as_posix(): path for path in paths}
+    record.artifacts = {**record.artifacts, **{name: file_sha256(path) for name, path in files.items()}}
+    record.artifact_bytes = {**record.artifact_bytes, **{name: path.stat().st_size for name, path in files.items()}}
 
 
 def write_config(run_dir: Path, config: Config) -> Path:

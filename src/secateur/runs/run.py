@@ -183,7 +183,7 @@ def _run(context: Context, run_dir: Path, record: RunRecord) -> None:
     record.models = Models(**model_names(context.config, context.choices))
     pruned = prune(context)
     record.pruning.update(pruning_facts(context, pruned), "pruning")
-    record.label = label_of(record.pruning)
+    record.label = label_of(record.pruning, record.select_on)
     record.extrapolation.update(pruned.extrapolation, "extrapolation")
     final = final_training(context, pruned)
     record.ledger.update(context.ledger.to_json(), "ledger")

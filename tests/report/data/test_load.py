@@ -81,11 +81,11 @@ CHANGES = [
     ({"pruning__pruning_ratio": -0.1}, "unusable", "pruning.pruning_ratio is -0.1, not a number in [0, 1)"),
     ({"pruning__pruning_ratio": 1}, "unusable", "pruning.pruning_ratio is 1, not a number in [0, 1)"),
     ({"pruning__order_r2": "high"}, "unusable", "pruning.order_r2 is 'high', not a number"),
-    ({"ledger__cost_vs_full": -1.5}, "unusable", "ledger.cost_vs_full is -1.5, not a number of at least 0"),
+    ({"ledger__cost_vs_full": -1.5}, "unusable", "ledger.cost_vs_full is -1.5, not a number in [0, 1e100]"),
     (
         {"ledger__cost_vs_full_amortized": -1},
         "unusable",
-        "ledger.cost_vs_full_amortized is -1, not a number of at least 0",
+        "ledger.cost_vs_full_amortized is -1, not a number in [0, 1e100]",
     ),
     ({"ledger__cost_vs_full": 1e300}, "unusable", "ledger.cost_vs_full is 1e+300, not a number"),
     ({"data__num_test": 0}, "unusable", "data.num_test is 0, not a whole number of at least 1"),
