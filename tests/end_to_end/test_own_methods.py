@@ -15,6 +15,7 @@ from typing import ClassVar
 import torch
 
 from secateur.dynamic.base import DynamicPolicy
+from secateur.extrapolation.base import Extrapolator
 from secateur.mapping.keep import Keep
 from secateur.runs.methods.base import Method
 from secateur.runs.methods.dynamic import train_and_prune
@@ -61,7 +62,7 @@ class Alternating(Method):
         return [final_plan(context, context.num_total)]
 
 
-class Mean:
+class Mean(Extrapolator):
     """Predicts one score for all others."""
 
     is_control: ClassVar[bool] = True

@@ -13,7 +13,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.neighbors import KNeighborsRegressor
 
 from secateur.core.errors import ConfigError, DataError, NumericalError
-from secateur.extrapolation.base import ExtrapolationInputs, Needs
+from secateur.extrapolation.base import ExtrapolationInputs, Extrapolator, Needs
 from secateur.extrapolation.constant import Constant
 from secateur.extrapolation.cross_validation import CrossValidated, assign_folds, expand, hide, observed_only
 from secateur.extrapolation.knn import KNN
@@ -22,7 +22,7 @@ from secateur.runs.paths import CONF
 from secateur.runs.validate import check_node
 
 
-class Nearest:
+class Nearest(Extrapolator):
     """Mean score of the k nearest; notes every inputs object that it saw."""
 
     needs = frozenset({Needs.EMBEDDINGS})
@@ -38,7 +38,7 @@ class Nearest:
         return inputs.filled(score.sum(dim=1) / (found.ids >= 0).sum(dim=1) * self.power)
 
 
-class Fixed:
+class Fixed(Extrapolator):
     """Predicts one value, or whatever function of the inputs it is given."""
 
     def __init__(self, value=0.0, needs=frozenset()):

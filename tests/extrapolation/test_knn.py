@@ -8,7 +8,8 @@ from sklearn.neighbors import KNeighborsRegressor
 
 from secateur.core.errors import ConfigError, DataError, NumericalError
 from secateur.extrapolation.base import ExtrapolationInputs, Needs
-from secateur.extrapolation.knn import KNN, effective_neighbors, knn_extrapolate, neighbor_weights
+from secateur.extrapolation.fidelity import effective_neighbors
+from secateur.extrapolation.knn import KNN, knn_extrapolate, neighbor_weights
 
 INF = math.inf
 

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from secateur.extrapolation.base import ExtrapolationInputs
+from secateur.extrapolation.base import ExtrapolationInputs, Extrapolator
 from secateur.extrapolation.class_mean import ClassMean
 from secateur.extrapolation.constant import Constant
 from secateur.extrapolation.cross_validation import CrossValidated
@@ -109,9 +109,7 @@ def test_a_small_training_of_the_graph_network_holds_nothing_out():
 
 
 def test_a_candidate_that_says_nothing_is_named():
-    class Silent:
-        needs = frozenset()
-
+    class Silent(Extrapolator):
         def predict(self, inputs):
             return Constant().predict(inputs)
 

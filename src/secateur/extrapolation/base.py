@@ -1,12 +1,14 @@
-"""What every extrapolator is: from the scores of some samples, and something known of all, to scores of all.
+"""Base class of extrapolators: from the scores of some samples, and something known of all, to scores of all.
 
 Tensor legend: N samples of the pool, M observed (scored) ones, R = N - M others, D features, C classes.
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -132,39 +134,68 @@ class ExtrapolationInputs:
         return grouped_search(queries, references, *groups, k, distance, backend=backend)
 
 
-class Extrapolator(Protocol):
-    """Predicts the scores that were not measured.
+class Extrapolator(ABC):
+    """Predicts the scores that were not measured (``extrapolation=``).
 
-    It may also have ``check(num_observed, num_samples)``, called before anything is trained, which raises a
-    :class:`~secateur.core.errors.ConfigError` for sizes it cannot work with, and ``planned_flops(num_samples,
-    num_observed, num_features, num_classes)``, what it will compute.
+    An extrapolator of one's own is a subclass that defines :meth:`predict`; everything else has a default.
 
     Attributes:
-        needs: what it reads, a class attribute or a property; checked before anything is trained.
+        needs: what it reads beside the observed scores; checked before anything is trained. A property where it depends
+            on settings, as the others may be.
+        merge: the only way of merging (``merge=``) that it works with; None: any.
+        is_control: others must be better than this one, because it knows no sample by itself; the record says so.
+        searches: it looks for nearest neighbors, which takes memory.
+        shared_search: what decides which search it reads: two that read the same one share it; None: none is shared.
     """
 
-    @property
-    def needs(self) -> frozenset[Needs]:
-        """What it cannot do without, beside the observed scores."""
-        ...
+    needs: ClassVar[frozenset[Needs]] = frozenset()
+    merge: ClassVar[str | None] = None
+    is_control: ClassVar[bool] = False
+    searches: ClassVar[bool] = False
+    shared_search: ClassVar[Hashable | None] = None
 
+    @abstractmethod
     def predict(self, inputs: ExtrapolationInputs) -> Tensor:
         """Return a score for every sample, float ``[N]``; observed scores stay on their rows.
 
         The predictions are on the scorer's own scale, as the extrapolator gives them; mapping them to the observed
-        distribution is :mod:`secateur.extrapolation.merging`'s part.
+        distribution is :mod:`secateur.extrapolation.merging`'s part. Whatever is drawn at random is drawn from
+        ``inputs.seed``. Operations that are not a search are added to ``inputs.flops``.
         """
-        ...
 
-    # Optional: planned_flops(num_samples, num_observed, num_features, num_classes) -> float, what predict will add to
-    # inputs.flops (num_classes is 0 when labels are not known); and plans_exactly of the same arguments -> bool, false
-    # where that is an upper bound. is_control, a class attribute or a property, is true for what an extrapolator must
-    # be better than, because it knows no sample by itself or predicts no score at all; the record says so.
+    def check(self, num_observed: int, num_samples: int) -> None:
+        """Raise :class:`~secateur.core.errors.ConfigError` for sizes it cannot work with. Defaults to no check.
 
+        Called before anything is trained.
 
-def is_control(extrapolator: Any) -> bool:
-    """Whether an extrapolator says that it is a control: something that others must be better than."""
-    return bool(getattr(extrapolator, "is_control", False))
+        Args:
+            num_observed: M.
+            num_samples: N.
+        """
+
+    def planned_flops(self, num_samples: int, num_observed: int, num_features: int, num_classes: int) -> float | None:
+        """Return the operations that :meth:`predict` will take, its searches included; None: not known.
+
+        Args:
+            num_samples: N.
+            num_observed: M.
+            num_features: D; 0 without embeddings.
+            num_classes: C; 0 when labels are not known.
+        """
+        return None
+
+    def plans_at_most(self, num_samples: int, num_observed: int, num_features: int, num_classes: int) -> bool:
+        """Whether :meth:`planned_flops` is an upper bound. Defaults to false: it is exact."""
+        return False
+
+    @property
+    def unplanned(self) -> list[str]:
+        """Names of parts that do not say what they will compute. Defaults to none."""
+        return []
+
+    def facts(self, inputs: ExtrapolationInputs) -> Mapping[str, Any]:
+        """Return what the record says of a prediction that :meth:`predict` has made. Defaults to nothing."""
+        return {}
 
 
 def search_flops(num_queries: int, num_references: int, num_features: int) -> float:
@@ -172,10 +203,10 @@ def search_flops(num_queries: int, num_references: int, num_features: int) -> fl
     return 2.0 * num_queries * num_references * num_features
 
 
-class NoArithmetic:
-    """Of an extrapolator that neither searches nor fits: it adds nothing to the account of operations."""
+class NoArithmetic(Extrapolator):
+    """An extrapolator that neither searches nor fits: it adds nothing to the account of operations."""
 
-    def planned_flops(self, num_samples: int, num_observed: int, num_features: int, num_classes: int) -> float:
+    def planned_flops(self, num_samples: int, num_observed: int, num_features: int, num_classes: int) -> float | None:
         """Return 0, see :class:`Extrapolator`."""
         return 0.0
 

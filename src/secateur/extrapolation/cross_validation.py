@@ -26,14 +26,7 @@ from torch import Tensor
 from secateur.core.errors import ConfigError, NumericalError
 from secateur.core.mask import check_pruning_ratio
 from secateur.core.seeds import permutation
-from secateur.extrapolation.base import (
-    ExtrapolationInputs,
-    Extrapolator,
-    Needs,
-    check_finite,
-    is_control,
-    search_flops,
-)
+from secateur.extrapolation.base import ExtrapolationInputs, Extrapolator, Needs, check_finite, search_flops
 from secateur.extrapolation.correlation import pearson, spearman
 from secateur.extrapolation.fidelity import recall
 
@@ -95,7 +88,7 @@ class Choice:
         return {"chosen": self.name, "criterion": self.criterion, "num_folds": self.num_folds, "trace": self.trace}
 
 
-class CrossValidated:
+class CrossValidated(Extrapolator):
     """An extrapolator that tries others on the scored samples and predicts with the best of them.
 
     Args:
@@ -108,7 +101,6 @@ class CrossValidated:
         pruning_ratio: for ``criterion="recall"`` only: recall of the set that this ratio keeps of the held-out samples.
 
     Attributes:
-        needs: what any candidate needs.
         extrapolators: name -> candidate, grids expanded, in the order in which ties are decided.
         choice: outcome of the last :meth:`predict`, None before.
 
@@ -117,8 +109,7 @@ class CrossValidated:
 
     Example:
         >>> import torch
-        >>> class Zero:
-        ...     needs = frozenset()
+        >>> class Zero(Extrapolator):
         ...     def predict(self, inputs):
         ...         return inputs.filled(torch.zeros(len(inputs.queries)))
         >>> observed = {"sample_ids": torch.arange(6), "scores": torch.rand(6)}
@@ -150,8 +141,12 @@ class CrossValidated:
             check_pruning_ratio(pruning_ratio)
         self.extrapolators = expand(candidates, grids or {})
         self.folds, self.criterion, self.pruning_ratio = folds, criterion, pruning_ratio
-        self.needs: frozenset[Needs] = frozenset().union(*(one.needs for one in self.extrapolators.values()))
         self.choice: Choice | None = None
+
+    @property
+    def needs(self) -> frozenset[Needs]:  # type: ignore[override]
+        """What any candidate needs."""
+        return frozenset().union(*(one.needs for one in self.extrapolators.values()))
 
     def predict(self, inputs: ExtrapolationInputs) -> Tensor:
         """Choose a candidate, note it in :attr:`choice`, and return its scores for every sample, float ``[N]``."""
@@ -165,8 +160,7 @@ class CrossValidated:
         fewest, reasons = num_observed - math.ceil(num_observed / num_folds), {}
         for name, extrapolator in self.extrapolators.items():
             try:
-                if hasattr(extrapolator, "check"):
-                    extrapolator.check(fewest, num_observed)
+                extrapolator.check(fewest, num_observed)
             except ConfigError as error:
                 reasons[name] = str(error)
         if len(reasons) == len(self.extrapolators):
@@ -179,29 +173,37 @@ class CrossValidated:
         """
         num_folds, flops = min(self.folds, num_observed // 2), 0.0
         fewest = num_observed - math.ceil(num_observed / max(num_folds, 1))
-        candidates: list[Any] = list(self.extrapolators.values())
-        works = [one for one in candidates if not hasattr(one, "shared_search") or one.k <= fewest]
+        works = [one for one in self.extrapolators.values() if _works(one, fewest, num_observed)]
         for number in range(num_folds):
             references = num_observed - len(range(number, num_observed, num_folds))
             flops += _fold_flops(works, num_observed, references, num_features, num_classes)
         sizes = (num_samples, num_observed, num_features, num_classes)
         return flops + max((_planned(one, *sizes) for one in works), default=0.0)
 
-    def plans_exactly(self, *sizes: int) -> bool:
-        """Whether :meth:`planned_flops` is exact, or an upper bound, as the choice is not known; same arguments."""
-        candidates = list(self.extrapolators.values())
-        exactly = [one.plans_exactly(*sizes) for one in candidates if hasattr(one, "plans_exactly")]
-        return all(exactly) and len({_planned(one, *sizes) for one in candidates}) == 1
+    def plans_at_most(self, *sizes: int) -> bool:
+        """Whether :meth:`planned_flops` is an upper bound, as the choice is not known; same arguments."""
+        candidates = self.extrapolators.values()
+        bounds = any(one.plans_at_most(*sizes) for one in candidates)
+        return bounds or len({_planned(one, *sizes) for one in candidates}) > 1
 
     @property
-    def is_control(self) -> bool:
+    def is_control(self) -> bool:  # type: ignore[override]
         """Whether all candidates are controls: a choice among them is one as well."""
-        return all(map(is_control, self.extrapolators.values()))
+        return all(one.is_control for one in self.extrapolators.values())
+
+    @property
+    def searches(self) -> bool:  # type: ignore[override]
+        """Whether a candidate looks for nearest neighbors."""
+        return any(one.searches for one in self.extrapolators.values())
+
+    def facts(self, inputs: ExtrapolationInputs) -> Mapping[str, Any]:
+        """Return what was chosen and tried, and what the chosen one says."""
+        return {} if self.choice is None else {**self.choice.to_json(), **self.choice.extrapolator.facts(inputs)}
 
     @property
     def unplanned(self) -> list[str]:
         """Names of the candidates that do not say what they will compute."""
-        return [name for name, one in self.extrapolators.items() if not hasattr(one, "planned_flops")]
+        return [name for name, one in self.extrapolators.items() if one.planned_flops(2, 1, 1, 1) is None]
 
     def choose(self, inputs: ExtrapolationInputs) -> Choice:
         """Return the candidate with the highest mean criterion; of equal ones the first.
@@ -282,12 +284,20 @@ def _nobody(num_scores: int, num_folds: int, reasons: Mapping[str, str | None]) 
     return f"No candidate can work with {num_scores} scores in {num_folds} folds. {each}"
 
 
-def _planned(extrapolator: Any, *sizes: int) -> float:
+def _works(extrapolator: Extrapolator, num_observed: int, num_samples: int) -> bool:
+    try:
+        extrapolator.check(num_observed, num_samples)
+    except ConfigError:
+        return False
+    return True
+
+
+def _planned(extrapolator: Extrapolator, *sizes: int) -> float:
     """Return what an extrapolator says it will compute; 0 if it says nothing."""
-    return float(extrapolator.planned_flops(*sizes)) if hasattr(extrapolator, "planned_flops") else 0.0
+    return extrapolator.planned_flops(*sizes) or 0.0
 
 
-def _fold_flops(candidates: Sequence[Any], num_samples: int, num_references: int, *widths: int) -> float:
+def _fold_flops(candidates: Sequence[Extrapolator], num_samples: int, num_references: int, *widths: int) -> float:
     """Return the operations of one fold; candidates that read the same neighbors share the search.
 
     Args:
@@ -299,7 +309,7 @@ def _fold_flops(candidates: Sequence[Any], num_samples: int, num_references: int
     flops, searched = 0.0, set()
     for one in candidates:
         flops += _planned(one, num_samples, num_references, *widths)
-        search = getattr(one, "shared_search", None)
+        search = one.shared_search
         if search is not None and search in searched:
             flops -= search_flops(num_samples - num_references, num_references, widths[0])
         searched.add(search)
@@ -383,7 +393,7 @@ def expand(candidates: Mapping[str, Any], grids: Mapping[str, Mapping[str, Seque
     for name, candidate in candidates.items():
         expanded |= combinations(name, candidate, grids[name]) if name in grids else {name: candidate}
     for name, extrapolator in expanded.items():
-        if not (hasattr(extrapolator, "predict") and hasattr(extrapolator, "needs")):
+        if not isinstance(extrapolator, Extrapolator):
             hint = " Give it a grid, or drop _partial_." if isinstance(extrapolator, partial) else ""
             raise ConfigError(f"CrossValidated: candidate {name} is no extrapolator: {extrapolator!r}.{hint}")
     return expanded

@@ -24,7 +24,6 @@ from secateur.core.mask import keep_count
 from secateur.core.neighbors import Neighbors
 from secateur.extrapolation.base import check_finite
 from secateur.extrapolation.correlation import pearson, spearman
-from secateur.extrapolation.knn import effective_neighbors
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
@@ -248,6 +247,23 @@ def without_same_class(ids: Tensor, query_labels: Tensor, reference_labels: Tens
         return math.nan
     same = (reference_labels[ids.clamp(min=0)] == query_labels.unsqueeze(1)) & (ids >= 0)
     return float((~same.any(dim=1)).double().mean())
+
+
+def effective_neighbors(weights: Tensor) -> Tensor:
+    r"""Return how many equally weighted neighbors the weights are worth, :math:`1 / \sum_i w_i^2`.
+
+    Args:
+        weights: ``[R, k]``, every row summing to 1 (or all 0: no neighbor).
+
+    Returns:
+        ``[R]``, from 1 (one neighbor decides) to k (a plain average); 0 for a row without neighbors.
+
+    Example:
+        >>> effective_neighbors(torch.tensor([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]]))
+        tensor([2., 1.])
+    """
+    squares = weights.square().sum(dim=1)
+    return torch.where(squares > 0, 1 / squares, 0.0)
 
 
 def per_query_diagnostics(

@@ -3,15 +3,17 @@
 Tensor legend: N samples, M observed, R = N - M queries, D features, k neighbors.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from secateur.core.errors import ConfigError
 from secateur.core.neighbors import Backend, Distance
-from secateur.extrapolation.base import ExtrapolationInputs, Needs, search_flops
+from secateur.extrapolation.base import ExtrapolationInputs, Extrapolator, Needs, search_flops
+from secateur.extrapolation.fidelity import per_query_diagnostics
 
 Weighting = Literal["average", "softmax", "exp"]
 Temperature = float | Literal["kth_distance"]
@@ -112,25 +114,8 @@ def neighbor_weights(distances: Tensor, weighting: Weighting, temperature: Tempe
     return weights / weights.sum(dim=1, keepdim=True).clamp(min=1.0)  # the nearest one has 1 before this
 
 
-def effective_neighbors(weights: Tensor) -> Tensor:
-    r"""Return how many equally weighted neighbors the weights are worth, :math:`1 / \sum_i w_i^2`.
-
-    Args:
-        weights: ``[R, k]``, every row summing to 1 (or all 0: no neighbor).
-
-    Returns:
-        ``[R]``, from 1 (one neighbor decides) to k (a plain average); 0 for a row without neighbors.
-
-    Example:
-        >>> effective_neighbors(torch.tensor([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]]))
-        tensor([2., 1.])
-    """
-    squares = weights.square().sum(dim=1)
-    return torch.where(squares > 0, 1 / squares, 0.0)
-
-
 @dataclass(frozen=True)
-class KNN:
+class KNN(Extrapolator):
     """:func:`knn_extrapolate` on :class:`ExtrapolationInputs`, whose one search serves every k and every weighting.
 
     Args:
@@ -147,6 +132,7 @@ class KNN:
     """
 
     NAME: ClassVar[str] = "extrapolation/knn"
+    searches: ClassVar[bool] = True
     k: int = 20
     same_class: bool = False
     weighting: Weighting = "softmax"
@@ -172,7 +158,7 @@ class KNN:
             raise ConfigError(f"knn: temperature must be positive, or kth_distance; got {self.temperature!r}.")
 
     @property
-    def needs(self) -> frozenset[Needs]:
+    def needs(self) -> frozenset[Needs]:  # type: ignore[override]
         """Embeddings, and labels with ``same_class``."""
         return frozenset({Needs.EMBEDDINGS, *({Needs.LABELS} if self.same_class else ())})
 
@@ -195,8 +181,16 @@ class KNN:
         neighbor_scores = inputs.scores.to(dtype)[ids.clamp(min=0)]
         return inputs.filled((weights.to(dtype) * neighbor_scores).sum(dim=1))
 
+    def facts(self, inputs: ExtrapolationInputs) -> Mapping[str, Any]:
+        """Return how near and how many the neighbors are."""
+        _, weights = self.weights(inputs)
+        neighbors = inputs.neighbors(self.k, self.distance, self.same_class, self.backend)
+        labels = inputs.labels
+        known = () if labels is None else (labels[inputs.queries], labels[inputs.sample_ids])
+        return {"neighbors": per_query_diagnostics(neighbors, weights, *known)}
+
     @property
-    def shared_search(self) -> tuple[Distance, Backend, bool]:
+    def shared_search(self) -> tuple[Distance, Backend, bool]:  # type: ignore[override]
         """What decides which search this reads; two that read the same one share it."""
         return self.distance, self.backend, self.same_class
 
@@ -208,7 +202,7 @@ class KNN:
         return search_flops(num_queries, num_observed, num_features) + weights
 
     def weights(self, inputs: ExtrapolationInputs) -> tuple[Tensor, Tensor]:
-        """Return every query's neighbors and their weights, what :func:`effective_neighbors` and diagnostics read.
+        """Return every query's neighbors and their weights, what diagnostics read.
 
         Returns:
             ids ``[R, k]``, positions in ``inputs.sample_ids`` (-1: no neighbor), and weights ``[R, k]`` (0 there).

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from secateur.core.errors import ConfigError, NumericalError
 from secateur.core.seeds import permutation, stream_seed
-from secateur.extrapolation.base import ExtrapolationInputs, Needs
+from secateur.extrapolation.base import ExtrapolationInputs, Extrapolator, Needs
 from secateur.extrapolation.correlation import pearson, spearman
 from secateur.extrapolation.features import CHUNK, Features
 
@@ -21,7 +21,7 @@ CORRELATIONS = {"pearson": pearson, "spearman": spearman}
 
 
 @dataclass(frozen=True)
-class MLP:
+class MLP(Extrapolator):
     """A multilayer perceptron from the one-hot label and the standardized embedding to the standardized score.
 
     Trained with mean squared error and Adam on the observed samples without a held-out part. After every epoch the

@@ -54,7 +54,7 @@ class ProxyDirect(NoArithmetic):
             raise ConfigError(f"proxy_direct: measure must be one of {', '.join(MEASURES)}; got {self.measure!r}.")
 
     @property
-    def needs(self) -> frozenset[Needs]:
+    def needs(self) -> frozenset[Needs]:  # type: ignore[override]
         """The proxy's logits, and the labels if the measure reads them."""
         return frozenset({Needs.PROXY_LOGITS, *({Needs.LABELS} if self.measure in LABELED else ())})
 

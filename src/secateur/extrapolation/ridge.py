@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from secateur.core.errors import ConfigError, DataError
-from secateur.extrapolation.base import ExtrapolationInputs, Needs, check_finite
+from secateur.extrapolation.base import ExtrapolationInputs, Extrapolator, Needs, check_finite
 from secateur.extrapolation.features import CHUNK, Features
 
 ALPHAS = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0, 100000.0)
@@ -78,7 +78,7 @@ def fit_ridge(features: Tensor, scores: Tensor, alphas: Sequence[float] = ALPHAS
 
 
 @dataclass(frozen=True)
-class Ridge:
+class Ridge(Extrapolator):
     """Ridge regression on the one-hot label and the standardized embedding.
 
     The linear reference: what neighbors and graphs add, they must add to this. Unobserved rows contribute the scale of

@@ -5,7 +5,6 @@ Tensor legend: N samples of the pool, C classes, D features, T epochs.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -122,7 +121,7 @@ def _choosing(context: Context) -> Iterator[Held]:
     if embeds or (extrapolator is not None and needs_network(extrapolator)):
         num_floats = context.num_total * (width + context.data.num_classes)
         yield Held(f"embeddings and logits of {context.num_total:,} samples", FLOAT * num_floats)
-    if extrapolator is not None and _searches(extrapolator):
+    if extrapolator is not None and extrapolator.searches:
         yield Held("neighbor search: work space, at most", MEMORY_BYTES)
 
 
@@ -130,9 +129,3 @@ def _recorded(node: Node, num_epochs: int) -> list[Score]:
     """Build the scorers that one scoring records, and what records the side columns of each of them."""
     nodes = recorded_together(node, num_epochs).values()
     return [*(scorer(one) for one in nodes), *(Dynamics() for _ in nodes)]
-
-
-def _searches(extrapolator: Any) -> bool:
-    """Whether an extrapolator, or one that it chooses from, looks for neighbors."""
-    candidates = getattr(extrapolator, "extrapolators", {})
-    return any(hasattr(one, "k") for one in (extrapolator, *candidates.values()))

@@ -1,8 +1,7 @@
 """What scoring a part of the pool and predicting the rest will cost, before anything is trained."""
 
-from typing import Any
-
 from secateur.core.ledger import StageCost
+from secateur.extrapolation.base import Extrapolator
 from secateur.runs.context import Context
 from secateur.runs.nodes import shared
 from secateur.runs.plan import embeddings_plan, scoring_plan
@@ -18,10 +17,10 @@ def extrapolation_plan(context: Context) -> list[StageCost]:
     Raises:
         ConfigError: the subset, or the extrapolator on a subset of this size, cannot work.
     """
-    extrapolator, subset = shared(context.config.extrapolation), draw_subset(context)
+    extrapolator: Extrapolator = shared(context.config.extrapolation)
+    subset = draw_subset(context)
     num_observed = len(subset.sample_ids)
-    if hasattr(extrapolator, "check"):
-        extrapolator.check(num_observed, context.num_total)
+    extrapolator.check(num_observed, context.num_total)
     stages = scoring_plan(context, num_observed, subset.num_epochs)
     if needs_network(extrapolator) and not any(stage.stage == "embeddings" for stage in stages):
         stages.append(embeddings_plan(context))
@@ -29,31 +28,29 @@ def extrapolation_plan(context: Context) -> list[StageCost]:
     return [*stages, StageCost("extrapolation", 0, 0, flops=flops, seconds=0.0)]
 
 
-def _predicting_flops(context: Context, extrapolator: Any, num_observed: int) -> float:
+def _predicting_flops(context: Context, extrapolator: Extrapolator, num_observed: int) -> float:
     """Return what an extrapolator says it will compute; nothing where it says nothing."""
-    name = type(extrapolator).__name__
-    if not hasattr(extrapolator, "planned_flops"):
+    name, sizes = type(extrapolator).__name__, _sizes(context, extrapolator, num_observed)
+    flops = extrapolator.planned_flops(*sizes)
+    if flops is None:
         context.warn(f"{name} does not say what it will compute: its own arithmetic is not in the plan.")
         return 0.0
-    if unplanned := getattr(extrapolator, "unplanned", []):
+    if unplanned := extrapolator.unplanned:
         context.warn(f"{', '.join(unplanned)} do not say what they will compute: it is not in the plan.")
-    if not _plans_exactly(context, extrapolator, num_observed):
+    if extrapolator.plans_at_most(*sizes):
         context.warn(f"What {name} will compute depends on what it finds: its own arithmetic is an upper bound.")
-    return float(extrapolator.planned_flops(*_sizes(context, extrapolator, num_observed)))
+    return flops
 
 
 def predicts_at_most(context: Context) -> bool:
     """Whether the planned cost of predicting is an upper bound; false without extrapolation."""
-    node = context.config.extrapolation
-    return bool(node) and not _plans_exactly(context, shared(node), len(draw_subset(context).sample_ids))
+    if context.config.extrapolation is None:
+        return False
+    extrapolator: Extrapolator = shared(context.config.extrapolation)
+    return extrapolator.plans_at_most(*_sizes(context, extrapolator, len(draw_subset(context).sample_ids)))
 
 
-def _plans_exactly(context: Context, extrapolator: Any, num_observed: int) -> bool:
-    sizes = _sizes(context, extrapolator, num_observed)
-    return not hasattr(extrapolator, "plans_exactly") or bool(extrapolator.plans_exactly(*sizes))
-
-
-def _sizes(context: Context, extrapolator: Any, num_observed: int) -> tuple[int, int, int, int]:
+def _sizes(context: Context, extrapolator: Extrapolator, num_observed: int) -> tuple[int, int, int, int]:
     """Return N, M, the width of the embeddings (0 when there are none) and C (0 when labels are not known)."""
     num_features = context.model("model").num_features if needs_network(extrapolator) else 0
     num_classes = context.data.num_classes if labels_known(context) else 0

@@ -13,7 +13,7 @@ from secateur.core.mask import check_pruning_ratio
 from secateur.core.names import TARGET
 from secateur.core.tables import BASE_COLUMNS
 from secateur.data.joined import check_extra
-from secateur.extrapolation.base import Needs
+from secateur.extrapolation.base import Extrapolator, Needs
 from secateur.extrapolation.merging import Merge
 from secateur.runs.baselines import check_baselines
 from secateur.runs.config import Experiment, Node
@@ -24,6 +24,7 @@ from secateur.runs.paradigms import classifies, is_trainable, passes_of
 from secateur.runs.subset import subset_epochs
 from secateur.scores.base import Score
 from secateur.scores.dynamics import TRAJECTORY_COLUMNS
+from secateur.selection.base import Selection
 from secateur.training.distributed.strategy import Strategy
 
 
@@ -193,8 +194,9 @@ def _check_scoring(config: Experiment) -> None:
     if not labels_known:
         _check_without_labels(config, score)
     selection = shared(config.selection)
-    if hasattr(selection, "check"):
-        selection.check(config.pruning_ratio, score.signed)
+    if not isinstance(selection, Selection):
+        raise ConfigError(f"{config.selection[TARGET]} is not a secateur.selection.base.Selection.")
+    selection.check(config.pruning_ratio, score.signed)
     there = {*BASE_COLUMNS, *(TRAJECTORY_COLUMNS if labels_known and not predicting else ())}
     lacking = [column for column in selection.needs if column not in there]
     if lacking:
@@ -231,7 +233,10 @@ def _check_extrapolation(config: Experiment) -> None:
     if not config.subset_epochs_factor > 0:
         raise ConfigError(f"subset_epochs_factor must be positive, got {config.subset_epochs_factor:g}.")
     assert config.extrapolation is not None
-    wanted = getattr(class_of(config.extrapolation), "merge", None)
+    extrapolator = shared(config.extrapolation)
+    if not isinstance(extrapolator, Extrapolator):
+        raise ConfigError(f"{config.extrapolation[TARGET]} is not a secateur.extrapolation.base.Extrapolator.")
+    wanted = extrapolator.merge
     if wanted is not None and config.merge != wanted:
         raise ConfigError(f"This extrapolation needs merge={wanted}; merge={config.merge} would undo it.")
     if not _labels_known(config):

@@ -1,11 +1,12 @@
-"""What every selection is: ``(table, num_keep, seed) -> Mask`` with exactly ``num_keep`` samples kept.
+"""Base class of selections: ``(table, num_keep, seed) -> Mask`` with exactly ``num_keep`` samples kept.
 
 Tables are sorted by ``sample_id``, so a stable sort breaks ties by ascending id, and no rule depends on the
 order in which rows once arrived.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -16,18 +17,18 @@ from secateur.core.seeds import permutation
 from secateur.core.tables import ScoreTable
 
 
-class Selection(Protocol):
-    """A rule that turns scores into a mask.
+class Selection(ABC):
+    """A rule that turns scores into a mask (``selection=``).
+
+    A rule of one's own is a subclass that defines :meth:`__call__`; everything else has a default.
 
     Attributes:
         needs: columns of the ScoreTable the rule reads; checked before anything is trained.
-
-    A rule may also have ``check(pruning_ratio, signed)``, which raises a :class:`~secateur.core.errors.ConfigError` for
-    what cannot work at a ratio, or with scores that can be negative (``signed``); it is called before anything starts.
     """
 
-    needs: ClassVar[tuple[str, ...]]
+    needs: ClassVar[tuple[str, ...]] = ()
 
+    @abstractmethod
     def __call__(self, table: ScoreTable, num_keep: int, seed: int) -> Mask:
         """Keep exactly ``num_keep`` of the table's samples.
 
@@ -36,7 +37,14 @@ class Selection(Protocol):
             num_keep: number of samples to keep, in ``[1, N]``.
             seed: seed of whatever the rule draws at random (``score_seed``).
         """
-        ...
+
+    def check(self, pruning_ratio: float, signed: bool) -> None:
+        """Raise :class:`ConfigError` for what cannot work. Defaults to no check; called before anything starts.
+
+        Args:
+            pruning_ratio: the ratio asked for.
+            signed: whether scores can be negative.
+        """
 
 
 def describe(selection: object) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from secateur.core.errors import ConfigError, DataError
 from secateur.core.mask import Mask
 from secateur.core.seeds import generator
 from secateur.core.tables import ScoreTable
-from secateur.selection.base import best_first, check_num_keep, check_number, make_mask
+from secateur.selection.base import Selection, best_first, check_num_keep, check_number, make_mask
 
 SMALLEST = 1e-6
 IMPOSSIBLE = -1e9
@@ -43,7 +43,7 @@ def beta_parameters(
     return max(concentration - beta + alpha_offset, SMALLEST), max(beta, SMALLEST)
 
 
-class Beta:
+class Beta(Selection):
     r"""Ratio-adaptive sampling with a Beta distribution.
 
     Samples are drawn without replacement with probability proportional to ``score`` times the density at

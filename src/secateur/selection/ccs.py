@@ -9,6 +9,7 @@ from secateur.core.errors import ConfigError
 from secateur.core.mask import Mask
 from secateur.core.tables import ScoreTable
 from secateur.selection.base import (
+    Selection,
     best_first,
     check_num_keep,
     check_number,
@@ -50,7 +51,7 @@ def strata_of(score: Tensor, num_strata: int) -> Tensor:
     return (position * num_strata).long().clamp(max=num_strata - 1)
 
 
-class CCS:
+class CCS(Selection):
     """Coverage-centric coreset selection.
 
     The ``round(mislabel_fraction * N)`` hardest samples (the highest scores) go first, because many of them

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from secateur.core.mask import Mask
 from secateur.core.tables import ScoreTable
-from secateur.selection.base import best_first, check_num_keep, first_of_each_group, make_mask
+from secateur.selection.base import Selection, best_first, check_num_keep, first_of_each_group, make_mask
 
 
 def class_quotas(class_sizes: Tensor, num_keep: int) -> Tensor:
@@ -54,7 +54,7 @@ def _largest_remainder(sizes: Tensor, num_keep: int) -> Tensor:
     return quota
 
 
-class ClassBalanced:
+class ClassBalanced(Selection):
     """Keep each class's highest scores, as many as :func:`class_quotas` gives it.
 
     Ties go to the smaller ``sample_id``. Draws nothing at random. Classes are the labels that occur in the

@@ -4,10 +4,10 @@ from typing import ClassVar
 
 from secateur.core.mask import Mask
 from secateur.core.tables import ScoreTable
-from secateur.selection.base import check_num_keep, make_mask, random_rows
+from secateur.selection.base import Selection, check_num_keep, make_mask, random_rows
 
 
-class RandomSelection:
+class RandomSelection(Selection):
     """Keep ``num_keep`` samples drawn uniformly without replacement; the scores are not looked at.
 
     Example:

@@ -4,10 +4,10 @@ from typing import ClassVar
 
 from secateur.core.mask import Mask
 from secateur.core.tables import ScoreTable
-from secateur.selection.base import best_first, check_num_keep, make_mask
+from secateur.selection.base import Selection, best_first, check_num_keep, make_mask
 
 
-class Top:
+class Top(Selection):
     """Keep the ``num_keep`` highest scores; ties go to the smaller ``sample_id``. Draws nothing at random.
 
     Example:

@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 
 from secateur.core.errors import ConfigError
 from secateur.core.neighbors import Backend, Distance, knn_graph
-from secateur.extrapolation.base import ExtrapolationInputs, Needs
+from secateur.extrapolation.base import ExtrapolationInputs, Extrapolator, Needs
 from secateur.extrapolation.calibration import quantile_match
 from secateur.extrapolation.gnn.adjacency import Adjacency, full_adjacency
 from secateur.extrapolation.gnn.features import NodeFeatures
@@ -96,7 +96,7 @@ Progress = Callable[[int, float], None]
 
 
 @dataclass(frozen=True)
-class GNN:
+class GNN(Extrapolator):
     """A graph convolutional network from labels and embeddings to scores, fitted to the observed samples.
 
     The graph joins every sample to its k nearest others, whether scored or not; edges lead from the neighbor to the
@@ -152,6 +152,7 @@ class GNN:
     """
 
     NAME: ClassVar[str] = "extrapolation/gnn"
+    searches: ClassVar[bool] = True
     k: int = 10
     same_class: bool = False
     distance: Distance = "euclidean"
@@ -199,7 +200,7 @@ class GNN:
             )
 
     @property
-    def needs(self) -> frozenset[Needs]:
+    def needs(self) -> frozenset[Needs]:  # type: ignore[override]
         """Embeddings, and labels with ``same_class``; nodes are told labels where they are known."""
         return frozenset({Needs.EMBEDDINGS, *({Needs.LABELS} if self.same_class else ())})
 
@@ -224,9 +225,9 @@ class GNN:
         center, scale = self._target_scale(inputs)
         return inputs.filled(predicted * scale + center)
 
-    def plans_exactly(self, num_samples: int, *_: int) -> bool:
-        """Whether :meth:`planned_flops` is exact, or an upper bound; takes the same arguments."""
-        return plans_exactly(self, num_samples)
+    def plans_at_most(self, num_samples: int, *_: int) -> bool:
+        """Whether :meth:`planned_flops` is an upper bound; takes the same arguments."""
+        return not plans_exactly(self, num_samples)
 
     def planned_flops(self, num_samples: int, num_observed: int, num_features: int, num_classes: int) -> float:
         """Return the operations of search, fit and prediction; scores that are all equal will cost nothing."""

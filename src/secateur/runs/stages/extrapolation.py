@@ -13,9 +13,8 @@ from secateur.core.names import named
 from secateur.core.seeds import stream_seed
 from secateur.core.store import StageResult, stage_key
 from secateur.core.tables import ScoreTable
-from secateur.extrapolation.base import ExtrapolationInputs, Needs, is_control
-from secateur.extrapolation.fidelity import kolmogorov_smirnov, per_query_diagnostics, to_plain, wasserstein
-from secateur.extrapolation.knn import KNN
+from secateur.extrapolation.base import ExtrapolationInputs, Extrapolator, Needs
+from secateur.extrapolation.fidelity import kolmogorov_smirnov, to_plain, wasserstein
 from secateur.extrapolation.merging import merge
 from secateur.runs.context import Context
 from secateur.runs.keys import foreign_code, numerics_key
@@ -60,30 +59,31 @@ def extrapolated_scores(context: Context) -> Extrapolated:
     metadata = {**table.metadata, "merge": config.merge}
     final = replace(table, score=merged, columns={PREDICTED: table.score}, metadata=metadata)
     facts = {**_facts(context, subset.num_epochs, table), **result.summary["facts"]}
-    facts["control"] = is_control(extrapolator)
+    facts["control"] = extrapolator.is_control
     return Extrapolated(final, facts, (result.path / "extrapolation.json",), measured.order_r2)
 
 
-def check_extrapolation(context: Context) -> tuple[Any, Measuring]:
+def check_extrapolation(context: Context) -> tuple[Extrapolator, Measuring]:
     """Return the extrapolator and the scored subset, once they are known to fit the pool.
 
     Raises:
         ConfigError: the pool or the subset is too small for what is asked, or ``fidelity`` asks what cannot be made.
     """
     check_wanted(context)
-    extrapolator = build(context.config.extrapolation)
+    extrapolator: Extrapolator = build(context.config.extrapolation)
     subset = draw_subset(context)
-    if hasattr(extrapolator, "check"):
-        extrapolator.check(len(subset.sample_ids), context.num_total)
+    extrapolator.check(len(subset.sample_ids), context.num_total)
     return extrapolator, subset
 
 
-def needs_network(extrapolator: Any) -> bool:
+def needs_network(extrapolator: Extrapolator) -> bool:
     """Whether an extrapolator reads what the measuring network makes of every sample."""
     return bool({Needs.EMBEDDINGS, Needs.PROXY_LOGITS} & extrapolator.needs)
 
 
-def _predicted(context: Context, extrapolator: Any, measured: Measured, embedded: Embedded | None) -> StageResult:
+def _predicted(
+    context: Context, extrapolator: Extrapolator, measured: Measured, embedded: Embedded | None
+) -> StageResult:
     """Return the finished prediction; keyed by the extrapolator, the scorer and the networks behind both."""
     config = context.config
     nodes = config.pick("extrapolation", "score", "score_seed")
@@ -101,7 +101,7 @@ def _predicted(context: Context, extrapolator: Any, measured: Measured, embedded
 
 
 def _predict(
-    context: Context, folder: Path, extrapolator: Any, measured: Measured, embedded: Embedded | None
+    context: Context, folder: Path, extrapolator: Extrapolator, measured: Measured, embedded: Embedded | None
 ) -> dict[str, Any]:
     clocks = Clocks(context.trainer.device)
     inputs = _inputs(context, measured.table, embedded, extrapolator.needs)
@@ -109,23 +109,9 @@ def _predict(
         predicted = extrapolator.predict(inputs)
     _table(context, measured.labels, predicted.cpu(), inputs.observed.cpu()).save(folder / "scores.parquet")
     cost = StageCost("extrapolation", 0, 0, flops=inputs.flops, **clocks.whole())
-    facts = to_plain(_report(extrapolator, inputs))
+    facts = to_plain(extrapolator.facts(inputs))
     write_json(folder / "extrapolation.json", facts)
     return {"cost": cost.to_json(), "facts": facts}
-
-
-def _report(extrapolator: Any, inputs: ExtrapolationInputs) -> dict[str, Any]:
-    """Return what was chosen by cross-validation, and how near and how many the neighbors are, where there are any."""
-    choice = getattr(extrapolator, "choice", None)
-    facts: dict[str, Any] = choice.to_json() if choice else {}
-    used = choice.extrapolator if choice else extrapolator
-    if isinstance(used, KNN):
-        _, weights = used.weights(inputs)
-        neighbors = inputs.neighbors(used.k, used.distance, used.same_class, used.backend)
-        labels = inputs.labels
-        known = () if labels is None else (labels[inputs.queries], labels[inputs.sample_ids])
-        facts["neighbors"] = per_query_diagnostics(neighbors, weights, *known)
-    return facts
 
 
 def _inputs(
