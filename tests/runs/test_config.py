@@ -133,6 +133,7 @@ def test_keys_that_came_later_take_their_default_and_leave_the_key_as_it_was():
         ("compare_with", "full", "compare_with='full': input should be a valid list."),
         ("fidelity", {"against": ["a"], "ratios": []}, "fidelity.against.0='a': input should be a valid integer."),
         ("scoring", {"max_epochs": 2.5, "optim": {}}, "scoring.max_epochs=2.5: input should be a valid integer."),
+        ("scoring", {}, "scoring.max_epochs is missing."),
         ("trainer", {"max_epochs": "3"}, "trainer.max_epochs='3': input should be a valid integer."),
         ("trainer", {"epochs": 3}, "trainer.epochs is not a setting; there are max_epochs, precision"),
         ("trainer", {"max_epochs": 0}, "trainer.max_epochs must be at least 1, got 0."),

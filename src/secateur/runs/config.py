@@ -147,7 +147,7 @@ class Experiment(Block):
             recorded: the configuration is canonical: keys that its method does not read may be null.
 
         Raises:
-            MissingKeyError: a recorded configuration lacks a key that every configuration has today.
+            MissingKeyError: a recorded configuration lacks a root key that every configuration has today.
             ConfigError: a key is unknown, or its value has another type; one line that names the key.
         """
         given = dict(values)
@@ -221,7 +221,7 @@ def _explained(error: ValidationError, values: Mapping[str, Any], *prefix: str) 
         at = at[step] if _has(at, step) else None
     key = ".".join(map(str, path))
     if found["type"] == "missing":
-        return MissingKeyError(key)
+        return MissingKeyError(key) if len(path) == 1 else ConfigError(f"{key} is missing.")
     if found["type"] == "extra_forbidden":
         return ConfigError(f"{key} is not a key of the configuration; nothing would read it.")
     return ConfigError(f"{key}={at!r}: {found['msg'].lower()}.")
