@@ -189,11 +189,12 @@ class Lab:
             os.environ["TMPDIR"], tempfile.tempdir = str(self.temporary), None
             from rich.console import Console
 
+            from secateur.runs.config import Experiment
             from secateur.runs.run import execute_resolved
 
             config = {**self.config, "name": name, "paths": {**self.config["paths"], "output_dir": str(folder)}}
             before()
-            execute_resolved(config, Console(), {})
+            execute_resolved(Experiment.of(config, recorded=True), Console(), {})
             sys.stdout.flush()
         except BaseException as error:
             os.write(2, f"{type(error).__name__}: {error}\n".encode())

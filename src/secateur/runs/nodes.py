@@ -10,7 +10,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 
 from secateur.core.errors import SecateurError
-from secateur.core.names import TARGET
+from secateur.core.names import PACKAGE, TARGET
 from secateur.runs.config import Experiment, Node
 
 
@@ -39,11 +39,13 @@ def build(node: Node | None) -> Any:
 
 
 def shared(node: Node | None) -> Any:
-    """Return the object that :func:`build` makes, made once per process for equal nodes.
+    """Return the object that :func:`build` makes, made once per process for equal nodes of Secateur's own classes.
 
-    For objects without a state that changes: factories of networks and modules, recipes, strategies, settings.
+    For objects without a state that changes: factories of networks and modules, recipes, strategies, settings. A class
+    of the user's own is made anew, as its code may have changed.
     """
-    return _shared(json.dumps(node))
+    own = all(str(found[TARGET]).startswith(f"{PACKAGE}.") for _, found in targets(node))
+    return _shared(json.dumps(node)) if own else build(node)
 
 
 @lru_cache(maxsize=256)
