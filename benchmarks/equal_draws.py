@@ -67,9 +67,9 @@ def draw(context, seed, arm):
 def write(path, config, num_test, accuracies):
     """Write what was trained and the accuracies ``[pairs][arm][seed]``."""
     about = {
-        "data": config["data"]["name"],
+        "data": config.data["name"],
         "pruning_ratio": RATIO,
-        "epochs": config["trainer"]["max_epochs"],
+        "epochs": config.trainer.max_epochs,
         "num_test": num_test,
         "seeds_per_pair": SEEDS,
         "hardware": f"{processor()}, {os.cpu_count()} cores, one thread",
