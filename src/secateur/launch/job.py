@@ -98,4 +98,4 @@ def job_of_sweep(*, own_process: bool) -> Iterator[SingleRun]:
         yield SingleRun()
         return
     with frozen_conf(Frozen(job.sweep).conf):
-        yield JobCell(job.sweep, job.number, own_process=own_process)
+        yield JobCell(job.sweep, int(Path(job.place).name), own_process=own_process)

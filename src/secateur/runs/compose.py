@@ -205,13 +205,13 @@ class RunningJob:
         overrides: what the command, and in a sweep the job, sets.
         choices: the option that each group was set to.
         sweep: folder of the sweep it is one of; None for a run of its own.
-        number: its number in the sweep.
+        place: path of its own folder in that; its last part is the job's number in a sweep that Secateur launched.
     """
 
     overrides: tuple[str, ...]
     choices: dict[str, str]
     sweep: Path | None
-    number: int
+    place: str
 
 
 def running_job() -> RunningJob:
@@ -222,7 +222,7 @@ def running_job() -> RunningJob:
         overrides=tuple(hydra.overrides.task),
         choices=dict(hydra.runtime.choices),
         sweep=Path(str(hydra.sweep.dir)) if swept else None,
-        number=int(Path(str(hydra.sweep.subdir)).name) if swept else 0,
+        place=str(hydra.sweep.subdir) if swept else "",
     )
 
 
